@@ -1,0 +1,121 @@
+// swift-tools-version: 6.2
+import PackageDescription
+
+let strict: [SwiftSetting] = [
+  .treatAllWarnings(as: .error),
+  .enableUpcomingFeature("ExistentialAny"),
+  .enableUpcomingFeature("InternalImportsByDefault"),
+]
+
+let nio = (
+  core: Target.Dependency.product(name: "NIOCore", package: "swift-nio"),
+  posix: Target.Dependency.product(name: "NIOPosix", package: "swift-nio"),
+  http1: Target.Dependency.product(name: "NIOHTTP1", package: "swift-nio"),
+  embedded: Target.Dependency.product(name: "NIOEmbedded", package: "swift-nio")
+)
+let protobuf = Target.Dependency.product(name: "SwiftProtobuf", package: "swift-protobuf")
+let arguments = Target.Dependency.product(name: "ArgumentParser", package: "swift-argument-parser")
+let logging = Target.Dependency.product(name: "Logging", package: "swift-log")
+let metrics = Target.Dependency.product(name: "Metrics", package: "swift-metrics")
+let heap = Target.Dependency.product(name: "HeapModule", package: "swift-collections")
+let lifecycle = Target.Dependency.product(
+  name: "ServiceLifecycle", package: "swift-service-lifecycle")
+
+let package = Package(
+  name: "latchkey",
+  products: [
+    .library(name: "LatchkeyClient", targets: ["LatchkeyClient"]),
+    .executable(name: "latchkeyd", targets: ["latchkeyd"]),
+    .executable(name: "latchkey", targets: ["latchkey"]),
+  ],
+  dependencies: [
+    .package(url: "https://github.com/apple/swift-nio", from: "2.80.0"),
+    .package(url: "https://github.com/apple/swift-protobuf", from: "1.39.0"),
+    .package(url: "https://github.com/apple/swift-argument-parser", from: "1.5.0"),
+    .package(url: "https://github.com/apple/swift-log", from: "1.6.0"),
+    .package(url: "https://github.com/apple/swift-metrics", from: "2.5.0"),
+    .package(url: "https://github.com/apple/swift-collections", from: "1.1.0"),
+    .package(url: "https://github.com/swift-server/swift-service-lifecycle", from: "2.6.0"),
+  ],
+  targets: [
+    // The C libraries, as Debian ships them.
+    .systemLibrary(
+      name: "CNghttp2", pkgConfig: "libnghttp2", providers: [.apt(["libnghttp2-dev"])]),
+    .systemLibrary(name: "CSQLite", pkgConfig: "sqlite3", providers: [.apt(["libsqlite3-dev"])]),
+    .systemLibrary(name: "CZlib", pkgConfig: "zlib", providers: [.apt(["zlib1g-dev"])]),
+
+    // What knows nobody: the rules of locks, and the versions of the wire.
+    .target(name: "LockCore", dependencies: [heap], swiftSettings: strict),
+    .target(name: "WireSchema", dependencies: [protobuf], swiftSettings: strict),
+
+    // From bytes to calls.
+    .target(name: "HTTP2", dependencies: ["CNghttp2", nio.core], swiftSettings: strict),
+    .target(
+      name: "RPC", dependencies: ["HTTP2", "WireSchema", "CZlib", protobuf, nio.core, nio.http1],
+      swiftSettings: strict),
+
+    // From decisions to disk.
+    .target(name: "Storage", dependencies: ["LockCore"], swiftSettings: strict),
+    .target(
+      name: "StorageSQLite", dependencies: ["Storage", "LockCore", "CSQLite"],
+      swiftSettings: strict),
+
+    // What people use.
+    .target(
+      name: "LatchkeyServer",
+      dependencies: [
+        "LockCore", "WireSchema", "HTTP2", "RPC", "Storage", protobuf, nio.core, nio.posix,
+        nio.http1, logging, metrics, lifecycle,
+      ],
+      swiftSettings: strict),
+    .target(
+      name: "LatchkeyClient",
+      dependencies: [
+        "WireSchema", "HTTP2", "RPC", protobuf, nio.core, nio.posix, logging, lifecycle,
+      ],
+      swiftSettings: strict),
+    .executableTarget(
+      name: "latchkeyd",
+      dependencies: [
+        "LatchkeyServer", "Storage", "StorageSQLite", "WireSchema", arguments, logging, metrics,
+        lifecycle,
+      ],
+      swiftSettings: strict),
+    .executableTarget(
+      name: "latchkey",
+      dependencies: ["LatchkeyClient", "WireSchema", protobuf, arguments, logging, nio.core],
+      swiftSettings: strict),
+
+    .target(
+      name: "TestKit",
+      dependencies: [
+        "LockCore", "Storage", "StorageSQLite", "LatchkeyServer", "HTTP2", "RPC", "WireSchema",
+        nio.core, nio.posix, logging,
+      ],
+      path: "Tests/TestKit", swiftSettings: strict),
+    .testTarget(name: "LockCoreTests", dependencies: ["LockCore"], swiftSettings: strict),
+    .testTarget(
+      name: "WireSchemaTests", dependencies: ["WireSchema", protobuf], swiftSettings: strict),
+    .testTarget(
+      name: "HTTP2Tests", dependencies: ["HTTP2", nio.core, nio.embedded], swiftSettings: strict),
+    .testTarget(
+      name: "RPCTests", dependencies: ["RPC", "HTTP2", "WireSchema", protobuf, nio.core, nio.embedded],
+      swiftSettings: strict),
+    .testTarget(
+      name: "StorageTests", dependencies: ["Storage", "StorageSQLite", "LockCore", "TestKit"],
+      swiftSettings: strict),
+    .testTarget(
+      name: "LatchkeyServerTests",
+      dependencies: ["LatchkeyServer", "TestKit", "WireSchema", nio.core, nio.posix],
+      swiftSettings: strict),
+    .testTarget(
+      name: "LatchkeyClientTests",
+      dependencies: ["LatchkeyClient", "LatchkeyServer", "TestKit", "latchkeyd", "latchkey"],
+      swiftSettings: strict),
+    .testTarget(
+      name: "CompatibilityTests",
+      dependencies: ["LatchkeyClient", "LatchkeyServer", "TestKit", "WireSchema", protobuf],
+      swiftSettings: strict),
+  ],
+  swiftLanguageModes: [.v6]
+)

@@ -1,0 +1,27 @@
+/// The bounds on what clients name and say, in bytes of UTF-8.
+package enum NameLimits {
+  package static let keyBytesMax = 512
+  package static let ownerBytesMax = 512
+  package static let valueBytesMax = 65_536
+
+  /// Whether `text` has `1...max` bytes and no NUL, which not every engine can store.
+  package static func isName(_ text: String, bytesMax: Int) -> Bool {
+    !text.isEmpty && isText(text, bytesMax: bytesMax)
+  }
+
+  /// Whether `text` has at most `bytesMax` bytes and no NUL.
+  package static func isText(_ text: String, bytesMax: Int) -> Bool {
+    var text = text
+    return text.withUTF8 { $0.count <= bytesMax && !$0.contains(0) }
+  }
+}
+
+/// The part of the key space that belongs to the servers themselves.
+package enum ReservedKeys {
+  /// Clients cannot claim or release a key that starts with this, and lists leave it out.
+  package static let prefix = "_latchkey/"
+  /// A server keeps its own presence under this and its id.
+  package static let servers = "_latchkey/servers/"
+
+  package static func contains(_ key: String) -> Bool { key.utf8.starts(with: prefix.utf8) }
+}

@@ -1,0 +1,55 @@
+package import SwiftProtobuf
+
+/// How the bodies of a call are written.
+package enum Codec: CaseIterable, Sendable {
+  case json
+  case proto
+
+  package var contentType: String {
+    switch self {
+    case .json: "application/json"
+    case .proto: "application/proto"
+    }
+  }
+
+  /// Nil where bodies of that type are not understood. Parameters such as a charset are ignored.
+  package init?(contentType: String) {
+    let essence = contentType.prefix { $0 != ";" }.lowercased().filter { $0 != " " }
+    guard let codec = Self.allCases.first(where: { $0.contentType == essence }) else { return nil }
+    self = codec
+  }
+
+  /// Reads a message. Unknown fields are ignored, whoever sent them may be newer.
+  ///
+  /// - Throws: ``RPCError`` with code `invalidArgument`.
+  package func decode<M: Message>(_: M.Type, from body: [UInt8]) throws(RPCError) -> M {
+    do {
+      switch self {
+      case .proto: return try M(serializedBytes: body)
+      case .json:
+        return try M(jsonUTF8Bytes: body, options: Self.tolerant)
+      }
+    } catch {
+      throw RPCError(
+        .invalidArgument,
+        "invalid-message: the body is no \(contentType) of \(M.protoMessageName) (\(error))")
+    }
+  }
+
+  package func encode(_ message: some Message) throws(RPCError) -> [UInt8] {
+    do {
+      switch self {
+      case .proto: return try message.serializedBytes()
+      case .json: return try message.jsonUTF8Bytes()
+      }
+    } catch {
+      throw RPCError(.internal, "the answer could not be encoded: \(error)")
+    }
+  }
+
+  private static let tolerant: JSONDecodingOptions = {
+    var options = JSONDecodingOptions()
+    options.ignoreUnknownFields = true
+    return options
+  }()
+}

@@ -1,0 +1,151 @@
+import LockCore
+
+/// One transaction over everything that was waiting: the rows are read once, each request is decided
+/// in turn on what the ones before it left, and each changed row is written once.
+///
+/// The core decides; this type knows only which row belongs to which request, and what a row of a
+/// newer server or a damaged one forbids.
+struct BatchTransaction {
+  /// The state of one key in this transaction.
+  struct Slot {
+    var id: Int64?
+    /// Nil where the store has no row.
+    var row: StoredRow?
+    var isChanged = false
+  }
+
+  private let writer: any StoreWriter
+  private let meta: StoreMeta
+  private(set) var slots: [Slot] = []
+  private var slotOfKey: [String: Int] = [:]
+  private(set) var expired = 0
+
+  init(_ writer: any StoreWriter, meta: StoreMeta) {
+    self.writer = writer
+    self.meta = meta
+  }
+
+  /// Reads the rows that `keys` and `due` are about. Returns the slot of each key.
+  mutating func load(keys: [String]) throws(StoreError) -> [Int] {
+    var missing: [String] = []
+    slotOfKey.reserveCapacity(keys.count)
+    var positions: [Int] = []
+    positions.reserveCapacity(keys.count)
+    for key in keys {
+      if let known = slotOfKey[key] {
+        positions.append(known)
+      } else {
+        slotOfKey[key] = missing.count
+        positions.append(missing.count)
+        missing.append(key)
+      }
+    }
+    let rows = try writer.rows(forKeys: missing)
+    slots = rows.map { Slot(id: $0?.id, row: $0) }
+    return positions
+  }
+
+  /// Decides on a command whose key is in `slot`.
+  mutating func apply(_ command: Command, slot: Int) -> StoreResult {
+    let row = slots[slot].row
+    if let damage = row?.damage { return .failure(StoreError(.damaged, damage)) }
+    if let row, NeedsShape.forbidsActing(on: row) {
+      return .success(verdictOnNewerRow(row, for: command))
+    }
+    switch command {
+    case .claim(let key, let holder):
+      let verdict = Decisions.claim(
+        key: key, for: holder, on: row?.record, tokenFloor: meta.tokenFloor)
+      switch verdict {
+      case .granted(let next): return .success(change(slot, to: next, isNewGrant: true))
+      case .renewed(let next): return .success(change(slot, to: next, isNewGrant: false))
+      case .refused(let refusal): return result(of: refusal, on: row)
+      }
+    case .release(_, let owner):
+      switch Decisions.release(by: owner, on: row?.record) {
+      case .released(let next):
+        _ = change(slot, to: next, isNewGrant: false)
+        return .success(.released)
+      case .alreadyFree: return .success(.released)
+      case .refused(let refusal): return result(of: refusal, on: row)
+      }
+    }
+  }
+
+  /// Ends the leases in `due` of which nobody wrote the row since it was seen. Returns the slot of
+  /// each, nil where there is no row any more.
+  mutating func expire(_ due: [LeaseTable.Due]) throws(StoreError) -> [Int?] {
+    let rows = try writer.rows(withIDs: due.map(\.id))
+    var positions: [Int?] = []
+    for (due, row) in zip(due, rows) {
+      guard let row else {
+        positions.append(nil)
+        continue
+      }
+      let slot = slotOfKey[row.record.key] ?? slots.count
+      if slot == slots.count {
+        slotOfKey[row.record.key] = slot
+        slots.append(Slot(id: row.id, row: row))
+      }
+      positions.append(slot)
+      guard let current = slots[slot].row, current.damage == nil else { continue }
+      if let freed = Decisions.expire(seenAs: due.sighting, on: expirable(current)) {
+        _ = change(slot, to: freed, isNewGrant: false)
+        expired += 1
+      }
+    }
+    return positions
+  }
+
+  /// Writes what was changed.
+  mutating func write() throws(StoreError) {
+    let changed = slots.indices.filter { slots[$0].isChanged }
+    guard !changed.isEmpty else { return }
+    let ids = try writer.write(
+      changed.map { RowChange(id: slots[$0].id, record: slots[$0].row!.record, epoch: meta.epoch) })
+    for (slot, id) in zip(changed, ids) {
+      slots[slot].id = id
+      slots[slot].row!.id = id
+    }
+  }
+
+  private mutating func change(_ slot: Int, to record: LockRecord, isNewGrant: Bool) -> Outcome {
+    let freeEpoch = record.holder == nil ? meta.epoch : nil
+    slots[slot].row = StoredRow(
+      id: slots[slot].id ?? 0, record: record, needsShape: S1.number, freeEpoch: freeEpoch)
+    slots[slot].isChanged = true
+    return .claimed(token: record.token, revision: record.revision, isNewGrant: isNewGrant)
+  }
+
+  private func verdictOnNewerRow(_ row: StoredRow, for command: Command) -> Outcome {
+    let owner: String
+    switch command {
+    case .claim(_, let holder): owner = holder.owner
+    case .release(_, let name): owner = name
+    }
+    guard let holder = row.record.holder, holder.owner != owner else {
+      return .needsNewerServer(shape: row.needsShape)
+    }
+    return .heldByAnother
+  }
+
+  private func result(of refusal: Refusal, on row: StoredRow?) -> StoreResult {
+    switch refusal {
+    case .heldByAnother: .success(.heldByAnother)
+    case .numbersExhausted:
+      .failure(
+        StoreError(
+          .damaged, "row \(row?.id ?? 0) of \(S1.resourceTable) has run out of numbers"))
+    }
+  }
+
+  /// A newer server's row may be without a holder that s1 can name: its lease ends all the same.
+  private func expirable(_ row: StoredRow) -> LockRecord {
+    var record = row.record
+    if record.holder == nil, NeedsShape.forbidsActing(on: row) {
+      record.holder = Holder(
+        kind: .lock, owner: "", value: "", lease: Lease(seconds: Lease.secondsMax)!)
+    }
+    return record
+  }
+}

@@ -1,0 +1,232 @@
+import LockCore
+
+/// The store's writing side: takes what is waiting, does it in one transaction, and answers after
+/// the commit. It also ends leases, since only here is known what was committed when.
+///
+/// Everything happens in ``turn(_:)``, on one thread, so the order is plain: first the commands that
+/// were waiting, then the leases that are over.
+final class CommandWriter {
+  enum Item: Sendable {
+    case command(Command, deadline: MonotonicTime?, call: any StoreCall)
+    /// What a scan found: states that other servers wrote, or that were there before the start.
+    case seen([SeenLease])
+    case scanEnded(nanoseconds: Int64, isComplete: Bool)
+    /// A thread that serves clients.
+    case pulse(Pulse)
+  }
+
+  private let engine: any StoreEngine
+  private let limits: StoreLimits
+  private let clock: @Sendable () -> MonotonicTime
+  private let observer: any StoreObserver
+  private let startScan: () -> Void
+  private let noteHealth: (StoreHealth) -> Void
+
+  private var writer: (any StoreWriter)?
+  private var reopenAfter: MonotonicTime
+  private var latestError = StoreError.shuttingDown
+  private var leases = LeaseTable()
+  private var stalls: StallWatch
+  private var collector: Collector
+  private var scans: ScanSchedule
+  private var pulses: [Pulse] = []
+
+  init(
+    engine: any StoreEngine, writer: any StoreWriter, limits: StoreLimits,
+    clock: @escaping @Sendable () -> MonotonicTime, observer: any StoreObserver,
+    startScan: @escaping () -> Void, noteHealth: @escaping (StoreHealth) -> Void
+  ) {
+    self.engine = engine
+    self.writer = writer
+    self.limits = limits
+    self.clock = clock
+    self.observer = observer
+    self.startScan = startScan
+    self.noteHealth = noteHealth
+    let now = clock()
+    reopenAfter = now
+    stalls = StallWatch(limits: limits, now: now)
+    collector = Collector(limits: limits, now: now)
+    scans = ScanSchedule(limits: limits, now: now)
+  }
+
+  /// How long the thread may wait for items before the next turn.
+  var waitNanoseconds: Int64 {
+    let now = clock()
+    var next = now + limits.tickNanoseconds
+    if stalls.mayExpire(at: now), let look = leases.nextLook { next = min(next, look) }
+    next = min(next, collector.due)
+    return max(next - now, 0)
+  }
+
+  /// Does everything that is to be done now: `items`, in their order, and what time has brought.
+  func turn(_ items: [Item]) {
+    let stalled = stalls.turn(at: clock(), pulses: pulses)
+    if stalled > 0 { observer.stalled(nanoseconds: stalled) }
+
+    var commands: [(command: Command, call: any StoreCall)] = []
+    var replies = ReplyBatch()
+    let now = clock()
+    for item in items {
+      switch item {
+      case .command(_, let deadline?, let call) where deadline <= now:
+        replies.add(.failure(.deadlinePassed), for: call)
+      case .command(let command, _, let call): commands.append((command, call))
+      case .seen(let seen): note(seen, at: now)
+      case .scanEnded(let nanoseconds, let isComplete):
+        scans.ended(at: now, nanoseconds: nanoseconds, isComplete: isComplete)
+      case .pulse(let pulse): pulses.append(pulse)
+      }
+    }
+    // What is due is asked for only after what was waiting has been taken in.
+    let due =
+      stalls.mayExpire(at: now)
+      ? leases.takeDue(
+        at: now, limit: limits.expiriesMax, retryNanoseconds: limits.stallNanoseconds) : []
+
+    let results = run(commands.map(\.command), due: due, at: now)
+    for ((_, call), result) in zip(commands, results) { replies.add(result, for: call) }
+    replies.deliver()
+    observer.holding(locks: leases.count(of: .lock), presences: leases.count(of: .presence))
+  }
+
+  private func note(_ seen: [SeenLease], at now: MonotonicTime) {
+    for lease in seen {
+      leases.see(id: lease.id, as: lease.sighting, lease: lease.lease, kind: lease.kind, at: now)
+    }
+  }
+
+  // MARK: - Transactions
+
+  /// Runs one transaction where there is anything to do, and gives each command its result.
+  private func run(
+    _ commands: [Command], due: [LeaseTable.Due], at now: MonotonicTime
+  ) -> [StoreResult] {
+    do {
+      let writer = try openWriter(at: now)
+      if scans.isDue(at: now), scans.shouldStart(changes: try writer.changesByOthers(), at: now) {
+        startScan()
+      }
+      let collects = collector.due <= now
+      guard !commands.isEmpty || !due.isEmpty || collects else { return [] }
+      return try transact(writer, commands, due: due, collects: collects, start: now)
+    } catch {
+      failed(error, at: now)
+      return commands.map { _ in .failure(error) }
+    }
+  }
+
+  private func transact(
+    _ writer: any StoreWriter, _ commands: [Command], due: [LeaseTable.Due], collects: Bool,
+    start: MonotonicTime
+  ) throws(StoreError) -> [StoreResult] {
+    do {
+      try writer.begin()
+      let meta = try writer.meta()
+      try Fence.check(meta, location: engine.location)
+      var batch = BatchTransaction(writer, meta: meta)
+      let slots = try batch.load(keys: commands.map(\.key))
+      var results: [StoreResult] = []
+      results.reserveCapacity(commands.count)
+      for (command, slot) in zip(commands, slots) {
+        results.append(batch.apply(command, slot: slot))
+      }
+      let dueSlots = try batch.expire(due)
+      try batch.write()
+      let collected = collects ? try collector.step(writer, meta: meta, now: start) : []
+      try writer.commit()
+      committed(batch, due: due, dueSlots: dueSlots, commands: commands.count, start: start)
+      if !collected.isEmpty { observer.collected(rows: collected.count) }
+      return results
+    } catch {
+      writer.rollback()
+      throw error
+    }
+  }
+
+  /// Notes what is now known of the rows, at a time after the commit: a lease never starts early.
+  private func committed(
+    _ batch: borrowing BatchTransaction, due: [LeaseTable.Due], dueSlots: [Int?], commands: Int,
+    start: MonotonicTime
+  ) {
+    let now = clock()
+    for slot in batch.slots {
+      guard let row = slot.row, row.damage == nil else { continue }
+      if NeedsShape.forbidsActing(on: row) {
+        let lease = row.record.holder?.lease ?? Lease(seconds: Lease.secondsMax)!
+        leases.see(id: row.id, as: row.record.sighting, lease: lease, kind: nil, at: now)
+      } else if let holder = row.record.holder {
+        leases.see(
+          id: row.id, as: row.record.sighting, lease: holder.lease, kind: holder.kind, at: now)
+      } else {
+        leases.forget(id: row.id)
+      }
+    }
+    for (due, slot) in zip(due, dueSlots) where slot == nil { leases.forget(id: due.id) }
+    if stalls.storeWorked(at: now) { observer.recovered() }
+    noteHealth(.working)
+    if commands > 0 || batch.expired > 0 {
+      observer.committed(
+        commands: commands, expiries: batch.expired, nanoseconds: now - start)
+    }
+  }
+
+  private func failed(_ error: StoreError, at now: MonotonicTime) {
+    latestError = error
+    _ = stalls.storeFailed()
+    noteHealth(.failing(error))
+    observer.failed(error)
+    if let writer, !writer.isUsable {
+      self.writer = nil
+      reopenAfter = now + limits.reopenNanoseconds
+    }
+  }
+
+  private func openWriter(at now: MonotonicTime) throws(StoreError) -> any StoreWriter {
+    if let writer { return writer }
+    guard now >= reopenAfter else { throw latestError }
+    reopenAfter = now + limits.reopenNanoseconds
+    let opened = try engine.openWriter()
+    writer = opened
+    // The change count of a new connection starts anew.
+    scans.reset(at: now)
+    return opened
+  }
+}
+
+/// When to look for what other servers wrote.
+struct ScanSchedule {
+  private let limits: StoreLimits
+  private var nextLook: MonotonicTime
+  private var changes: Int64?
+  private var isRunning = false
+
+  init(limits: StoreLimits, now: MonotonicTime) {
+    self.limits = limits
+    nextLook = now
+  }
+
+  func isDue(at now: MonotonicTime) -> Bool { !isRunning && now >= nextLook }
+
+  /// - Parameter changes: What ``StoreWriter/changesByOthers()`` says now. The first time, every
+  ///   row is news.
+  mutating func shouldStart(changes: Int64, at now: MonotonicTime) -> Bool {
+    nextLook = now + limits.scanIntervalNanoseconds
+    guard changes != self.changes else { return false }
+    self.changes = changes
+    isRunning = true
+    return true
+  }
+
+  mutating func ended(at now: MonotonicTime, nanoseconds: Int64, isComplete: Bool) {
+    isRunning = false
+    if !isComplete { changes = nil }
+    // A scan takes a tenth of the time at most, however many rows there are.
+    nextLook = now + max(limits.scanIntervalNanoseconds, 10 * nanoseconds)
+  }
+
+  mutating func reset(at now: MonotonicTime) {
+    changes = nil
+    nextLook = now
+  }
+}

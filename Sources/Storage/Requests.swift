@@ -1,0 +1,95 @@
+package import LockCore
+
+/// A change that a client or the server itself asks for.
+package enum Command: Equatable, Sendable {
+  /// Hold `key` for `holder`: a grant, or the renewal of the owner's own lease.
+  case claim(key: String, holder: Holder)
+  case release(key: String, owner: String)
+
+  var key: String {
+    switch self {
+    case .claim(let key, _), .release(let key, _): key
+    }
+  }
+}
+
+/// A question about what is held.
+package enum Query: Sendable {
+  case fetch(key: String)
+  /// Every held resource of `kind` outside of the servers' own part of the key space, in the order
+  /// of the keys' bytes, from one snapshot. The pages go to the sink, on a thread of the store.
+  case list(kind: Kind, into: any RecordSink)
+  /// What servers keep under a prefix, at most ``StoreLimits/prefixRowsMax``.
+  case prefix(String)
+  /// The shapes, the floor: what the store says of itself.
+  case meta
+}
+
+/// Takes a long list page by page, so that it never stands in memory as records.
+package protocol RecordSink: AnyObject, Sendable {
+  /// - Returns: Whether to go on; false where the list has become too long for the answer.
+  func append(_ records: [LockRecord]) -> Bool
+}
+
+/// What became of a command or a query.
+package enum Outcome: Equatable, Sendable {
+  /// The owner holds the key.
+  case claimed(token: Int64, revision: Int64, isNewGrant: Bool)
+  /// The owner does not hold the key any more; whether it did before does not matter.
+  case released
+  /// Another owner holds the key.
+  case heldByAnother
+  /// What holds the key uses a feature that only servers of a newer shape know.
+  case needsNewerServer(shape: Int64)
+  /// What a fetch found; nil where nobody holds the key.
+  case found(LockRecord?)
+  /// The whole list went to the sink, or, where false, its beginning until the sink said enough.
+  case listed(isComplete: Bool)
+  case records([LockRecord])
+  case meta(StoreMeta)
+}
+
+package typealias StoreResult = Result<Outcome, StoreError>
+
+/// A request on its way through the store. It gets its result on the thread of its ``ReplyTarget``.
+package protocol StoreCall: AnyObject, Sendable {
+  var replyTarget: any ReplyTarget { get }
+  func complete(_ result: StoreResult)
+}
+
+/// Where the results of a batch go, in one piece: an event loop, say.
+package protocol ReplyTarget: AnyObject, Sendable {
+  /// Called on a thread of the store. The target calls `complete` of each on a thread of its own.
+  func deliver(_ replies: [Reply])
+}
+
+/// A result and who waits for it.
+package struct Reply: Sendable {
+  package let call: any StoreCall
+  package let result: StoreResult
+
+  package init(call: any StoreCall, result: StoreResult) {
+    self.call = call
+    self.result = result
+  }
+}
+
+/// Replies of one batch, sorted by where they go.
+struct ReplyBatch: ~Copyable {
+  private var byTarget: [(target: any ReplyTarget, replies: [Reply])] = []
+
+  mutating func add(_ result: StoreResult, for call: any StoreCall) {
+    let target = call.replyTarget
+    let reply = Reply(call: call, result: result)
+    // There are as many targets as event loops: a handful.
+    if let index = byTarget.firstIndex(where: { $0.target === target }) {
+      byTarget[index].replies.append(reply)
+    } else {
+      byTarget.append((target, [reply]))
+    }
+  }
+
+  consuming func deliver() {
+    for (target, replies) in byTarget { target.deliver(replies) }
+  }
+}

@@ -1,0 +1,151 @@
+import LockCore
+
+/// A reading side of the store: answers what is waiting from one snapshot, taken after it was asked,
+/// so that an answer contains everything acknowledged before.
+///
+/// The store has two: one for single keys, one for what may take long.
+final class SnapshotReader {
+  enum Item: Sendable {
+    case query(Query, deadline: MonotonicTime?, call: any StoreCall)
+    /// Read every lease in the store and tell the writer.
+    case scan(writer: BatchQueue<CommandWriter.Item>)
+  }
+
+  private let engine: any StoreEngine
+  private let limits: StoreLimits
+  private let clock: @Sendable () -> MonotonicTime
+  private let observer: any StoreObserver
+  private var reader: (any StoreReader)?
+
+  init(
+    engine: any StoreEngine, reader: any StoreReader, limits: StoreLimits,
+    clock: @escaping @Sendable () -> MonotonicTime, observer: any StoreObserver
+  ) {
+    self.engine = engine
+    self.reader = reader
+    self.limits = limits
+    self.clock = clock
+    self.observer = observer
+  }
+
+  func turn(_ items: [Item]) {
+    var replies = ReplyBatch()
+    let now = clock()
+    var queries: [(query: Query, call: any StoreCall)] = []
+    for item in items {
+      switch item {
+      case .query(_, let deadline?, let call) where deadline <= now:
+        replies.add(.failure(.deadlinePassed), for: call)
+      case .query(let query, _, let call): queries.append((query, call))
+      case .scan(let writer): scan(for: writer)
+      }
+    }
+    let results = answer(queries.map(\.query))
+    for ((_, call), result) in zip(queries, results) { replies.add(result, for: call) }
+    replies.deliver()
+  }
+
+  // MARK: - Queries
+
+  private func answer(_ queries: [Query]) -> [StoreResult] {
+    guard !queries.isEmpty else { return [] }
+    do {
+      return try inSnapshot { (reader, meta) throws(StoreError) in
+        var results: [StoreResult] = []
+        results.reserveCapacity(queries.count)
+        for query in queries { results.append(try answer(query, reader, meta)) }
+        return results
+      }
+    } catch {
+      return queries.map { _ in .failure(error) }
+    }
+  }
+
+  private func answer(
+    _ query: Query, _ reader: any StoreReader, _ meta: StoreMeta
+  ) throws(StoreError) -> StoreResult {
+    switch query {
+    case .fetch(let key):
+      let row = try reader.row(forKey: key)
+      if let damage = row?.damage { return .failure(StoreError(.damaged, damage)) }
+      return .success(.found(row?.record.holder == nil ? nil : row?.record))
+    case .list(let kind, let sink): return .success(try list(kind, into: sink, reader))
+    case .prefix(let prefix):
+      return .success(
+        .records(sound(try reader.rows(withPrefix: prefix, limit: limits.prefixRowsMax))))
+    case .meta: return .success(.meta(meta))
+    }
+  }
+
+  private func list(
+    _ kind: Kind, into sink: any RecordSink, _ reader: any StoreReader
+  ) throws(StoreError) -> Outcome {
+    var latestKey = ""
+    while true {
+      let rows = try reader.rows(of: kind, afterKey: latestKey, limit: limits.pageMax)
+      let records = sound(rows).filter { !ReservedKeys.contains($0.key) }
+      guard records.isEmpty || sink.append(records) else { return .listed(isComplete: false) }
+      guard rows.count == limits.pageMax, let last = rows.last else {
+        return .listed(isComplete: true)
+      }
+      latestKey = last.record.key
+    }
+  }
+
+  /// A damaged row does not keep the others from being listed, but it is not passed over in silence.
+  private func sound(_ rows: [StoredRow]) -> [LockRecord] {
+    rows.compactMap { row in
+      guard let damage = row.damage else { return row.record }
+      observer.skipped(damage: damage)
+      return nil
+    }
+  }
+
+  // MARK: - Scan
+
+  /// Every page is a snapshot of its own, so that a long scan does not hold up the WAL.
+  private func scan(for writer: BatchQueue<CommandWriter.Item>) {
+    let start = clock()
+    var isComplete = true
+    var latestID: Int64? = 0
+    do {
+      while let id = latestID {
+        let page = try inSnapshot { (reader, _) throws(StoreError) in
+          try reader.leases(afterID: id, limit: limits.pageMax)
+        }
+        if !page.isEmpty, writer.append(.seen(page)) != .admitted {
+          isComplete = false
+          break
+        }
+        latestID = page.count == limits.pageMax ? page.last?.id : nil
+      }
+    } catch {
+      observer.failed(error)
+      isComplete = false
+    }
+    writer.appendAlways(.scanEnded(nanoseconds: clock() - start, isComplete: isComplete))
+  }
+
+  // MARK: - Snapshots
+
+  private func inSnapshot<R>(
+    _ body: (any StoreReader, StoreMeta) throws(StoreError) -> R
+  ) throws(StoreError) -> R {
+    let reader: any StoreReader
+    if let open = self.reader { reader = open } else { reader = try engine.openReader() }
+    self.reader = reader
+    do {
+      try reader.begin()
+      let meta = try reader.meta()
+      try Fence.check(meta, location: engine.location)
+      let result = try body(reader, meta)
+      reader.end()
+      return result
+    } catch {
+      reader.end()
+      // Whatever it was, a new connection starts from a known state. A fence is no fault of it.
+      if error.code == .unavailable { self.reader = nil }
+      throw error
+    }
+  }
+}

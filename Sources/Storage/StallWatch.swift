@@ -1,0 +1,64 @@
+package import LockCore
+import Synchronization
+
+/// The sign of life of a thread that serves clients: it beats as often as it comes round.
+package final class Pulse: Sendable {
+  /// How often the owner is expected to beat, in nanoseconds.
+  package static let intervalNanoseconds: Int64 = 250_000_000
+
+  private let latest: Atomic<Int64>
+
+  package init(at now: MonotonicTime) { latest = Atomic(now.nanoseconds) }
+
+  package func beat(at now: MonotonicTime) {
+    latest.store(now.nanoseconds, ordering: .relaxed)
+  }
+
+  func silence(at now: MonotonicTime) -> Int64 {
+    now.nanoseconds - latest.load(ordering: .relaxed)
+  }
+}
+
+/// Decides when leases may end. A server that was suspended or starved, or whose store was out of
+/// reach, has renewals waiting that it could not accept: it serves them before it ends any lease.
+struct StallWatch {
+  private let limits: StoreLimits
+  private var latestTurn: MonotonicTime
+  private var graceEnd: MonotonicTime
+  private var isStoreFailing = false
+
+  init(limits: StoreLimits, now: MonotonicTime) {
+    self.limits = limits
+    latestTurn = now
+    graceEnd = now
+  }
+
+  /// Notes that the thread came to its turn. Returns for how long it, or one of `pulses`, was
+  /// stalled; 0 where all is well.
+  mutating func turn(at now: MonotonicTime, pulses: [Pulse]) -> Int64 {
+    var stalled = now - latestTurn - limits.tickNanoseconds
+    latestTurn = now
+    for pulse in pulses {
+      stalled = max(stalled, pulse.silence(at: now) - Pulse.intervalNanoseconds)
+    }
+    guard stalled > limits.stallNanoseconds else { return 0 }
+    graceEnd = now + limits.stallGraceNanoseconds
+    return stalled
+  }
+
+  /// Returns whether this is news.
+  mutating func storeFailed() -> Bool {
+    defer { isStoreFailing = true }
+    return !isStoreFailing
+  }
+
+  /// Returns whether this is news.
+  mutating func storeWorked(at now: MonotonicTime) -> Bool {
+    guard isStoreFailing else { return false }
+    isStoreFailing = false
+    graceEnd = now + limits.stallGraceNanoseconds
+    return true
+  }
+
+  func mayExpire(at now: MonotonicTime) -> Bool { !isStoreFailing && now >= graceEnd }
+}

@@ -1,0 +1,140 @@
+package import LockCore
+import Synchronization
+
+/// The durable table of locks that a server works on: commands in, decisions committed, results out.
+///
+/// Three threads: one writes in batches (group commit), one answers for single keys, one for what
+/// takes long. A result is delivered only after the commit that makes it true.
+package final class Store: Sendable {
+  private let engine: any StoreEngine
+  private let limits: StoreLimits
+  private let commands: BatchQueue<CommandWriter.Item>
+  private let pointQueries: BatchQueue<SnapshotReader.Item>
+  private let longQueries: BatchQueue<SnapshotReader.Item>
+  private let threads = Mutex<[BlockingThread]>([])
+  private let latestHealth = Mutex(StoreHealth.working)
+
+  package var location: String { engine.location }
+
+  /// What the latest transaction found.
+  package var health: StoreHealth { latestHealth.withLock { $0 } }
+
+  /// Opens the database and starts the store's threads.
+  ///
+  /// - Parameter clock: A monotonic clock that stands still while the machine is suspended.
+  /// - Throws: ``StoreError`` as ``StoreEngine/openWriter()`` does.
+  package init(
+    engine: any StoreEngine, limits: StoreLimits = StoreLimits(),
+    clock: @escaping @Sendable () -> MonotonicTime, observer: any StoreObserver
+  ) throws(StoreError) {
+    self.engine = engine
+    self.limits = limits
+    commands = BatchQueue(capacity: limits.queueMax)
+    pointQueries = BatchQueue(capacity: limits.queueMax)
+    longQueries = BatchQueue(capacity: limits.queueMax)
+    let connections = Connections(
+      writer: try engine.openWriter(), point: try engine.openReader(),
+      long: try engine.openReader())
+    start(connections, clock: clock, observer: observer)
+  }
+
+  /// The connections on their way to their threads.
+  ///
+  /// `@unchecked Sendable`: made by one thread, then each used by the one thread it is handed to.
+  private final class Connections: @unchecked Sendable {
+    let writer: any StoreWriter
+    let point: any StoreReader
+    let long: any StoreReader
+
+    init(writer: any StoreWriter, point: any StoreReader, long: any StoreReader) {
+      self.writer = writer
+      self.point = point
+      self.long = long
+    }
+  }
+
+  private func start(
+    _ connections: Connections, clock: @escaping @Sendable () -> MonotonicTime,
+    observer: any StoreObserver
+  ) {
+    let writing = BlockingThread { [self] in
+      let writer = CommandWriter(
+        engine: engine, writer: connections.writer, limits: limits, clock: clock,
+        observer: observer,
+        startScan: { [self] in
+          if longQueries.append(.scan(writer: commands)) != .admitted {
+            commands.appendAlways(.scanEnded(nanoseconds: 0, isComplete: false))
+          }
+        },
+        noteHealth: { [self] health in latestHealth.withLock { $0 = health } })
+      while !commands.hasEnded {
+        let items = commands.take(
+          max: limits.batchMax, waitNanoseconds: writer.waitNanoseconds)
+        writer.turn(items)
+      }
+    }
+    let pointReading = BlockingThread { [self] in
+      let reader = SnapshotReader(
+        engine: engine, reader: connections.point, limits: limits, clock: clock,
+        observer: observer)
+      while !pointQueries.hasEnded {
+        reader.turn(pointQueries.take(max: limits.batchMax, waitNanoseconds: nil))
+      }
+    }
+    let longReading = BlockingThread { [self] in
+      let reader = SnapshotReader(
+        engine: engine, reader: connections.long, limits: limits, clock: clock,
+        observer: observer)
+      while !longQueries.hasEnded {
+        reader.turn(longQueries.take(max: 1, waitNanoseconds: nil))
+      }
+    }
+    threads.withLock { $0 = [longReading, pointReading, writing] }
+  }
+
+  /// Queues a change. `call` gets its result after the commit.
+  ///
+  /// - Parameter deadline: A command whose turn comes later is not done.
+  package func submit(
+    _ command: Command, deadline: MonotonicTime? = nil, call: any StoreCall
+  ) {
+    refuse(commands.append(.command(command, deadline: deadline, call: call)), call)
+  }
+
+  /// Queues a question. Its answer contains every change that was acknowledged before this call.
+  package func ask(_ query: Query, deadline: MonotonicTime? = nil, call: any StoreCall) {
+    let queue = if case .list = query { longQueries } else { pointQueries }
+    refuse(queue.append(.query(query, deadline: deadline, call: call)), call)
+  }
+
+  private func refuse(_ admission: Admission, _ call: any StoreCall) {
+    switch admission {
+    case .admitted: break
+    case .full:
+      call.replyTarget.deliver([
+        Reply(
+          call: call,
+          result: .failure(
+            StoreError(
+              .overloaded, "\(limits.queueMax) requests are waiting for the store already")))
+      ])
+    case .closed:
+      call.replyTarget.deliver([Reply(call: call, result: .failure(.shuttingDown))])
+    }
+  }
+
+  /// No lease ends while `pulse` has been silent for too long, and until its owner has caught up.
+  package func watch(_ pulse: Pulse) { commands.appendAlways(.pulse(pulse)) }
+
+  /// Does what is queued, then ends the threads and closes the connections. Blocks until then.
+  package func shutdown() {
+    commands.close()
+    pointQueries.close()
+    longQueries.close()
+    let threads = threads.withLock { threads in
+      defer { threads = [] }
+      return threads
+    }
+    for thread in threads { thread.join() }
+  }
+}

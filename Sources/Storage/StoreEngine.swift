@@ -1,0 +1,148 @@
+package import LockCore
+
+/// A database that can hold Latchkey's rows. A new engine is one type that conforms to this, and
+/// one line in the conformance suite of TestKit.
+///
+/// The connections are synchronous: the store calls each from one thread of its own.
+package protocol StoreEngine: Sendable {
+  /// Where the database is, as people give it: "sqlite:/var/lib/latchkey/latchkey.db".
+  var location: String { get }
+
+  /// Opens the connection that writes, and brings a new or older database to this server's shape:
+  /// additive, repeatable, safe beside other servers doing the same.
+  ///
+  /// - Throws: ``StoreError`` with code `tooOldServer` where the database has left this server's
+  ///   shape behind, `unusable` where it is no database of Latchkey's, else `unavailable`.
+  func openWriter() throws(StoreError) -> any StoreWriter
+
+  /// Opens a connection that reads. The database exists: a writer was opened before.
+  func openReader() throws(StoreError) -> any StoreReader
+}
+
+/// The connection that changes rows. Everything happens between ``begin()`` and ``commit()`` or
+/// ``rollback()``, serialised against every other writer of the database.
+///
+/// The calls take many rows at once, so that an engine across a network needs few round trips.
+package protocol StoreWriter: AnyObject {
+  func begin() throws(StoreError)
+  func meta() throws(StoreError) -> StoreMeta
+  /// The rows under `keys`, each where its key stands; nil where there is none.
+  func rows(forKeys keys: [String]) throws(StoreError) -> [StoredRow?]
+  /// The rows with `ids`, each where its id stands; nil where there is none.
+  func rows(withIDs ids: [Int64]) throws(StoreError) -> [StoredRow?]
+  /// Up to `limit` rows with ids above `id`, by id.
+  func rows(afterID id: Int64, limit: Int) throws(StoreError) -> [StoredRow]
+  /// Writes `changes` and returns the row ids, in the same order. Columns that are not of this
+  /// server's shapes are left alone.
+  func write(_ changes: [RowChange]) throws(StoreError) -> [Int64]
+  func delete(ids: [Int64]) throws(StoreError)
+  func set(_ name: StoreMeta.Name, to value: Int64) throws(StoreError)
+  /// Makes everything since ``begin()`` durable. When it throws, nothing of it is known to be done.
+  func commit() throws(StoreError)
+  /// Forgets everything since ``begin()``. Harmless outside of a transaction.
+  func rollback()
+  /// Something that changes whenever another connection has changed the database; asking is cheap.
+  func changesByOthers() throws(StoreError) -> Int64
+  /// Whether the connection is fit for further use after an error.
+  var isUsable: Bool { get }
+}
+
+/// A connection that reads from snapshots: what was committed when ``begin()`` was called.
+package protocol StoreReader: AnyObject {
+  func begin() throws(StoreError)
+  func meta() throws(StoreError) -> StoreMeta
+  func row(forKey key: String) throws(StoreError) -> StoredRow?
+  /// Up to `limit` held rows of `kind` with keys after `key`, by the bytes of their keys.
+  func rows(of kind: Kind, afterKey key: String, limit: Int) throws(StoreError) -> [StoredRow]
+  /// Up to `limit` held rows whose keys start with `prefix`, by the bytes of their keys.
+  func rows(withPrefix prefix: String, limit: Int) throws(StoreError) -> [StoredRow]
+  /// Up to `limit` rows with ids above `id` that a server has to watch, by id.
+  func leases(afterID id: Int64, limit: Int) throws(StoreError) -> [SeenLease]
+  func end()
+}
+
+/// What the store says of itself, besides its rows.
+package struct StoreMeta: Equatable, Sendable {
+  package enum Name: String, CaseIterable, Sendable {
+    case newestShape = "newest_shape"
+    case oldestShape = "oldest_shape"
+    case tokenFloor = "token_floor"
+    case epoch = "epoch"
+  }
+
+  /// The newest shape present.
+  package var newestShape: Int64
+  /// The oldest shape that is still maintained: a server that does not know it must not act.
+  package var oldestShape: Int64
+  /// The release that a server must have at least, in words; empty where nobody said.
+  package var neededRelease: String
+  /// Every token of a new row is greater than this.
+  package var tokenFloor: Int64
+  /// Counts periods of time that some server has lived through; tells how long a row has been free.
+  package var epoch: Int64
+
+  package init(
+    newestShape: Int64, oldestShape: Int64, neededRelease: String = "", tokenFloor: Int64,
+    epoch: Int64
+  ) {
+    self.newestShape = newestShape
+    self.oldestShape = oldestShape
+    self.neededRelease = neededRelease
+    self.tokenFloor = tokenFloor
+    self.epoch = epoch
+  }
+}
+
+/// A row as it was read.
+package struct StoredRow: Equatable, Sendable {
+  package var id: Int64
+  package var record: LockRecord
+  /// The oldest shape whose servers may act on this row.
+  package var needsShape: Int64
+  /// The epoch in which the row became free; nil while it is held.
+  package var freeEpoch: Int64?
+  /// What is wrong with the row where it is not as any shape says; its record means nothing then.
+  package var damage: String?
+
+  package init(
+    id: Int64, record: LockRecord, needsShape: Int64, freeEpoch: Int64? = nil,
+    damage: String? = nil
+  ) {
+    self.id = id
+    self.record = record
+    self.needsShape = needsShape
+    self.freeEpoch = freeEpoch
+    self.damage = damage
+  }
+}
+
+/// A row to be written.
+package struct RowChange: Equatable, Sendable {
+  /// Nil for a key that has no row yet.
+  package var id: Int64?
+  package var record: LockRecord
+  /// The current epoch: noted where the record is free.
+  package var epoch: Int64
+
+  package init(id: Int64?, record: LockRecord, epoch: Int64) {
+    self.id = id
+    self.record = record
+    self.epoch = epoch
+  }
+}
+
+/// A lease as the scan finds it.
+package struct SeenLease: Equatable, Sendable {
+  package var id: Int64
+  package var sighting: Sighting
+  package var lease: Lease
+  /// Nil where the row needs a newer server to be understood.
+  package var kind: Kind?
+
+  package init(id: Int64, sighting: Sighting, lease: Lease, kind: Kind?) {
+    self.id = id
+    self.sighting = sighting
+    self.lease = lease
+    self.kind = kind
+  }
+}

@@ -1,0 +1,32 @@
+/// Why the store did not do what it was asked.
+package struct StoreError: Error, Equatable, Sendable, CustomStringConvertible {
+  package enum Code: Equatable, Sendable {
+    /// The database cannot be used at the moment; later it may. Nothing is known to be done.
+    case unavailable
+    /// The database holds a shape that this server is too old for.
+    case tooOldServer
+    /// What is there is no database of Latchkey's.
+    case unusable
+    /// A bound of this server was reached.
+    case overloaded
+    /// The request's own deadline passed before its turn came; nothing was done.
+    case deadlineExceeded
+    /// A row is not as any shape says.
+    case damaged
+  }
+
+  package var code: Code
+  /// For a person: what happened and, where possible, what to do.
+  package var message: String
+
+  package init(_ code: Code, _ message: String) {
+    self.code = code
+    self.message = message
+  }
+
+  package var description: String { message }
+
+  package static let shuttingDown = StoreError(.unavailable, "the server is shutting down")
+  package static let deadlinePassed = StoreError(
+    .deadlineExceeded, "the request's deadline passed before the store could do it")
+}

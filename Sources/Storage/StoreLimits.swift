@@ -1,0 +1,31 @@
+/// The bounds of the store's queues, batches and waits.
+package struct StoreLimits: Sendable {
+  /// Commands, and as many queries, that may wait at once. More are refused as overload.
+  package var queueMax = 50_000
+  /// Commands that one transaction takes.
+  package var batchMax = 2_000
+  /// Leases that one transaction ends.
+  package var expiriesMax = 500
+  /// Records that a list, and rows that a scan, reads at a time.
+  package var pageMax = 500
+  /// Rows that a query by prefix gives.
+  package var prefixRowsMax = 1_000
+  /// How often the writing thread looks around when nothing wakes it.
+  package var tickNanoseconds: Int64 = 250_000_000
+  /// The shortest time between two scans for what other servers wrote. A scan that takes long makes
+  /// the next one wait ten times as long as it took.
+  package var scanIntervalNanoseconds: Int64 = 500_000_000
+  /// A thread that comes to its turn so much too late was stalled.
+  package var stallNanoseconds: Int64 = 1_000_000_000
+  /// No lease ends for so long after a stall or an outage: first comes what waits in the sockets.
+  package var stallGraceNanoseconds: Int64 = 2_000_000_000
+  /// An epoch: a free row is collected after it has been free for one to two of them.
+  package var epochNanoseconds: Int64 = 3_600_000_000_000
+  /// Rows that one step of the collection looks at, and the pause between two steps.
+  package var collectRowsMax = 500
+  package var collectPauseNanoseconds: Int64 = 50_000_000
+  /// How long a connection that failed is left before another is opened.
+  package var reopenNanoseconds: Int64 = 500_000_000
+
+  package init() {}
+}

@@ -1,0 +1,23 @@
+/// Learns what the store does, for metrics and logs. Called on the store's threads.
+package protocol StoreObserver: Sendable {
+  /// A transaction was committed for so many commands and expiries.
+  func committed(commands: Int, expiries: Int, nanoseconds: Int64)
+  /// A transaction failed; the commands in it got this error.
+  func failed(_ error: StoreError)
+  /// The store works again after a failure.
+  func recovered()
+  /// So many locks and presences are held, as far as this server knows.
+  func holding(locks: Int, presences: Int)
+  /// This server did not do its work in time for so long; no lease ends until it has caught up.
+  func stalled(nanoseconds: Int64)
+  /// A row was left out of an answer because it is damaged.
+  func skipped(damage: String)
+  /// Rows that had been free for long were deleted.
+  func collected(rows: Int)
+}
+
+/// Whether the store can be used, as its latest transaction found it.
+package enum StoreHealth: Equatable, Sendable {
+  case working
+  case failing(StoreError)
+}

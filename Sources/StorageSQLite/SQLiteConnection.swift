@@ -1,0 +1,83 @@
+import CSQLite
+import Storage
+
+/// A connection to an SQLite file. It belongs to one thread at a time and closes with its owner.
+final class SQLiteConnection {
+  private let handle: OpaquePointer
+  let path: String
+
+  /// - Parameter create: Whether a missing file is made.
+  init(path: String, create: Bool) throws(StoreError) {
+    var handle: OpaquePointer?
+    // No mutex: the store calls each connection from one thread.
+    let flags =
+      SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_EXRESCODE
+      | (create ? SQLITE_OPEN_CREATE : 0)
+    let code = sqlite3_open_v2(path, &handle, flags, nil)
+    guard code == SQLITE_OK, let handle else {
+      let message = handle.map { String(cString: sqlite3_errmsg($0)) } ?? "out of memory"
+      sqlite3_close(handle)
+      throw StoreError(.unavailable, "cannot open the store \(path): \(message)")
+    }
+    self.handle = handle
+    self.path = path
+  }
+
+  deinit { sqlite3_close_v2(handle) }
+
+  func execute(_ sql: String) throws(StoreError) {
+    let code = sqlite3_exec(handle, sql, nil, nil, nil)
+    guard code == SQLITE_OK else { throw error(code) }
+  }
+
+  func prepare(_ sql: String) throws(StoreError) -> SQLiteStatement {
+    var statement: OpaquePointer?
+    let code = sqlite3_prepare_v3(
+      handle, sql, -1, UInt32(SQLITE_PREPARE_PERSISTENT), &statement, nil)
+    guard code == SQLITE_OK, let statement else { throw error(code) }
+    return SQLiteStatement(statement, of: self)
+  }
+
+  /// The first column of the first row of `sql`; nil where there is none.
+  func integer(_ sql: String) throws(StoreError) -> Int64? {
+    let statement = try prepare(sql)
+    return try statement.query { () throws(StoreError) in
+      try statement.step() ? statement.integer(0) : nil
+    }
+  }
+
+  /// How long a statement waits for another process that has the file locked.
+  func setBusyTimeout(milliseconds: Int32) { sqlite3_busy_timeout(handle, milliseconds) }
+
+  /// Hands waiting for a lock to `handler`: gets how often it was asked, says whether to go on.
+  func setBusyHandler(_ handler: @escaping @convention(c) (UnsafeMutableRawPointer?, Int32) -> Int32) {
+    sqlite3_busy_handler(handle, handler, nil)
+  }
+
+  var isInTransaction: Bool { sqlite3_get_autocommit(handle) == 0 }
+  var lastInsertedID: Int64 { sqlite3_last_insert_rowid(handle) }
+  var changedRows: Int32 { sqlite3_changes(handle) }
+
+  /// SQLite's result code in words that help.
+  func error(_ code: Int32) -> StoreError {
+    let detail = String(cString: sqlite3_errmsg(handle))
+    let hint: String
+    switch code & 0xff {
+    case SQLITE_BUSY, SQLITE_LOCKED:
+      hint = "the store \(path) is locked by another process"
+    case SQLITE_FULL:
+      hint = "the disk of the store \(path) is full"
+    case SQLITE_READONLY, SQLITE_PERM, SQLITE_AUTH:
+      hint = "the store \(path) cannot be written"
+    case SQLITE_CORRUPT:
+      return StoreError(.unavailable, "the store \(path) is corrupt (\(detail))")
+    case SQLITE_NOTADB:
+      return StoreError(.unusable, "\(path) is not an SQLite database (\(detail))")
+    case SQLITE_CANTOPEN:
+      hint = "cannot open the store \(path)"
+    default:
+      hint = "the store \(path) failed"
+    }
+    return StoreError(.unavailable, "\(hint) (\(detail), SQLite code \(code))")
+  }
+}

@@ -1,0 +1,116 @@
+import Glibc
+package import Storage
+
+/// The store in one SQLite file, which several servers on this machine may have open at once.
+///
+/// The file is in WAL mode and every commit is synced to disk before it counts. It must be on a
+/// local disk: SQLite's locks and its shared memory do not work across a network file system.
+package struct SQLiteEngine: StoreEngine {
+  /// How long a transaction waits, in all, for another process that is writing.
+  package static let busyMillisecondsMax = 2_000
+  /// How long opening the file waits for another process, such as one that is just creating it.
+  package static let openMillisecondsMax: Int32 = 10_000
+  /// The WAL is copied into the database after this many pages of 4 KiB.
+  package static let checkpointPages = 4_000
+  /// A WAL larger than this is cut back after a checkpoint.
+  package static let walBytesMax = 64 << 20
+  /// Page cache of the writing connection; readers have SQLite's default of 2 MB.
+  package static let writerCacheKibibytes = 8 << 10
+  /// Marks the file as Latchkey's ("LTKY"), for file(1) and against mistaken paths.
+  package static let applicationID: Int64 = 0x4C54_4B59
+
+  package static let dialect = SQLDialect(
+    identity: "INTEGER PRIMARY KEY", integer: "INTEGER", name: "TEXT", text: "TEXT",
+    insertIfMissing: { "INSERT OR IGNORE INTO \($0) (\($1)) VALUES (\($2))" })
+
+  /// The file.
+  package let path: String
+  package var location: String { "sqlite:\(path)" }
+
+  package init(path: String) { self.path = path }
+
+  package func openWriter() throws(StoreError) -> any StoreWriter {
+    let connection = try SQLiteConnection(path: path, create: true)
+    connection.setBusyTimeout(milliseconds: Self.openMillisecondsMax)
+    try refuseForeignFile(connection)
+    try connection.execute("PRAGMA journal_mode = WAL")
+    try connection.execute("PRAGMA synchronous = FULL")
+    try connection.execute("PRAGMA wal_autocheckpoint = \(Self.checkpointPages)")
+    try connection.execute("PRAGMA journal_size_limit = \(Self.walBytesMax)")
+    try connection.execute("PRAGMA cache_size = -\(Self.writerCacheKibibytes)")
+    try migrate(connection)
+    connection.setBusyHandler(waitForOtherWriter)
+    return try SQLiteWriter(connection)
+  }
+
+  package func openReader() throws(StoreError) -> any StoreReader {
+    let connection = try SQLiteConnection(path: path, create: false)
+    connection.setBusyTimeout(milliseconds: Int32(Self.busyMillisecondsMax))
+    try connection.execute("PRAGMA query_only = ON")
+    return try SQLiteReader(connection)
+  }
+
+  /// Another program's database is not written to because a path was mistyped.
+  private func refuseForeignFile(_ connection: SQLiteConnection) throws(StoreError) {
+    let tables = try connection.integer(
+      "SELECT count(*) FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite_%'")
+    let ours = try connection.integer(
+      "SELECT count(*) FROM sqlite_master WHERE type = 'table' AND name = '\(S1.metaTable)'")
+    guard tables != 0, ours == 0 else { return }
+    throw StoreError(
+      .unusable, "\(path) is a database of another program: it has tables, but not Latchkey's")
+  }
+
+  /// One transaction, so that servers which do it at once do it one after the other, and one that
+  /// is killed in it has done nothing.
+  private func migrate(_ connection: SQLiteConnection) throws(StoreError) {
+    try connection.execute("BEGIN IMMEDIATE")
+    do {
+      let exists = try connection.integer(
+        "SELECT count(*) FROM sqlite_master WHERE type = 'table' AND name = '\(S1.metaTable)'")
+      if exists == 0 {
+        try connection.execute("PRAGMA application_id = \(Self.applicationID)")
+        for statement in S1.migration(Self.dialect) { try connection.execute(statement) }
+      } else {
+        // A newer server may have dropped s1 altogether: nothing is touched before that is known.
+        try Fence.check(readMeta(connection.prepare(S1.meta)), location: location)
+        for statement in S1.migration(Self.dialect) { try connection.execute(statement) }
+      }
+      try connection.execute("COMMIT")
+    } catch {
+      if connection.isInTransaction { try? connection.execute("ROLLBACK") }
+      throw error
+    }
+  }
+}
+
+/// Waits a little longer each time another process has the database locked, up to
+/// ``SQLiteEngine/busyMillisecondsMax`` in all. The waits are jittered, so that servers of one store
+/// do not keep meeting.
+private func waitForOtherWriter(_: UnsafeMutableRawPointer?, attempt: Int32) -> Int32 {
+  // 10 x 0.2 ms, 40 x 1 ms, then 5 ms each.
+  let microseconds: UInt32 = attempt < 10 ? 200 : attempt < 50 ? 1_000 : 5_000
+  let attemptsMax = 50 + (SQLiteEngine.busyMillisecondsMax - 42) / 5
+  guard attempt < attemptsMax else { return 0 }
+  usleep(UInt32.random(in: microseconds / 2...microseconds * 3 / 2))
+  return 1
+}
+
+func readMeta(_ statement: SQLiteStatement) throws(StoreError) -> StoreMeta {
+  try statement.query { () throws(StoreError) in
+    var meta = StoreMeta(newestShape: 0, oldestShape: 0, tokenFloor: -1, epoch: -1)
+    while try statement.step() {
+      let value = statement.integer(1)
+      switch statement.text(0).flatMap(StoreMeta.Name.init) {
+      case .newestShape: meta.newestShape = value
+      case .oldestShape:
+        meta.oldestShape = value
+        meta.neededRelease = statement.text(2) ?? ""
+      case .tokenFloor: meta.tokenFloor = value
+      case .epoch: meta.epoch = value
+      case nil: break  // a name of a newer shape
+      }
+    }
+    return meta
+  }
+}

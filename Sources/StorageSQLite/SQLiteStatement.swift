@@ -1,0 +1,81 @@
+import CSQLite
+import Storage
+
+/// A prepared statement: bind, step, read columns, reset. Lives no longer than its connection.
+final class SQLiteStatement {
+  private let handle: OpaquePointer
+  private let connection: SQLiteConnection
+
+  init(_ handle: OpaquePointer, of connection: SQLiteConnection) {
+    self.handle = handle
+    self.connection = connection
+  }
+
+  deinit { sqlite3_finalize(handle) }
+
+  /// Runs `body`, then makes the statement ready for its next use, whatever happened.
+  func query<R>(_ body: () throws(StoreError) -> R) throws(StoreError) -> R {
+    defer { sqlite3_reset(handle) }
+    return try body()
+  }
+
+  /// Runs the statement to its end.
+  func run() throws(StoreError) {
+    let code = sqlite3_step(handle)
+    sqlite3_reset(handle)
+    guard code == SQLITE_DONE || code == SQLITE_ROW else { throw connection.error(code) }
+  }
+
+  /// Whether there is another row.
+  func step() throws(StoreError) -> Bool {
+    switch sqlite3_step(handle) {
+    case SQLITE_ROW: return true
+    case SQLITE_DONE: return false
+    case let code: throw connection.error(code)
+    }
+  }
+
+  /// Indices of parameters start at 1, as SQLite counts them.
+  func bind(_ index: Int32, _ value: Int64) { sqlite3_bind_int64(handle, index, value) }
+
+  func bind(_ index: Int32, _ value: Int64?) {
+    if let value { bind(index, value) } else { bindNull(index) }
+  }
+
+  func bindNull(_ index: Int32) { sqlite3_bind_null(handle, index) }
+
+  /// SQLite copies the text: a native string's bytes need not outlive the call.
+  func bind(_ index: Int32, _ value: String) {
+    var value = value
+    value.withUTF8 { bytes in
+      // An empty buffer may have no address, which SQLite would take for NULL.
+      _ = bytes.withMemoryRebound(to: CChar.self) { text in
+        sqlite3_bind_text(
+          handle, index, text.baseAddress ?? SQLiteStatement.empty, Int32(text.count),
+          unsafeBitCast(-1, to: sqlite3_destructor_type.self))
+      }
+    }
+  }
+
+  nonisolated(unsafe) private static let empty: UnsafePointer<CChar> = {
+    let empty = UnsafeMutablePointer<CChar>.allocate(capacity: 1)
+    empty.initialize(to: 0)
+    return UnsafePointer(empty)
+  }()
+
+  /// Indices of columns start at 0, as SQLite counts them.
+  func integer(_ index: Int32) -> Int64 { sqlite3_column_int64(handle, index) }
+
+  func isNull(_ index: Int32) -> Bool { sqlite3_column_type(handle, index) == SQLITE_NULL }
+
+  func optionalInteger(_ index: Int32) -> Int64? { isNull(index) ? nil : integer(index) }
+
+  /// Nil where the column is not UTF-8 text.
+  func text(_ index: Int32) -> String? {
+    guard sqlite3_column_type(handle, index) == SQLITE_TEXT,
+      let start = sqlite3_column_text(handle, index)
+    else { return nil }
+    let count = Int(sqlite3_column_bytes(handle, index))
+    return String(validating: UnsafeBufferPointer(start: start, count: count), as: UTF8.self)
+  }
+}
