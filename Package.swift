@@ -44,6 +44,8 @@ let package = Package(
     .systemLibrary(name: "CSQLite", pkgConfig: "sqlite3", providers: [.apt(["libsqlite3-dev"])]),
     .systemLibrary(name: "CZlib", pkgConfig: "zlib", providers: [.apt(["zlib1g-dev"])]),
 
+    .systemLibrary(name: "CLinux"),
+
     // What knows nobody: the rules of locks, and the versions of the wire.
     .target(name: "LockCore", dependencies: [heap], swiftSettings: strict),
     .target(name: "WireSchema", dependencies: [protobuf], swiftSettings: strict),
@@ -77,13 +79,16 @@ let package = Package(
     .executableTarget(
       name: "latchkeyd",
       dependencies: [
-        "LatchkeyServer", "Storage", "StorageSQLite", "WireSchema", arguments, logging, metrics,
-        lifecycle,
+        "LatchkeyServer", "LockCore", "Storage", "StorageSQLite", "WireSchema", arguments, logging,
+        metrics, lifecycle, nio.core, "CLinux",
       ],
       swiftSettings: strict),
     .executableTarget(
       name: "latchkey",
-      dependencies: ["LatchkeyClient", "WireSchema", protobuf, arguments, logging, nio.core],
+      dependencies: [
+        "LatchkeyClient", "WireSchema", "HTTP2", "CLinux", protobuf, arguments, logging, nio.core,
+        nio.posix,
+      ],
       swiftSettings: strict),
 
     .target(
@@ -99,7 +104,8 @@ let package = Package(
     .testTarget(
       name: "HTTP2Tests", dependencies: ["HTTP2", nio.core, nio.embedded], swiftSettings: strict),
     .testTarget(
-      name: "RPCTests", dependencies: ["RPC", "HTTP2", "WireSchema", protobuf, nio.core, nio.embedded],
+      name: "RPCTests",
+      dependencies: ["RPC", "HTTP2", "WireSchema", protobuf, nio.core, nio.embedded],
       swiftSettings: strict),
     .testTarget(
       name: "StorageTests", dependencies: ["Storage", "StorageSQLite", "LockCore", "TestKit"],
@@ -110,7 +116,10 @@ let package = Package(
       swiftSettings: strict),
     .testTarget(
       name: "LatchkeyClientTests",
-      dependencies: ["LatchkeyClient", "LatchkeyServer", "TestKit", "latchkeyd", "latchkey"],
+      dependencies: [
+        "LatchkeyClient", "LatchkeyServer", "HTTP2", "RPC", "WireSchema", "TestKit", "latchkeyd",
+        "latchkey", protobuf, lifecycle, logging, nio.core, nio.posix, nio.embedded,
+      ],
       swiftSettings: strict),
     .testTarget(
       name: "CompatibilityTests",

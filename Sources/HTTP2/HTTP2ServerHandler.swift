@@ -1,0 +1,307 @@
+import CNghttp2
+import NIOCore
+
+/// What a server is told of a connection, on its event loop.
+package protocol HTTP2ServerEvents: AnyObject {
+  /// The peer said which wire versions it speaks: each time it sends the handshake's setting, and
+  /// once with 0 where its first SETTINGS has none.
+  func peerOffered(settingsValue: UInt32)
+  /// The peer sent a HELLO frame; `payload` is at most ``HTTP2Limits/helloBytesMax`` bytes.
+  func peerHello(_ payload: [UInt8])
+  /// The connection is over; called once.
+  func connectionEnded(reason: HTTP2ConnectionEnd)
+}
+
+/// The answers to requests that never reach the receiver, because a bound was exceeded.
+package struct HTTP2Rejections: Sendable {
+  package struct Rejection: Sendable {
+    package var headers: ResponseHeaders
+    package var body: [UInt8]
+
+    package init(headers: ResponseHeaders, body: [UInt8]) {
+      self.headers = headers
+      self.body = body
+    }
+  }
+
+  /// 431: the header list is larger than ``HTTP2Limits/headerListBytesMax``.
+  package var headersTooLarge: Rejection
+  /// 413: the body is larger than ``HTTP2Limits/requestBodyBytesMax``.
+  package var bodyTooLarge: Rejection
+  /// 429: the connection's requests hold more than ``HTTP2Limits/bufferedRequestBytesMax``.
+  package var tooManyBytes: Rejection
+  /// 400: a header field is not valid. What is worse, such as a missing `:path`, is reset with
+  /// PROTOCOL_ERROR (RFC 9113 8.1.1).
+  package var malformed: Rejection
+  /// 408: the request was not complete within ``HTTP2Limits/requestTimeout``.
+  package var timedOut: Rejection
+
+  package init(
+    headersTooLarge: Rejection, bodyTooLarge: Rejection, tooManyBytes: Rejection,
+    malformed: Rejection, timedOut: Rejection
+  ) {
+    self.headersTooLarge = headersTooLarge
+    self.bodyTooLarge = bodyTooLarge
+    self.tooManyBytes = tooManyBytes
+    self.malformed = malformed
+    self.timedOut = timedOut
+  }
+}
+
+/// The server's side of an HTTP/2 connection: hands complete requests to a receiver and sends its
+/// answers.
+///
+/// Goes into a channel's pipeline before or after the channel is active, and takes the connection
+/// from its first byte, the preface included. It sees byte buffers only, so TLS may stand before it.
+package final class HTTP2ServerHandler: HTTP2Handler {
+  let receiver: any RequestReceiver
+  let rejections: HTTP2Rejections
+  let events: (any HTTP2ServerEvents)?
+
+  /// The stream whose header block is being received.
+  var current: ServerStream?
+  var firstStream: ServerStream?
+  unowned(unsafe) var lastStream: ServerStream?
+  var streamCount = 0
+  var bufferedRequestBytes = 0
+  var waitingAnswerBytes = 0
+  /// Streams that ended while nghttp2 may still have pointers into their answers.
+  var retired: [ServerStream] = []
+  var oversizedHeaders: TokenBucket?
+  var idleSince = NIODeadline.uptimeNanoseconds(0)
+  var drain = Drain.no
+  /// What the peer's GOAWAY said.
+  var peerEnd: HTTP2ConnectionEnd?
+
+  enum Drain {
+    case no
+    /// The first GOAWAY was submitted, the last is due at the PING's answer or then.
+    case announced(until: NIODeadline)
+    /// The last GOAWAY was submitted.
+    case final
+  }
+
+  package init(
+    receiver: any RequestReceiver, offer: HandshakeOffer, limits: HTTP2Limits, grease: Grease,
+    rejections: HTTP2Rejections, events: (any HTTP2ServerEvents)?
+  ) {
+    self.receiver = receiver
+    self.rejections = rejections
+    self.events = events
+    super.init(.server, offer: offer, limits: limits, grease: grease)
+  }
+
+  /// Sends a new SETTINGS and HELLO on the live connection, if `offer` is a new one.
+  package func update(offer: HandshakeOffer) { replaceOffer(offer) }
+
+  override var initialSettings: [(id: UInt16, value: UInt32)] {
+    [
+      (
+        UInt16(NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS.rawValue),
+        UInt32(limits.concurrentStreamsMax)
+      ),
+      (
+        UInt16(NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE.rawValue),
+        UInt32(limits.serverStreamWindowBytes)
+      ),
+      (
+        UInt16(NGHTTP2_SETTINGS_MAX_HEADER_LIST_SIZE.rawValue), UInt32(limits.headerListBytesMax)
+      ),
+    ]
+  }
+
+  override var connectionWindowBytes: Int { limits.serverConnectionWindowBytes }
+
+  // A request, from its first header field to the receiver.
+
+  override func headersBegan(_ frame: UnsafePointer<nghttp2_frame>) {
+    // Trailers (RFC 9113 8.1) are dropped.
+    guard frame.pointee.headers.cat == NGHTTP2_HCAT_REQUEST, let loop = context?.eventLoop else {
+      return current = nil
+    }
+    let stream = ServerStream(
+      id: frame.pointee.hd.stream_id, connection: self, eventLoop: loop, at: receivedAt)
+    append(stream)
+    nghttp2_session_set_stream_user_data(
+      session.handle, stream.id, Unmanaged.passUnretained(stream).toOpaque())
+    current = stream
+  }
+
+  override func headerReceived(
+    _ name: UnsafeRawBufferPointer, _ value: UnsafeRawBufferPointer, stream: Int32
+  ) {
+    guard let current, current.id == stream, !current.isHeadTooLarge else { return }
+    let size = name.count + value.count + HTTP2Limits.headerFieldOverheadBytes
+    if current.head.byteCount + size > limits.headerListBytesMax {
+      current.isHeadTooLarge = true
+      current.head = HeaderBlock()
+    } else {
+      current.head.append(name, value)
+    }
+  }
+
+  override func invalidHeaderReceived(_ stream: Int32) {
+    if let current, current.id == stream { current.isHeadMalformed = true }
+  }
+
+  override func headersEnded(_ frame: UnsafePointer<nghttp2_frame>) {
+    let header = frame.pointee.hd
+    let endsStream = header.flags & UInt8(NGHTTP2_FLAG_END_STREAM.rawValue) != 0
+    guard let stream = current, stream.id == header.stream_id else {
+      if endsStream { dataEnded(header.stream_id) }
+      return
+    }
+    current = nil
+    stream.state = .receivingBody
+    if stream.isHeadTooLarge {
+      reject(stream, rejections.headersTooLarge)
+      if oversizedHeaders?.take(at: receivedAt) == false {
+        end(
+          HTTP2ConnectionEnd(.headerFlood, "too many header lists were too large"),
+          code: ErrorCode.enhanceYourCalm)
+      }
+    } else if stream.isHeadMalformed {
+      reject(stream, rejections.malformed)
+    }
+    if endsStream {
+      complete(stream)
+    } else if stream.answer == nil {
+      buffer(stream.head.byteCount, of: stream)
+    }
+  }
+
+  override func dataReceived(_ bytes: UnsafeRawBufferPointer, stream id: Int32) {
+    guard let stream = stream(id), stream.answer == nil else { return }
+    guard stream.body.count + bytes.count <= limits.requestBodyBytesMax else {
+      return reject(stream, rejections.bodyTooLarge)
+    }
+    guard buffer(bytes.count, of: stream) else { return }
+    if stream.body.isEmpty {
+      stream.body = Array(bytes)
+    } else {
+      stream.body.append(contentsOf: bytes)
+    }
+  }
+
+  override func dataEnded(_ id: Int32) {
+    if let stream = stream(id) { complete(stream) }
+  }
+
+  /// Counts `count` more bytes for `stream`; rejects it and says false where they are too many.
+  @discardableResult
+  private func buffer(_ count: Int, of stream: ServerStream) -> Bool {
+    guard bufferedRequestBytes + count <= limits.bufferedRequestBytesMax else {
+      reject(stream, rejections.tooManyBytes)
+      return false
+    }
+    stream.bufferedBytes += count
+    bufferedRequestBytes += count
+    return true
+  }
+
+  private func complete(_ stream: ServerStream) {
+    stream.state = .complete
+    let (head, body) = takeRequest(of: stream)
+    if stream.answer == nil { receiver.receive(head, body: body, exchange: stream) }
+  }
+
+  private func takeRequest(of stream: ServerStream) -> (HeaderBlock, [UInt8]) {
+    bufferedRequestBytes -= stream.bufferedBytes
+    stream.bufferedBytes = 0
+    let request = (stream.head, stream.body)
+    stream.head = HeaderBlock()
+    stream.body = []
+    return request
+  }
+
+  // An answer.
+
+  /// Answers before the request is complete, and forgets what came of it.
+  func reject(_ stream: ServerStream, _ rejection: HTTP2Rejections.Rejection) {
+    _ = takeRequest(of: stream)
+    stream.respond(rejection.headers, body: rejection.body)
+  }
+
+  func send(_ headers: ResponseHeaders, _ body: [UInt8], on stream: ServerStream) {
+    stream.answer = headers
+    stream.outgoing = body
+    stream.waitingBytes = body.count + HTTP2ServerHandler.answerOverheadBytes
+    waitingAnswerBytes += stream.waitingBytes
+    let table = headers.nameValues
+    let result = stream.withDataProvider {
+      nghttp2_submit_response(session.handle, stream.id, table.baseAddress, table.count, $0)
+    }
+    if result != 0 {
+      let failure = ErrorCode.end(of: Int(result))
+      end(failure.end, code: ErrorCode.internalError)
+    }
+    setNeedsPump()
+  }
+
+  override func messageSent(_ id: Int32) {
+    // RFC 9113 8.1: the peer need not send the rest of a request that is answered.
+    guard let stream = stream(id), stream.state != .complete else { return }
+    nghttp2_submit_rst_stream(
+      session.handle, UInt8(NGHTTP2_FLAG_NONE.rawValue), id, ErrorCode.noError)
+  }
+
+  override func streamClosed(_ id: Int32, code: UInt32) {
+    guard let stream = stream(id) else { return }
+    if stream === current { current = nil }
+    if code == ErrorCode.noError { meter?.earnForStream() }
+    if stream.answer != nil, code != ErrorCode.noError { retired.append(stream) }
+    remove(stream)
+  }
+
+  override func nothingLeftToSend() {
+    if !retired.isEmpty { retired.removeAll() }
+  }
+
+  override var wantsReadsPaused: Bool {
+    waitingAnswerBytes > limits.waitingAnswerBytesMax
+      || nghttp2_session_get_outbound_queue_size(session.handle) > limits.waitingFramesMax
+  }
+
+  /// What an answer counts besides its body, in bytes.
+  static let answerOverheadBytes = 512
+
+  // The connection.
+
+  override func opened(at now: NIODeadline) {
+    idleSince = now
+    oversizedHeaders = TokenBucket(limits.oversizedHeaders, at: now)
+    if case .announced = drain { announceDrain(at: now) }
+  }
+
+  override func pingAnswered(_ opaque: UInt64) {
+    if opaque == HTTP2ServerHandler.drainPing { finishDrain() }
+  }
+
+  override func check(at now: NIODeadline) {
+    checkStreams(at: now)
+    if case .announced(let until) = drain, now >= until { finishDrain() }
+    if streamCount == 0, now - idleSince >= limits.idleTimeout {
+      end(HTTP2ConnectionEnd(.idle, "no request for a long time"), code: ErrorCode.noError)
+    }
+  }
+
+  override func goAwayReceived(_ frame: nghttp2_goaway) {
+    peerEnd = peerEnd ?? HTTP2ConnectionEnd(.goAway, "the peer said GOAWAY, \(frame.error_code)")
+  }
+
+  override var quietEnd: HTTP2ConnectionEnd? {
+    if case .no = drain { return peerEnd }
+    return HTTP2ConnectionEnd(.drained, "shut down gracefully")
+  }
+
+  override func peerOffered(_ settingsValue: UInt32) {
+    events?.peerOffered(settingsValue: settingsValue)
+  }
+
+  override func peerHello(_ payload: [UInt8]) { events?.peerHello(payload) }
+
+  override func ended(_ reason: HTTP2ConnectionEnd) {
+    removeAllStreams()
+    events?.connectionEnded(reason: reason)
+  }
+}

@@ -1,0 +1,48 @@
+import NIOCore
+
+/// One request and its answer on an HTTP/2 connection.
+final class ServerStream: FrameStream, Exchange {
+  enum RequestState {
+    case receivingHeaders, receivingBody
+    /// All of the request is here.
+    case complete
+  }
+
+  let eventLoop: any EventLoop
+  /// Nil once the stream is closed.
+  var connection: HTTP2ServerHandler?
+  // The open streams of a connection form a list, the oldest first. It owns them.
+  var next: ServerStream?
+  unowned(unsafe) var previous: ServerStream?
+
+  let openedAt: NIODeadline
+  var state = RequestState.receivingHeaders
+  var head = HeaderBlock()
+  var body: [UInt8] = []
+  /// What `head` and `body` count in the connection's `bufferedRequestBytes`.
+  var bufferedBytes = 0
+  var isHeadTooLarge = false
+  var isHeadMalformed = false
+
+  /// Kept until the stream ends, because nghttp2 has pointers into it.
+  var answer: ResponseHeaders?
+  /// What `outgoing` counts in the connection's `waitingAnswerBytes`.
+  var waitingBytes = 0
+  /// How much of the answer was taken when the timer last looked, and since when.
+  var stall: (taken: Int, since: NIODeadline)?
+
+  init(id: Int32, connection: HTTP2ServerHandler, eventLoop: any EventLoop, at now: NIODeadline) {
+    self.connection = connection
+    self.eventLoop = eventLoop
+    openedAt = now
+    super.init(id: id)
+  }
+
+  var isOpen: Bool { connection != nil && answer == nil }
+
+  func respond(_ headers: ResponseHeaders, body: [UInt8]) {
+    eventLoop.assertInEventLoop()
+    guard let connection, answer == nil else { return }
+    connection.send(headers, body, on: self)
+  }
+}

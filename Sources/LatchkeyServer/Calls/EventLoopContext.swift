@@ -1,0 +1,123 @@
+import HTTP2
+import LockCore
+import NIOCore
+import RPC
+import Storage
+import WireSchema
+
+/// What one event loop owns: its connections, the calls in hand, its prepared answers. Touched only
+/// there, except for ``deliver(_:)``.
+///
+/// `@unchecked Sendable`: everything mutable is used on `eventLoop` only, which is asserted where
+/// other threads could get in.
+final class EventLoopContext: ReplyTarget, @unchecked Sendable {
+  /// How often calls with a deadline are looked at, and the loop gives a sign of life.
+  static let tick = TimeAmount.milliseconds(100)
+
+  let eventLoop: any EventLoop
+  let store: Store
+  let clock: @Sendable () -> MonotonicTime
+  let answers: PreparedAnswers
+  private let pulse: Pulse
+  private var timed: [UnaryCall] = []
+  private var connections: [ObjectIdentifier: any ServerPipeline.Connection] = [:]
+  private var timers: [RepeatedTask] = []
+  private(set) var isDraining = false
+
+  init(
+    eventLoop: any EventLoop, store: Store, clock: @escaping @Sendable () -> MonotonicTime,
+    answers: PreparedAnswers
+  ) {
+    self.eventLoop = eventLoop
+    self.store = store
+    self.clock = clock
+    self.answers = answers
+    pulse = Pulse(at: clock())
+    store.watch(pulse)
+  }
+
+  /// On the event loop.
+  func start() {
+    eventLoop.assertInEventLoop()
+    repeats(every: Self.tick) { [unowned self] in tick() }
+  }
+
+  /// Does `body` now and then every `interval`, until ``stop()``. On the event loop.
+  func repeats(every interval: TimeAmount, _ body: @escaping () -> Void) {
+    eventLoop.assertInEventLoop()
+    let bound = NIOLoopBound(body, eventLoop: eventLoop)
+    timers.append(
+      eventLoop.scheduleRepeatedTask(initialDelay: .zero, delay: interval) { _ in bound.value() })
+  }
+
+  /// On the event loop.
+  func stop() {
+    eventLoop.assertInEventLoop()
+    for timer in timers { timer.cancel() }
+    timers = []
+  }
+
+  private func tick() {
+    let now = clock()
+    pulse.beat(at: now)
+    timed.removeAll { $0.isOver(at: now) }
+  }
+
+  /// Sees to it that `call` is answered when its deadline has passed, whatever the store does.
+  func watchDeadline(of call: UnaryCall) { timed.append(call) }
+
+  /// One task for a whole batch, on a thread of the store.
+  func deliver(_ replies: [Reply]) {
+    eventLoop.execute {
+      for reply in replies { reply.call.complete(reply.result) }
+    }
+  }
+
+  // MARK: - Connections
+
+  func opened(_ connection: any ServerPipeline.Connection) {
+    connections[ObjectIdentifier(connection)] = connection
+    if isDraining { connection.beginDrain() }
+  }
+
+  func closed(_ connection: any ServerPipeline.Connection) {
+    connections[ObjectIdentifier(connection)] = nil
+  }
+
+  /// Lets every connection finish what it has in hand.
+  func beginDrain() {
+    eventLoop.assertInEventLoop()
+    isDraining = true
+    for connection in connections.values { connection.beginDrain() }
+  }
+}
+
+/// The heads of the answers that are sent all the time, built once.
+final class PreparedAnswers: Sendable {
+  private let commonFields: [(String, String)]
+  private let jsonOK: ResponseHeaders
+  private let protoOK: ResponseHeaders
+
+  init(commonFields: [(String, String)]) {
+    self.commonFields = commonFields
+    jsonOK = ResponseHeaders(
+      status: 200, fields: [("content-type", Codec.json.contentType)] + commonFields)
+    protoOK = ResponseHeaders(
+      status: 200, fields: [("content-type", Codec.proto.contentType)] + commonFields)
+  }
+
+  func ok(_ codec: Codec) -> ResponseHeaders { codec == .json ? jsonOK : protoOK }
+
+  func headers(
+    status: Int, contentType: String, _ more: [(String, String)] = []
+  ) -> ResponseHeaders {
+    ResponseHeaders(
+      status: status, fields: [("content-type", contentType)] + commonFields + more)
+  }
+
+  func refuse(_ exchange: any Exchange, _ error: RPCError, _ more: [(String, String)] = []) {
+    exchange.respond(
+      headers(status: error.httpStatus, contentType: Codec.json.contentType, more),
+      body: error.json)
+  }
+}

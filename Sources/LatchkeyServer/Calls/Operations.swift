@@ -1,0 +1,115 @@
+import HTTP2
+import LockCore
+import RPC
+import Storage
+import WireSchema
+
+/// What people, load balancers and Prometheus ask of a server: /healthz, /readyz, /metrics, /status.
+final class Operations: Sendable {
+  /// How long /readyz and /status wait for the store, in milliseconds.
+  static let storeMillisecondsMax: Int64 = 2_000
+
+  private let fleet: Fleet
+  /// Writes all metrics; nil where they go elsewhere.
+  private let metricsText: (@Sendable () -> String)?
+
+  init(fleet: Fleet, metricsText: (@Sendable () -> String)?) {
+    self.fleet = fleet
+    self.metricsText = metricsText
+  }
+
+  /// Answers where `path` is one of these. Returns whether it was.
+  func answer(
+    path: String, method: String, _ exchange: any Exchange, _ loop: EventLoopContext
+  ) -> Bool {
+    let answer: (any Exchange, EventLoopContext) -> Void
+    switch path.prefix(while: { $0 != "?" }) {
+    case "/healthz": answer = healthz
+    case "/readyz": answer = readyz
+    case "/metrics" where metricsText != nil: answer = metrics
+    case "/status": answer = status
+    default: return false
+    }
+    guard method == "GET" || method == "HEAD" else {
+      loop.answers.refuse(
+        exchange, RPCError(.unimplemented, "ask with GET", httpStatus: 405),
+        [("allow", "GET, HEAD")])
+      return true
+    }
+    answer(exchange, loop)
+    return true
+  }
+
+  /// The process answers: nothing else is asked for.
+  private func healthz(_ exchange: any Exchange, _ loop: EventLoopContext) {
+    plain(exchange, loop, status: 200, "ok")
+  }
+
+  /// Whether this server should get requests: not while it shuts down or its store cannot be used.
+  private func readyz(_ exchange: any Exchange, _ loop: EventLoopContext) {
+    guard !loop.isDraining else { return plain(exchange, loop, status: 503, "shutting down") }
+    ask(.meta, exchange, loop) { [self] result in
+      switch (result, loop.store.health) {
+      case (.success, .working): plain(exchange, loop, status: 200, "ready")
+      case (.success, .failing(let error)), (.failure(let error), _):
+        plain(exchange, loop, status: 503, "not ready: \(error)")
+      }
+    }
+  }
+
+  private func metrics(_ exchange: any Exchange, _ loop: EventLoopContext) {
+    exchange.respond(
+      loop.answers.headers(status: 200, contentType: PrometheusRegistry.contentType),
+      body: Array((metricsText?() ?? "").utf8))
+  }
+
+  private func status(_ exchange: any Exchange, _ loop: EventLoopContext) {
+    ask(.meta, exchange, loop) { [self] meta in
+      ask(.prefix(ReservedKeys.servers), exchange, loop) { [self] servers in
+        do {
+          guard case .meta(let meta) = try meta.get(), case .records(let rows) = try servers.get()
+          else { return }
+          let status = fleet.status(meta: meta, servers: rows, location: loop.store.location)
+          exchange.respond(
+            loop.answers.headers(status: 200, contentType: Codec.json.contentType),
+            body: try Codec.json.encode(status))
+        } catch let error as StoreError {
+          loop.answers.refuse(exchange, RPCError(error))
+        } catch {
+          loop.answers.refuse(exchange, RPCError(.internal, "\(error)"))
+        }
+      }
+    }
+  }
+
+  private func ask(
+    _ query: Query, _ exchange: any Exchange, _ loop: EventLoopContext,
+    _ body: @escaping (StoreResult) -> Void
+  ) {
+    let deadline = loop.clock() + Self.storeMillisecondsMax * 1_000_000
+    loop.store.ask(query, deadline: deadline, call: InternalCall(loop, body))
+  }
+
+  private func plain(
+    _ exchange: any Exchange, _ loop: EventLoopContext, status: Int, _ text: String
+  ) {
+    exchange.respond(
+      loop.answers.headers(status: status, contentType: "text/plain; charset=utf-8"),
+      body: Array("\(text)\n".utf8))
+  }
+}
+
+/// A call of the server's own.
+///
+/// `@unchecked Sendable`: used on its event loop only; the store's threads merely carry it.
+final class InternalCall: StoreCall, @unchecked Sendable {
+  let replyTarget: any ReplyTarget
+  private let body: (StoreResult) -> Void
+
+  init(_ loop: EventLoopContext, _ body: @escaping (StoreResult) -> Void) {
+    replyTarget = loop
+    self.body = body
+  }
+
+  func complete(_ result: StoreResult) { body(result) }
+}

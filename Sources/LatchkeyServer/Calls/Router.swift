@@ -1,0 +1,110 @@
+import HTTP2
+import RPC
+import Storage
+import WireSchema
+
+/// Takes every request of one event loop and brings it to what answers it.
+final class Router: RequestReceiver {
+  private struct Route {
+    /// The path as bytes: most requests are told apart by comparing these.
+    let path: [UInt8]
+    let method: LocksV1.Method
+    let metrics: MethodMetrics
+  }
+
+  private let loop: EventLoopContext
+  private let operations: Operations
+  private let bodyBytesMax: Int
+  private let locksV1 = LocksV1()
+  private let routes: [Route]
+  /// Calls in a version or method that there is not.
+  private let unknownCalls: MethodMetrics
+
+  init(
+    loop: EventLoopContext, operations: Operations, metrics: ServerMetrics, bodyBytesMax: Int
+  ) {
+    self.loop = loop
+    self.operations = operations
+    self.bodyBytesMax = bodyBytesMax
+    let v1 = WireVersions.all[0]
+    routes = LocksV1.Method.allCases.map { method in
+      Route(
+        path: Array("/\(v1.service)/\(method.rawValue)".utf8), method: method,
+        metrics: metrics.method(method.rawValue, wire: v1.number))
+    }
+    unknownCalls = metrics.method("unknown", wire: 0)
+  }
+
+  func receive(_ head: HeaderBlock, body: [UInt8], exchange: any Exchange) {
+    let route = head.withValue(of: ":path") { path in
+      path.flatMap { path in routes.first { path.elementsEqual($0.path) } }
+    }
+    guard let route else { return receiveElsewhere(head, exchange) }
+    let isPost = head.withValue(of: ":method") { $0?.elementsEqual("POST".utf8) ?? false }
+    guard isPost else {
+      return loop.answers.refuse(
+        exchange,
+        RPCError(.unimplemented, "calls are made with POST", httpStatus: 405),
+        [("allow", "POST")])
+    }
+    start(route, head, body: body, exchange)
+  }
+
+  private func start(
+    _ route: Route, _ head: HeaderBlock, body: [UInt8], _ exchange: any Exchange
+  ) {
+    do throws(RPCError) {
+      let request = try UnaryRequest(head, body: body, bytesMax: bodyBytesMax)
+      let work = try locksV1.work(route.method, request)
+      switch work {
+      case .command(let command, let project):
+        let call = UnaryCall(
+          exchange: exchange, loop: loop, request: request, metrics: route.metrics,
+          project: project)
+        loop.store.submit(command, deadline: call.deadline, call: call)
+      case .query(let query, let project):
+        let call = UnaryCall(
+          exchange: exchange, loop: loop, request: request, metrics: route.metrics,
+          project: project)
+        loop.store.ask(query, deadline: call.deadline, call: call)
+      }
+    } catch {
+      route.metrics.answered(error.code, nanoseconds: 0)
+      let acceptPost: [(String, String)] =
+        error.httpStatus == 415
+        ? [("accept-post", Codec.allCases.map(\.contentType).joined(separator: ", "))] : []
+      loop.answers.refuse(exchange, error, acceptPost)
+    }
+  }
+
+  // MARK: - What is no call of this server's
+
+  private func receiveElsewhere(_ head: HeaderBlock, _ exchange: any Exchange) {
+    let path = head.value(of: ":path") ?? ""
+    if operations.answer(path: path, method: head.value(of: ":method") ?? "", exchange, loop) {
+      return
+    }
+    let error = unknownCall(path: path)
+    unknownCalls.answered(error.code, nanoseconds: 0)
+    loop.answers.refuse(exchange, error)
+  }
+
+  /// A call in a version that is not spoken here is answered with the range that is: the client
+  /// lowers (or raises) itself once and asks again.
+  private func unknownCall(path: String) -> RPCError {
+    let spoken = WireVersions.spoken
+    guard let version = WireVersions.number(inPath: path) else {
+      return RPCError(
+        .unimplemented, "there is nothing at this path; calls are at /latchkey.v1.Locks/Lock",
+        httpStatus: 404)
+    }
+    guard spoken.contains(version) else {
+      let value: [UInt8] = (try? spoken.message.serializedBytes()) ?? []
+      return RPCError(
+        .unimplemented,
+        "wire v\(version) is not spoken here; this server (\(Release.version)) speaks \(spoken)",
+        details: [RPCError.Detail(type: WireRange.detailType, value: value)])
+    }
+    return RPCError(.unimplemented, "wire v\(version) has no such method")
+  }
+}

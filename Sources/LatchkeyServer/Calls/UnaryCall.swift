@@ -1,0 +1,87 @@
+import HTTP2
+import LockCore
+import RPC
+import Storage
+
+/// A call on its way through the store: remembers how to answer.
+///
+/// `@unchecked Sendable`: used on its event loop only; the store's threads merely carry it.
+final class UnaryCall: StoreCall, @unchecked Sendable {
+  /// Turns what the store says into the body of an answer in the call's wire version.
+  typealias Project = (Outcome, Codec) throws(RPCError) -> [UInt8]
+
+  private let exchange: any Exchange
+  private let loop: EventLoopContext
+  private let codec: Codec
+  private let metrics: MethodMetrics
+  private let project: Project
+  private let start: MonotonicTime
+  let deadline: MonotonicTime?
+  private var isAnswered = false
+
+  init(
+    exchange: any Exchange, loop: EventLoopContext, request: UnaryRequest,
+    metrics: MethodMetrics, project: @escaping Project
+  ) {
+    self.exchange = exchange
+    self.loop = loop
+    codec = request.codec
+    self.metrics = metrics
+    self.project = project
+    start = loop.clock()
+    deadline = request.timeoutMilliseconds.map { [start] in start + $0 * 1_000_000 }
+    if deadline != nil { loop.watchDeadline(of: self) }
+  }
+
+  var replyTarget: any ReplyTarget { loop }
+
+  func complete(_ result: StoreResult) {
+    do throws(RPCError) {
+      switch result {
+      case .success(let outcome): answer(try project(outcome, codec))
+      case .failure(let error): throw RPCError(error)
+      }
+    } catch {
+      refuse(error)
+    }
+  }
+
+  /// Whether the call needs no more watching; answers it where its deadline has passed.
+  func isOver(at now: MonotonicTime) -> Bool {
+    if isAnswered || !exchange.isOpen { return true }
+    guard let deadline, deadline <= now else { return false }
+    refuse(
+      RPCError(
+        .deadlineExceeded,
+        "the deadline passed before the store answered; the change may or may not be made"))
+    return true
+  }
+
+  private func answer(_ body: [UInt8]) {
+    guard !isAnswered else { return }
+    isAnswered = true
+    metrics.answered(nil, nanoseconds: loop.clock() - start)
+    exchange.respond(loop.answers.ok(codec), body: body)
+  }
+
+  func refuse(_ error: RPCError) {
+    guard !isAnswered else { return }
+    isAnswered = true
+    metrics.answered(error.code, nanoseconds: loop.clock() - start)
+    loop.answers.refuse(exchange, error)
+  }
+}
+
+extension RPCError {
+  /// What the store's failure means to a caller.
+  init(_ error: StoreError) {
+    let code: Code =
+      switch error.code {
+      case .unavailable, .tooOldServer, .unusable: .unavailable
+      case .overloaded: .resourceExhausted
+      case .deadlineExceeded: .deadlineExceeded
+      case .damaged: .dataLoss
+      }
+    self.init(code, error.message)
+  }
+}

@@ -1,0 +1,111 @@
+import LockCore
+import Logging
+import NIOCore
+import RPC
+import Storage
+import Synchronization
+import WireSchema
+
+/// This server among those that share its store: keeps its presence, and knows the others'.
+///
+/// From the rows under the reserved prefix alone, every server learns who lives and what each can do.
+final class Fleet: Sendable {
+  /// A server that is gone is missed after this many seconds.
+  static let leaseSeconds: Int64 = 15
+  /// How often the presence is renewed.
+  static let renewal = TimeAmount.seconds(5)
+
+  private let serverID: String
+  /// Tells this run of the server from another one with the same id.
+  private let owner: String
+  private let logger: Logger
+  private let listen = Mutex("")
+  private let isRefused = Atomic<Bool>(false)
+  private let held = Mutex((locks: 0, presences: 0))
+
+  init(serverID: String, nonce: UInt64, logger: Logger) {
+    self.serverID = serverID
+    owner = "\(serverID)/\(String(nonce, radix: 16))"
+    self.logger = logger
+  }
+
+  /// Says where this server listens, once it does.
+  func listens(on address: String) { listen.withLock { $0 = address } }
+
+  /// Notes what the store holds, for ``status(meta:servers:location:)``.
+  func note(locks: Int, presences: Int) {
+    held.withLock { $0 = (locks, presences) }
+  }
+
+  private var key: String { ReservedKeys.servers + serverID }
+
+  private var presence: Latchkey_Fleet_V1_ServerPresence {
+    .with {
+      $0.software = Release.version
+      $0.wireOldest = WireVersions.spoken.oldest
+      $0.wireNewest = WireVersions.spoken.newest
+      $0.shapeOldest = UInt32(S1.number)
+      $0.shapeNewest = UInt32(S1.number)
+      $0.listen = listen.withLock { $0 }
+    }
+  }
+
+  /// Claims or renews the presence, on the event loop of `loop`.
+  func announce(_ loop: EventLoopContext) {
+    // A message of strings and numbers always encodes.
+    let value = (try? presence.jsonString()) ?? "{}"
+    let holder = Holder(
+      kind: .presence, owner: owner, value: value, lease: Lease(seconds: Self.leaseSeconds)!)
+    loop.store.submit(
+      .claim(key: key, holder: holder),
+      call: InternalCall(loop) { [self] result in
+        // The store's failures are reported by the store.
+        guard case .success(let outcome) = result else { return }
+        let isRefused = outcome == .heldByAnother
+        if isRefused, !self.isRefused.exchange(true, ordering: .relaxed) {
+          logger.warning(
+            """
+            the presence of this server id is held: by a run that ended without a word, and then \
+            not for long, or by another server with the same id
+            """,
+            metadata: ["server": "\(serverID)"])
+        }
+        if !isRefused { self.isRefused.store(false, ordering: .relaxed) }
+      })
+  }
+
+  /// Gives the presence up at the end.
+  func leave(_ loop: EventLoopContext, done: @escaping () -> Void) {
+    loop.store.submit(
+      .release(key: key, owner: owner), call: InternalCall(loop) { _ in done() })
+  }
+
+  /// The answer to /status.
+  func status(
+    meta: StoreMeta, servers: [LockRecord], location: String
+  ) -> Latchkey_Fleet_V1_Status {
+    .with { status in
+      status.serverID = serverID
+      status.server = presence
+      status.fleet = servers.map { record in
+        .with { entry in
+          entry.serverID = String(record.key.dropFirst(ReservedKeys.servers.count))
+          // A newer server may say more; one that says something else is listed by its id.
+          let body = Array((record.holder?.value ?? "").utf8)
+          let presence = try? Codec.json.decode(
+            Latchkey_Fleet_V1_ServerPresence.self, from: body)
+          if let presence { entry.presence = presence }
+        }
+      }
+      status.store = .with { store in
+        store.location = location
+        store.newestShape = UInt32(clamping: meta.newestShape)
+        store.oldestShape = UInt32(clamping: meta.oldestShape)
+        store.tokenFloor = meta.tokenFloor
+        let held = held.withLock { $0 }
+        store.locks = Int64(held.locks)
+        store.presences = Int64(held.presences)
+      }
+    }
+  }
+}

@@ -1,0 +1,212 @@
+import HTTP2
+import LockCore
+import Logging
+package import Metrics
+import NIOCore
+import NIOPosix
+import RPC
+import ServiceLifecycle
+package import Storage
+import Synchronization
+import WireSchema
+
+/// A lock server: listens, serves until it is told to stop, then finishes what it has in hand.
+///
+/// ```swift
+/// let server = try LatchkeyServer(configuration, engine: SQLiteEngine(path: "latchkey.db"), …)
+/// let address = try await server.start()
+/// try await server.run()
+/// ```
+package final class LatchkeyServer: Service {
+  private let configuration: ServerConfiguration
+  private let logger: Logger
+  private let store: Store
+  private let metrics: ServerMetrics
+  private let fleet: Fleet
+  private let operations: Operations
+  private let group: MultiThreadedEventLoopGroup
+  private let loops: [EventLoopContext]
+  private let pipeline: ServerPipeline
+  private let connectionCount = Atomic<Int>(0)
+  private let listener = Mutex<(any Channel)?>(nil)
+  /// Told when the last connection is gone while the server drains.
+  private let drained: EventLoopPromise<Void>
+  private let isDraining = Atomic<Bool>(false)
+
+  /// Opens the store.
+  ///
+  /// - Parameter metricsText: Writes all metrics for /metrics; nil leaves that path out.
+  /// - Throws: ``StoreError`` where the store cannot be opened or is not for this server.
+  package init(
+    _ configuration: ServerConfiguration, engine: any StoreEngine, metrics: any MetricsFactory,
+    metricsText: (@Sendable () -> String)?
+  ) throws(StoreError) {
+    self.configuration = configuration
+    logger = configuration.logger
+    let clock = configuration.clock
+    let serverMetrics = ServerMetrics(factory: metrics, logger: configuration.logger)
+    let fleet = Fleet(
+      serverID: configuration.serverID, nonce: configuration.random(),
+      logger: configuration.logger)
+    let store = try Store(
+      engine: engine, limits: configuration.store, clock: clock,
+      observer: Observer(metrics: serverMetrics, fleet: fleet))
+    self.metrics = serverMetrics
+    self.fleet = fleet
+    self.store = store
+    operations = Operations(fleet: fleet, metricsText: metricsText)
+    let commonFields = [(WireRange.headerName, WireVersions.spoken.headerValue)]
+    let answers = PreparedAnswers(commonFields: commonFields)
+    group = MultiThreadedEventLoopGroup(numberOfThreads: configuration.eventLoops)
+    loops = group.makeIterator().map {
+      EventLoopContext(eventLoop: $0, store: store, clock: clock, answers: answers)
+    }
+    var http1 = configuration.http1
+    var http2 = configuration.http2
+    http1.requestBodyBytesMax = configuration.limits.bodyBytesMax
+    http2.requestBodyBytesMax = configuration.limits.bodyBytesMax
+    pipeline = ServerPipeline(
+      http2: http2, http1: http1, grease: Grease(source: configuration.random),
+      commonFields: commonFields)
+    drained = group.next().makePromise()
+  }
+
+  /// Binds and begins to serve. Returns the address as host:port.
+  ///
+  /// - Throws: `IOError` where the address is in use or not to be had.
+  package func start() async throws -> String {
+    for loop in loops { try await loop.eventLoop.submit { loop.start() }.get() }
+    let routers = LoopLocal(
+      loops.map { loop in
+        Router(
+          loop: loop, operations: operations, metrics: metrics,
+          bodyBytesMax: configuration.limits.bodyBytesMax)
+      }, loops: loops)
+    let channel = try await ServerBootstrap(group: group)
+      .serverChannelOption(.backlog, value: configuration.limits.backlog)
+      .serverChannelOption(.socketOption(.so_reuseaddr), value: 1)
+      .childChannelOption(.socketOption(.tcp_nodelay), value: 1)
+      .childChannelOption(.socketOption(.so_keepalive), value: 1)
+      .childChannelInitializer { [self] channel in
+        channel.eventLoop.makeCompletedFuture { try accept(channel, routers) }
+      }
+      .bind(host: configuration.host, port: configuration.port).get()
+    listener.withLock { $0 = channel }
+    let address = "\(configuration.host):\(channel.localAddress?.port ?? configuration.port)"
+    fleet.listens(on: address)
+    keepPresence()
+    logger.info("listening", metadata: ["address": "\(address)", "store": "\(store.location)"])
+    return address
+  }
+
+  /// Serves until the surrounding task is cancelled or a graceful shutdown is asked for, then drains.
+  package func run() async throws {
+    await withTaskCancellationOrGracefulShutdownHandler {
+      try? await drained.futureResult.get()
+    } onCancelOrGracefulShutdown: {
+      self.beginDrain()
+    }
+    await stop()
+  }
+
+  // MARK: - Connections
+
+  private func accept(_ channel: any Channel, _ routers: LoopLocal<Router>) throws {
+    let count = connectionCount.wrappingAdd(1, ordering: .relaxed).newValue
+    let loop = loops.first { $0.eventLoop === channel.eventLoop }!
+    channel.closeFuture.whenComplete { [self] _ in connectionClosed() }
+    guard count <= configuration.limits.connectionsMax else {
+      return channel.close(promise: nil)
+    }
+    let connection = ServerConnection(metrics: metrics, logger: logger)
+    let random = configuration.random
+    let serverID = configuration.serverID
+    try pipeline.configure(
+      channel, receiver: routers[channel.eventLoop],
+      offer: { HandshakeOffer(serverID: serverID, grease: random()) }, events: connection,
+      opened: { [metrics] handler, protocolName in
+        let open = metrics.connections(protocolName)
+        open.increment(by: 1)
+        metrics.opened(protocolName)
+        loop.opened(handler)
+        let bound = NIOLoopBound(handler, eventLoop: loop.eventLoop)
+        channel.closeFuture.whenComplete { _ in
+          open.decrement(by: 1)
+          loop.closed(bound.value)
+        }
+      })
+  }
+
+  private func connectionClosed() {
+    let left = connectionCount.wrappingSubtract(1, ordering: .relaxed).newValue
+    if left == 0, isDraining.load(ordering: .relaxed) { drained.succeed() }
+  }
+
+  // MARK: - The fleet
+
+  private func keepPresence() {
+    let loop = loops[0]
+    loop.eventLoop.execute { [fleet] in
+      loop.repeats(every: Fleet.renewal) { fleet.announce(loop) }
+    }
+  }
+
+  // MARK: - The end
+
+  /// Lets clients go: /readyz says 503, HTTP/2 connections get GOAWAY, and what is in flight is
+  /// answered. New connections are still accepted, to be told the same.
+  private func beginDrain() {
+    guard !isDraining.exchange(true, ordering: .relaxed) else { return }
+    logger.notice("shutting down")
+    for loop in loops { loop.eventLoop.execute { loop.beginDrain() } }
+    // After every loop has begun: connections that are closing by then are counted as closed.
+    let begun = loops.map { $0.eventLoop.submit {} }
+    EventLoopFuture.andAllComplete(begun, on: drained.futureResult.eventLoop).whenComplete { _ in
+      if self.connectionCount.load(ordering: .relaxed) == 0 { self.drained.succeed() }
+    }
+    drained.futureResult.eventLoop.scheduleTask(in: configuration.limits.drainTimeout) { [self] in
+      if connectionCount.load(ordering: .relaxed) > 0 {
+        logger.warning("some requests were not finished in time")
+      }
+      drained.succeed()
+    }
+  }
+
+  private func stop() async {
+    if let listener = listener.withLock({ $0 }) { try? await listener.close() }
+    let loop = loops[0]
+    let left = loop.eventLoop.makePromise(of: Void.self)
+    loop.eventLoop.execute { [fleet] in fleet.leave(loop) { left.succeed() } }
+    try? await left.futureResult.get()
+    for loop in loops { try? await loop.eventLoop.submit { loop.stop() }.get() }
+    let store = store
+    await withCheckedContinuation { done in
+      // Joining threads blocks: not on an event loop, nor on the cooperative pool.
+      NIOThreadPool.singleton.submit { _ in
+        store.shutdown()
+        done.resume()
+      }
+    }
+    try? await group.shutdownGracefully()
+    logger.notice("stopped")
+  }
+}
+
+/// Hands what the store observes to those who want it.
+private struct Observer: StoreObserver {
+  let metrics: ServerMetrics
+  let fleet: Fleet
+
+  func committed(commands: Int, expiries: Int, nanoseconds: Int64) {
+    metrics.committed(commands: commands, expiries: expiries, nanoseconds: nanoseconds)
+  }
+  func failed(_ error: StoreError) { metrics.failed(error) }
+  func recovered() { metrics.recovered() }
+  func holding(locks: Int, presences: Int) {
+    metrics.holding(locks: locks, presences: presences)
+    fleet.note(locks: locks, presences: presences)
+  }
+  func stalled(nanoseconds: Int64) { metrics.stalled(nanoseconds: nanoseconds) }
+  func skipped(damage: String) { metrics.skipped(damage: damage) }
+  func collected(rows: Int) { metrics.collected(rows: rows) }
+}

@@ -1,0 +1,154 @@
+package import CoreMetrics
+package import Logging
+import Metrics
+package import Storage
+import Synchronization
+import WireSchema
+
+/// What the server reports of itself, and the names under which it does.
+package final class ServerMetrics: Sendable {
+  /// What each metric means.
+  package static let help: [String: String] = [
+    "latchkey_requests_total": "Requests answered, by method, wire version and Connect code.",
+    "latchkey_request_duration_seconds": "From a request's last byte to its answer.",
+    "latchkey_held": "Resources held, as this server last saw them, by kind.",
+    "latchkey_expirations_total": "Leases that this server ended.",
+    "latchkey_commits_total": "Transactions committed.",
+    "latchkey_commit_commands": "Commands in one transaction.",
+    "latchkey_commit_duration_seconds": "From the first statement of a transaction to its commit.",
+    "latchkey_connections": "Open connections, by protocol.",
+    "latchkey_connections_opened_total": "Connections accepted, by protocol.",
+    "latchkey_connections_ended_total": "HTTP/2 connections that ended, by reason.",
+    "latchkey_negotiated_total":
+      "HTTP/2 connections by the newest wire version both sides speak; none without a handshake.",
+    "latchkey_stalled_seconds_total": "Time in which this server could not do its work.",
+    "latchkey_store_failures_total": "Transactions that failed.",
+    "latchkey_store_up": "Whether the latest transaction was committed.",
+    "latchkey_damaged_rows_total": "Rows left out of answers because they are damaged.",
+    "latchkey_collected_rows_total": "Long-free rows that this server deleted.",
+    "latchkey_build_info": "Always 1; the labels say what runs.",
+  ]
+
+  private let factory: any MetricsFactory
+  private let logger: Logger
+
+  private let locks: Gauge
+  private let presences: Gauge
+  private let expirations: Counter
+  private let commits: Counter
+  private let commitCommands: Recorder
+  private let commitDuration: Metrics.Timer
+  private let stalledSeconds: FloatingPointCounter
+  private let failures: Counter
+  private let storeUp: Gauge
+  private let damaged: Counter
+  private let collectedRows: Counter
+  private let isFailing = Atomic<Bool>(false)
+
+  package init(factory: any MetricsFactory, logger: Logger) {
+    self.factory = factory
+    self.logger = logger
+    locks = Gauge(label: "latchkey_held", dimensions: [("kind", "lock")], factory: factory)
+    presences = Gauge(label: "latchkey_held", dimensions: [("kind", "presence")], factory: factory)
+    expirations = Counter(label: "latchkey_expirations_total", factory: factory)
+    commits = Counter(label: "latchkey_commits_total", factory: factory)
+    commitCommands = Recorder(
+      label: "latchkey_commit_commands", dimensions: [], aggregate: true, factory: factory)
+    commitDuration = Metrics.Timer(label: "latchkey_commit_duration_seconds", factory: factory)
+    stalledSeconds = FloatingPointCounter(
+      label: "latchkey_stalled_seconds_total", factory: factory)
+    failures = Counter(label: "latchkey_store_failures_total", factory: factory)
+    storeUp = Gauge(label: "latchkey_store_up", factory: factory)
+    damaged = Counter(label: "latchkey_damaged_rows_total", factory: factory)
+    collectedRows = Counter(label: "latchkey_collected_rows_total", factory: factory)
+    storeUp.record(1)
+    let range = WireVersions.spoken
+    Gauge(
+      label: "latchkey_build_info",
+      dimensions: [
+        ("version", Release.version), ("wire", range.headerValue),
+        ("shape", "\(S1.number)-\(S1.number)"),
+      ], factory: factory
+    ).record(1)
+  }
+
+  /// The counters of one method, for one event loop to keep.
+  func method(_ name: String, wire: UInt32) -> MethodMetrics {
+    MethodMetrics(name, wire: wire, factory: factory)
+  }
+
+  func connections(_ protocolName: String) -> Meter {
+    Meter(
+      label: "latchkey_connections", dimensions: [("protocol", protocolName)], factory: factory)
+  }
+
+  func opened(_ protocolName: String) {
+    Counter(
+      label: "latchkey_connections_opened_total", dimensions: [("protocol", protocolName)],
+      factory: factory
+    ).increment()
+  }
+
+  func ended(reason: String) {
+    Counter(
+      label: "latchkey_connections_ended_total", dimensions: [("reason", reason)],
+      factory: factory
+    ).increment()
+  }
+
+  func negotiated(_ version: UInt32?) {
+    Counter(
+      label: "latchkey_negotiated_total",
+      dimensions: [("wire", version.map { "\($0)" } ?? "none")], factory: factory
+    ).increment()
+  }
+}
+
+extension ServerMetrics: StoreObserver {
+  package func committed(commands: Int, expiries: Int, nanoseconds: Int64) {
+    commits.increment()
+    commitCommands.record(Int64(commands))
+    commitDuration.recordNanoseconds(nanoseconds)
+    if expiries > 0 {
+      expirations.increment(by: Int64(expiries))
+      logger.debug("leases ended", metadata: ["count": "\(expiries)"])
+    }
+  }
+
+  package func failed(_ error: StoreError) {
+    failures.increment()
+    storeUp.record(0)
+    // Once per outage: a full disk must not also be filled with log lines.
+    if !isFailing.exchange(true, ordering: .relaxed) {
+      logger.error("the store failed", metadata: ["error": "\(error)"])
+    }
+  }
+
+  package func recovered() {
+    storeUp.record(1)
+    isFailing.store(false, ordering: .relaxed)
+    logger.notice("the store works again")
+  }
+
+  package func holding(locks: Int, presences: Int) {
+    self.locks.record(locks)
+    self.presences.record(presences)
+  }
+
+  package func stalled(nanoseconds: Int64) {
+    stalledSeconds.increment(by: Double(nanoseconds) / 1e9)
+    logger.warning(
+      "this server was stalled; no lease ends until it has caught up",
+      metadata: ["milliseconds": "\(nanoseconds / 1_000_000)"])
+  }
+
+  package func skipped(damage: String) {
+    damaged.increment()
+    logger.error("a damaged row was left out of an answer", metadata: ["row": "\(damage)"])
+  }
+
+  package func collected(rows: Int) {
+    collectedRows.increment(by: Int64(rows))
+    logger.debug("long-free rows deleted", metadata: ["count": "\(rows)"])
+  }
+}

@@ -1,0 +1,48 @@
+package import HTTP2
+package import Logging
+package import LockCore
+package import NIOCore
+package import RPC
+package import Storage
+
+/// What a server is started with.
+package struct ServerConfiguration: Sendable {
+  /// Where to listen; port 0 takes a free one.
+  package var host = "127.0.0.1"
+  package var port = 7_420
+  /// The server's name in its fleet: 1 to 128 bytes of letters, digits, ".", "-" and "_".
+  package var serverID: String
+  /// Threads that serve connections.
+  package var eventLoops = 1
+  package var limits = ServerLimits()
+  package var store = StoreLimits()
+  package var http2 = HTTP2Limits()
+  package var http1 = HTTP1Limits()
+  /// Random bits: for grease, and to tell runs apart.
+  package var random: @Sendable () -> UInt64 = { UInt64.random(in: .min ... .max) }
+  /// A monotonic clock that stands still while the machine is suspended.
+  package var clock: @Sendable () -> MonotonicTime
+  package var logger: Logger
+
+  package init(
+    serverID: String, clock: @escaping @Sendable () -> MonotonicTime, logger: Logger
+  ) {
+    self.serverID = serverID
+    self.clock = clock
+    self.logger = logger
+  }
+}
+
+/// The bounds of a server as a whole.
+package struct ServerLimits: Sendable {
+  /// Connections that may be open at once. More are closed as soon as they are accepted.
+  package var connectionsMax = 10_000
+  /// The largest body of a request in bytes, before and after its content encoding is undone.
+  package var bodyBytesMax = 524_288
+  /// How long a shutdown waits for requests in flight.
+  package var drainTimeout = TimeAmount.seconds(10)
+  /// Connections that the operating system keeps until they are accepted.
+  package var backlog: Int32 = 1_024
+
+  package init() {}
+}

@@ -1,0 +1,91 @@
+package import HTTP2
+package import NIOCore
+import NIOHTTP1
+
+/// Sets up a server's connections: HTTP/2 and HTTP/1.1 side by side on one port.
+///
+/// TLS goes in front of the detector when it comes: everything behind it sees plain bytes.
+package struct ServerPipeline: Sendable {
+  private let http2: HTTP2Limits
+  private let http1: HTTP1Limits
+  private let grease: Grease
+  private let rejections: HTTP2Rejections
+
+  /// - Parameter commonFields: Fields on every answer, so also on those to requests that break a
+  ///   bound of the protocol.
+  package init(
+    http2: HTTP2Limits = HTTP2Limits(), http1: HTTP1Limits = HTTP1Limits(), grease: Grease,
+    commonFields: [(String, String)]
+  ) {
+    self.http2 = http2
+    self.http1 = http1
+    self.grease = grease
+    func rejection(_ error: RPCError) -> HTTP2Rejections.Rejection {
+      let type = ("content-type", Codec.json.contentType)
+      return HTTP2Rejections.Rejection(
+        headers: ResponseHeaders(status: error.httpStatus, fields: [type] + commonFields),
+        body: error.json)
+    }
+    rejections = HTTP2Rejections(
+      headersTooLarge: rejection(
+        RPCError(
+          .resourceExhausted, "the header fields take more than \(http2.headerListBytesMax) bytes",
+          httpStatus: 431)),
+      bodyTooLarge: rejection(
+        RPCError(
+          .resourceExhausted, "the body takes more than \(http2.requestBodyBytesMax) bytes",
+          httpStatus: 413)),
+      tooManyBytes: rejection(
+        RPCError(
+          .resourceExhausted,
+          "the connection's unfinished requests take more than "
+            + "\(http2.bufferedRequestBytesMax) bytes")),
+      malformed: rejection(
+        RPCError(.invalidArgument, "the request is not valid HTTP", httpStatus: 400)),
+      timedOut: rejection(
+        RPCError(
+          .deadlineExceeded,
+          "the request did not arrive within \(http2.requestTimeout.nanoseconds / 1_000_000_000) s",
+          httpStatus: 408)))
+  }
+
+  /// A connection that the server can ask to finish. Belongs to its event loop.
+  package protocol Connection: AnyObject {
+    /// Finishes the requests in hand, then closes.
+    func beginDrain()
+  }
+
+  /// Adds the handlers to a new channel, on its event loop.
+  ///
+  /// - Parameters:
+  ///   - offer: Makes the handshake's offer for a connection that turns out to be HTTP/2.
+  ///   - opened: Told once it is known what the connection speaks.
+  package func configure(
+    _ channel: any Channel, receiver: any RequestReceiver,
+    offer: @escaping () -> HandshakeOffer, events: any HTTP2ServerEvents,
+    opened: @escaping (any Connection, _ protocolName: String) -> Void
+  ) throws {
+    let detector = ProtocolDetector { found, channel in
+      let pipeline = channel.pipeline.syncOperations
+      switch found {
+      case .http2:
+        let handler = HTTP2ServerHandler(
+          receiver: receiver, offer: offer(), limits: http2, grease: grease,
+          rejections: rejections, events: events)
+        try pipeline.addHandler(handler)
+        opened(handler, "http/2")
+      case .http1:
+        let handler = HTTP1Handler(
+          receiver: receiver, limits: http1, tooLarge: rejections.bodyTooLarge)
+        try pipeline.configureHTTPServerPipeline(
+          withPipeliningAssistance: true, withErrorHandling: true)
+        try pipeline.addHandler(handler)
+        opened(handler, "http/1.1")
+      }
+    }
+    try channel.pipeline.syncOperations.addHandler(detector)
+  }
+}
+
+extension HTTP2ServerHandler: ServerPipeline.Connection {}
+extension HTTP1Handler: ServerPipeline.Connection {}

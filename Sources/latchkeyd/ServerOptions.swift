@@ -1,0 +1,68 @@
+import ArgumentParser
+import Logging
+
+/// The options as they are given on the command line. Each has a twin in the environment, which
+/// counts where the option is absent.
+struct ServerOptions: ParsableArguments {
+  @Option(
+    help: ArgumentHelp(
+      "Where to listen; port 0 takes a free one. [LATCHKEY_LISTEN, default 127.0.0.1:7420]",
+      valueName: "host:port"))
+  var listen: String?
+
+  @Option(
+    help: ArgumentHelp(
+      "The store. [LATCHKEY_STORE, default sqlite:./latchkey-data/latchkey.db]",
+      valueName: "sqlite:path"))
+  var store: String?
+
+  @Option(
+    help: ArgumentHelp(
+      "This server's name in its fleet. [LATCHKEY_SERVER_ID, default: host name and a random part]",
+      valueName: "name"))
+  var serverID: String?
+
+  @Option(
+    help: ArgumentHelp(
+      "trace, debug, info, notice, warning, error or critical. [LATCHKEY_LOG_LEVEL, default notice]",
+      valueName: "level"))
+  var logLevel: String?
+
+  @Option(
+    help: ArgumentHelp(
+      "Threads that serve connections. [LATCHKEY_THREADS, default: half the cores, at least 1]",
+      valueName: "count"))
+  var threads: String?
+
+  @Option(
+    help: ArgumentHelp(
+      "Connections that may be open at once. [LATCHKEY_MAX_CONNECTIONS, default 10000]",
+      valueName: "count"))
+  var maxConnections: String?
+
+  @Option(
+    help: ArgumentHelp(
+      "The largest body of a request. [LATCHKEY_MAX_BODY_BYTES, default 524288]",
+      valueName: "bytes"))
+  var maxBodyBytes: String?
+
+  @Option(
+    help: ArgumentHelp(
+      "Requests that may wait for the store. [LATCHKEY_MAX_QUEUE, default 50000]",
+      valueName: "count"))
+  var maxQueue: String?
+
+  @Option(
+    help: ArgumentHelp(
+      "How long a shutdown waits for requests in flight. [LATCHKEY_DRAIN_SECONDS, default 10]",
+      valueName: "seconds"))
+  var drainSeconds: String?
+
+  @Option(
+    help: ArgumentHelp(
+      """
+      A row that has been free for one to two times this long is deleted. \
+      [LATCHKEY_FREE_ROW_SECONDS, default 3600]
+      """, valueName: "seconds"))
+  var freeRowSeconds: String?
+}

@@ -1,0 +1,143 @@
+import Glibc
+import LatchkeyServer
+import LockCore
+import Logging
+import NIOCore
+import Storage
+
+/// What is wrong with an option.
+struct SettingError: Error {
+  var message: String
+}
+
+/// The variables of the process's environment.
+struct Environment: Sendable {
+  var value: @Sendable (String) -> String?
+
+  static let current = Environment { name in getenv(name).map { String(cString: $0) } }
+}
+
+/// Options and environment, judged.
+struct ServerSettings {
+  let configuration: ServerConfiguration
+  let storePath: String
+
+  /// - Throws: ``SettingError`` naming the option and what it allows.
+  init(_ options: ServerOptions, environment: Environment) throws(SettingError) {
+    func text(_ option: String?, _ variable: String, _ standard: String) -> String {
+      option ?? environment.value(variable) ?? standard
+    }
+    let level = text(options.logLevel, "LATCHKEY_LOG_LEVEL", "notice")
+    guard let logLevel = Logger.Level(rawValue: level.lowercased()) else {
+      throw SettingError(
+        message: "--log-level must be one of "
+          + Logger.Level.allCases.map(\.rawValue).joined(separator: ", ") + ", got \"\(level)\"")
+    }
+    var logger = Logger(label: "latchkeyd") { StreamLogHandler.standardError(label: $0) }
+    logger.logLevel = logLevel
+
+    let id = text(options.serverID, "LATCHKEY_SERVER_ID", Self.randomServerID())
+    guard (1...128).contains(id.utf8.count), id.utf8.allSatisfy(Self.isIDByte) else {
+      throw SettingError(
+        message: "--server-id must be 1 to 128 letters, digits, \".\", \"-\" and \"_\", "
+          + "got \"\(id)\"")
+    }
+    var configuration = ServerConfiguration(serverID: id, clock: monotonicClock, logger: logger)
+    (configuration.host, configuration.port) = try Self.address(
+      text(options.listen, "LATCHKEY_LISTEN", "127.0.0.1:7420"))
+    storePath = try Self.path(
+      text(options.store, "LATCHKEY_STORE", "sqlite:./latchkey-data/latchkey.db"))
+
+    func number(
+      _ option: String?, _ variable: String, _ name: String, _ standard: Int,
+      _ range: ClosedRange<Int>
+    ) throws(SettingError) -> Int {
+      let text = text(option, variable, "\(standard)")
+      guard let number = Int(text), range.contains(number) else {
+        throw SettingError(
+          message: "\(name) must be \(range.lowerBound) to \(range.upperBound), got \"\(text)\"")
+      }
+      return number
+    }
+    configuration.eventLoops = try number(
+      options.threads, "LATCHKEY_THREADS", "--threads", max(1, System.coreCount / 2), 1...256)
+    configuration.limits.connectionsMax = try number(
+      options.maxConnections, "LATCHKEY_MAX_CONNECTIONS", "--max-connections",
+      configuration.limits.connectionsMax, 1...1_000_000)
+    configuration.limits.bodyBytesMax = try number(
+      options.maxBodyBytes, "LATCHKEY_MAX_BODY_BYTES", "--max-body-bytes",
+      configuration.limits.bodyBytesMax, 1_024...16_777_216)
+    configuration.store.queueMax = try number(
+      options.maxQueue, "LATCHKEY_MAX_QUEUE", "--max-queue", configuration.store.queueMax,
+      1...10_000_000)
+    let drain = try number(
+      options.drainSeconds, "LATCHKEY_DRAIN_SECONDS", "--drain-seconds", 10, 0...3_600)
+    configuration.limits.drainTimeout = .seconds(Int64(drain))
+    let free = try number(
+      options.freeRowSeconds, "LATCHKEY_FREE_ROW_SECONDS", "--free-row-seconds", 3_600,
+      1...31_536_000)
+    configuration.store.epochNanoseconds = Int64(free) * 1_000_000_000
+    self.configuration = configuration
+  }
+
+  /// Creates the folder of the store's file where it is missing.
+  func createStoreFolder() throws(StoreError) {
+    guard let slash = storePath.lastIndex(of: "/"), slash != storePath.startIndex else { return }
+    let folder = String(storePath[..<slash])
+    var path = ""
+    for part in folder.split(separator: "/", omittingEmptySubsequences: false) {
+      path += path.isEmpty && !folder.hasPrefix("/") ? "\(part)" : "/\(part)"
+      if part.isEmpty || part == "." || part == ".." { continue }
+      guard mkdir(path, 0o750) == 0 || errno == EEXIST else {
+        throw StoreError(
+          .unavailable, "cannot create the folder \(folder): \(String(cString: strerror(errno)))")
+      }
+    }
+  }
+
+  private static func address(_ text: String) throws(SettingError) -> (String, Int) {
+    let fault = SettingError(
+      message: "--listen must be HOST:PORT with a port of 0 to 65535, got \"\(text)\"")
+    guard let colon = text.lastIndex(of: ":"),
+      let port = Int(text[text.index(after: colon)...]), (0...65_535).contains(port)
+    else { throw fault }
+    var host = String(text[..<colon])
+    if host.hasPrefix("["), host.hasSuffix("]") { host = String(host.dropFirst().dropLast()) }
+    guard !host.isEmpty else { throw fault }
+    return (host, port)
+  }
+
+  private static func path(_ text: String) throws(SettingError) -> String {
+    let prefix = "sqlite:"
+    guard text.hasPrefix(prefix), text.count > prefix.count else {
+      throw SettingError(message: "--store must be sqlite:PATH, got \"\(text)\"")
+    }
+    return String(text.dropFirst(prefix.count))
+  }
+
+  private static func isIDByte(_ byte: UInt8) -> Bool {
+    switch byte {
+    case UInt8(ascii: "a")...UInt8(ascii: "z"), UInt8(ascii: "A")...UInt8(ascii: "Z"),
+      UInt8(ascii: "0")...UInt8(ascii: "9"), UInt8(ascii: "."), UInt8(ascii: "-"),
+      UInt8(ascii: "_"):
+      true
+    default: false
+    }
+  }
+
+  private static func randomServerID() -> String {
+    var name = [CChar](repeating: 0, count: 256)
+    gethostname(&name, name.count - 1)
+    let host = String(decoding: name.prefix { $0 != 0 }.map(UInt8.init(bitPattern:)), as: UTF8.self)
+    let safe = host.utf8.prefix(64).map { isIDByte($0) ? $0 : UInt8(ascii: "-") }
+    let random = String(UInt32.random(in: .min ... .max), radix: 16)
+    return (safe.isEmpty ? "server" : String(decoding: safe, as: UTF8.self)) + "-" + random
+  }
+}
+
+/// CLOCK_MONOTONIC stands still while the machine is suspended: a lease never ends because of that.
+@Sendable private func monotonicClock() -> MonotonicTime {
+  var time = timespec()
+  clock_gettime(CLOCK_MONOTONIC, &time)
+  return MonotonicTime(nanoseconds: Int64(time.tv_sec) * 1_000_000_000 + Int64(time.tv_nsec))
+}
