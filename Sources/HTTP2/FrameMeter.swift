@@ -8,12 +8,13 @@ import NIOCore
 /// valid frame is nghttp2's to refuse.
 struct FrameMeter {
   private static let headerSize = 9
-  /// "PRI * HTTP/2.0…" (RFC 9113 3.4), which a client sends before its first frame.
-  static let prefaceSize = 24
+  /// What a client sends before its first frame (RFC 9113 3.4).
+  private static let preface: StaticString = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 
   private let limits: HTTP2Limits
-  /// Payload or preface still to come before the next frame header.
-  private var payloadLeft: Int
+  private var prefaceLeft: Int
+  /// Payload still to come before the next frame header.
+  private var payloadLeft = 0
   /// The bytes of a frame header whose end has not come yet, and their value so far: length, type
   /// and flags. The stream id does not matter here.
   private var headerCount = 0
@@ -29,7 +30,7 @@ struct FrameMeter {
   init(_ limits: HTTP2Limits, peerIsClient: Bool, at now: NIODeadline) {
     self.limits = limits
     self.peerIsClient = peerIsClient
-    payloadLeft = peerIsClient ? Self.prefaceSize : 0
+    prefaceLeft = peerIsClient ? Self.preface.utf8CodeUnitCount : 0
     resets = TokenBucket(limits.resets, at: now)
     idleFrames = TokenBucket(limits.idleFrames, at: now)
   }
@@ -38,7 +39,7 @@ struct FrameMeter {
   mutating func count(
     _ bytes: UnsafeRawBufferPointer, at now: NIODeadline
   ) -> HTTP2ConnectionEnd? {
-    var offset = 0
+    var offset = prefaceLeft > 0 ? skipPreface(bytes) : 0
     while offset < bytes.count {
       if payloadLeft > 0 {
         let skipped = min(payloadLeft, bytes.count - offset)
@@ -59,6 +60,16 @@ struct FrameMeter {
       }
     }
     return nil
+  }
+
+  /// Says where the preface ends. What is none has no frames to count, and nghttp2 refuses it.
+  private mutating func skipPreface(_ bytes: UnsafeRawBufferPointer) -> Int {
+    let count = min(prefaceLeft, bytes.count)
+    let start = Self.preface.utf8CodeUnitCount - prefaceLeft
+    let expected = UnsafeRawBufferPointer(start: Self.preface.utf8Start + start, count: count)
+    guard bytes.prefix(count).elementsEqual(expected) else { return bytes.count }
+    prefaceLeft -= count
+    return count
   }
 
   /// Counts an RST_STREAM frame that this side sends: a peer can provoke them as easily as it can

@@ -14,8 +14,8 @@ extension HTTP2Handler {
     nghttp2_session_set_local_window_size(
       session.handle, UInt8(NGHTTP2_FLAG_NONE.rawValue), 0, window)
     submitHello()
-    opened(at: startedAt)
     arm(after: limits.checkInterval)
+    opened(at: startedAt)
     pump()
   }
 

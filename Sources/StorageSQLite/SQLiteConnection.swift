@@ -50,7 +50,9 @@ final class SQLiteConnection {
   func setBusyTimeout(milliseconds: Int32) { sqlite3_busy_timeout(handle, milliseconds) }
 
   /// Hands waiting for a lock to `handler`: gets how often it was asked, says whether to go on.
-  func setBusyHandler(_ handler: @escaping @convention(c) (UnsafeMutableRawPointer?, Int32) -> Int32) {
+  func setBusyHandler(
+    _ handler: @escaping @convention(c) (UnsafeMutableRawPointer?, Int32) -> Int32
+  ) {
     sqlite3_busy_handler(handle, handler, nil)
   }
 

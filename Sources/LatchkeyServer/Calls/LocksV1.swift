@@ -159,7 +159,8 @@ extension RPCError {
       self.init(
         .failedPrecondition,
         "needs-newer-server: the resource uses a feature of store shape s\(shape), "
-          + "which this server (\(Release.version)) does not know; ask a newer server of this store")
+          + "which this server (\(Release.version)) does not know; ask a newer server of this store"
+      )
     default: self.init(.internal, "the store gave an answer that does not belong to the call")
     }
   }

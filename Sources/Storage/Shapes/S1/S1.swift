@@ -49,11 +49,12 @@ package enum S1 {
         free_epoch \(dialect.integer)
       )
       """,
-    ] + StoreMeta.Name.allCases.map { name in
-      let value = name == .newestShape || name == .oldestShape ? number : 0
-      return dialect.insertIfMissing(
-        into: metaTable, "name, value, note", "'\(name.rawValue)', \(value), ''")
-    }
+    ]
+      + StoreMeta.Name.allCases.map { name in
+        let value = name == .newestShape || name == .oldestShape ? number : 0
+        return dialect.insertIfMissing(
+          into: metaTable, "name, value, note", "'\(name.rawValue)', \(value), ''")
+      }
   }
 
   package static let columns =
@@ -105,7 +106,8 @@ package struct SQLDialect: Sendable {
   package var name: String
   /// Text of up to 65,536 bytes.
   package var text: String
-  package var insertIfMissing: @Sendable (_ table: String, _ columns: String, _ values: String) -> String
+  package var insertIfMissing:
+    @Sendable (_ table: String, _ columns: String, _ values: String) -> String
 
   package init(
     identity: String, integer: String, name: String, text: String,

@@ -1,0 +1,67 @@
+import HTTP2
+import RPC
+import WireSchema
+
+/// What a response means.
+enum Verdict: Sendable {
+  case success
+  /// The server does not speak the request's wire version but these. Nothing was done.
+  case speaks(WireRange)
+  /// Another attempt, here or elsewhere, may fare better.
+  case unavailable(LatchkeyError)
+  case refused(LatchkeyError)
+
+  /// - Parameter version: The wire version of the request; nil where it has none.
+  init(_ response: HTTP2Response, version: UInt32?) {
+    if response.status == 200 {
+      self = .success
+      return
+    }
+    let error = RPCError(json: response.body, httpStatus: response.status)
+    if let version, let range = Self.range(in: error, response), !range.contains(version) {
+      self = .speaks(range)
+    } else if error.code == .unavailable {
+      self = .unavailable(LatchkeyError(error))
+    } else {
+      self = .refused(LatchkeyError(error))
+    }
+  }
+
+  /// The range that an error carries, as its detail or as a header.
+  private static func range(in error: RPCError, _ response: HTTP2Response) -> WireRange? {
+    let detail = error.details.first { $0.type == WireRange.detailType }
+    let message = detail.flatMap {
+      try? Latchkey_Handshake_V1_WireRange(serializedBytes: $0.value)
+    }
+    return message.flatMap { WireRange($0) } ?? WireRange(headersOf: response)
+  }
+}
+
+extension WireRange {
+  /// The range in the header that servers put on every response.
+  init?(headersOf response: HTTP2Response) {
+    guard let value = response.headers.value(of: "latchkey-wire") else { return nil }
+    self.init(headerValue: value)
+  }
+}
+
+extension LatchkeyError {
+  /// What the user of the client hears of a server's error.
+  init(_ error: RPCError) {
+    let code: Code =
+      switch error.code {
+      case .alreadyExists: .heldByAnother
+      case .invalidArgument, .outOfRange: .invalidRequest
+      case .notFound where error.message.hasPrefix("invalid-type"): .invalidRequest
+      case .failedPrecondition where error.message.hasPrefix("needs-newer-server"):
+        .requiresNewerServer
+      case .unavailable: .unavailable
+      // 413 and 431: what was sent is too large, now and later.
+      case .resourceExhausted where [413, 431].contains(error.httpStatus): .invalidRequest
+      case .resourceExhausted: .overloaded
+      case .deadlineExceeded: .deadlineExceeded
+      default: .unknown
+      }
+    self.init(code, error.message.isEmpty ? error.code.rawValue : error.message, cause: error)
+  }
+}

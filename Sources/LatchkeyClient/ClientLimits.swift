@@ -1,0 +1,50 @@
+/// The bounds of a client that its user does not set.
+package enum ClientLimits {
+  // What one client may hold.
+
+  /// Endpoints of one client.
+  package static let endpointsMax = 64
+  /// Attempts of calls under way or waiting for a connection. One more is refused as `overloaded`.
+  package static let attemptsMax = 16_384
+  /// The longest time that a configuration may ask for.
+  package static let timeoutMax: Duration = .seconds(3_600)
+  /// The shortest time that a configuration may ask for.
+  package static let timeoutMin: Duration = .milliseconds(1)
+  /// How often one call changes its wire version before the answers count as contradictory.
+  package static let versionMovesMax = 3
+
+  // When a connection counts as dead. A request that meets a dead server so fails within
+  // `unansweredMax + pingTimeout`, which leaves time for another server within the default deadline.
+
+  /// How long a request may be unanswered, with nothing else heard, until a PING asks for a sign of
+  /// life.
+  package static let unansweredMax: Duration = .seconds(1)
+  /// How long an idle connection may be silent until a PING asks.
+  package static let silentMax: Duration = .seconds(20)
+  /// How long a PING may be unanswered until the connection is given up.
+  package static let pingTimeout: Duration = .seconds(2)
+
+  // Leases.
+
+  /// The shortest lease: wire v1 counts in whole seconds.
+  package static let leaseMin: Duration = .seconds(1)
+  /// The longest lease: 365 days.
+  package static let leaseMax: Duration = .seconds(31_536_000)
+  /// A renewal is sent after this part of the lease, times 0.9 to 1.1 at random.
+  package static let renewAfterDivisor = 3
+  /// One attempt to renew may take this part of the lease, so that one that hangs leaves time for
+  /// others…
+  package static let renewTimeoutDivisor = 6
+  /// …but not less than this.
+  package static let renewTimeoutMin: Duration = .milliseconds(200)
+  /// The pause after an attempt to renew that failed: this part of the lease, jittered…
+  package static let renewPauseDivisor = 30
+  /// …but not more than this, before it is jittered.
+  package static let renewPauseMax: Duration = .seconds(1)
+  /// How long the release at the end of a hold may take. It cannot be cancelled, so it is short.
+  package static let releaseTimeout: Duration = .seconds(2)
+  /// How long it may take to find out who holds a lock, for the words of an error.
+  package static let holderLookupTimeout: Duration = .seconds(1)
+  /// A leader's child is asked to stop when less than this part of the lease is left.
+  package static let stopMarginDivisor = 4
+}

@@ -1,0 +1,42 @@
+public import Logging
+
+extension LatchkeyClient {
+  /// Where the servers are, and how long to wait for them.
+  ///
+  /// Impossible values are reported by every call as ``LatchkeyError/Code/invalidRequest``.
+  public struct Configuration: Sendable {
+    /// The servers of one fleet, tried in this order; 1 to 64. All must use the same store.
+    public var endpoints: [Endpoint]
+    /// Starts with an endpoint at random, which spreads many clients over the fleet.
+    public var shufflesEndpoints = false
+    /// The time for one call with all its retries: at least 1 ms, at most 1 hour. The server hears of
+    /// it and drops what nobody waits for.
+    public var requestTimeout: Duration = .seconds(5)
+    /// The time for one attempt to connect, name resolution included: at least 1 ms, at most 1 hour.
+    public var connectTimeout: Duration = .seconds(2)
+    /// The pause after all endpoints failed in turn. It doubles from one round to the next.
+    public var backoff = DelayRange(min: .milliseconds(50), max: .seconds(2))
+    /// The pause between two tries for a lock that another owner holds. It doubles each time.
+    public var pollInterval = DelayRange(min: .milliseconds(50), max: .seconds(1))
+    /// Hears of connections that come and go, and of leases that are lost. Silent unless set.
+    public var logger = Logger(label: "latchkey", factory: { _ in SwiftLogNoOpLogHandler() })
+
+    /// The configuration for a fleet, everything else by default.
+    public init(endpoints: [Endpoint]) { self.endpoints = endpoints }
+  }
+
+  /// Pauses that double from a first to a longest one. Each is then taken times 0.5 to 1.5 at random,
+  /// so that many clients do not act in step.
+  public struct DelayRange: Sendable, Hashable {
+    /// The first pause: at least 1 ms.
+    public var min: Duration
+    /// The longest pause: `min` to 1 hour.
+    public var max: Duration
+
+    /// Pauses from `min` to `max`.
+    public init(min: Duration, max: Duration) {
+      self.min = min
+      self.max = max
+    }
+  }
+}

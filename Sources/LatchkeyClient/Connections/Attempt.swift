@@ -1,0 +1,73 @@
+import HTTP2
+
+/// What an attempt asks.
+enum Question: Sendable {
+  case call(LockCall)
+  /// GET of one of the server's own pages, which have no wire version.
+  case page(path: String)
+  /// Who the server is: answered once its handshake is here.
+  case introduction
+}
+
+/// What an attempt brought.
+enum AttemptOutcome: Sendable {
+  case answered(Answered)
+  case introduced(ConnectionInfo)
+  case failed(AttemptFailure)
+}
+
+/// A successful response.
+struct Answered: Sendable {
+  var body: [UInt8]
+  /// The wire version of the call, nil for a page.
+  var version: UInt32?
+  /// When the request was handed to the connection: no later than it was sent.
+  var sentAt: Instant
+}
+
+struct AttemptFailure: Error, Sendable {
+  var error: LatchkeyError
+  /// Whether the server may have carried out the request.
+  var mayHaveHappened: Bool
+  var retry = Retry.never
+
+  enum Retry {
+    case never
+    /// The link has moved on, or will after a pause.
+    case again
+    /// The request has to be written in another wire version.
+    case inAnotherVersion
+  }
+}
+
+/// An attempt under way. Belongs to the link's event loop.
+final class Attempt {
+  let question: Question
+  let deadline: Instant
+  private let completion: @Sendable (AttemptOutcome) -> Void
+  var alarm: Alarm?
+  /// Where it was sent; nil while it waits for a connection.
+  var flight: Flight?
+
+  struct Flight {
+    var connection: Connection
+    /// Nil for what is no request.
+    var request: HTTP2RequestID?
+    var sentAt: Instant
+  }
+
+  init(
+    _ question: Question, deadline: Instant,
+    completion: @escaping @Sendable (AttemptOutcome) -> Void
+  ) {
+    self.question = question
+    self.deadline = deadline
+    self.completion = completion
+  }
+
+  func complete(_ outcome: AttemptOutcome) {
+    alarm?.cancel()
+    flight = nil
+    completion(outcome)
+  }
+}

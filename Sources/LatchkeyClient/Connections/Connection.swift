@@ -1,0 +1,69 @@
+import HTTP2
+import NIOCore
+import WireSchema
+
+/// One HTTP/2 connection of a link, and what its server said of itself. Belongs to the link's event
+/// loop.
+final class Connection: HTTP2ClientEvents {
+  let id: LinkState.ConnectionID
+  let endpoint: Endpoint
+  let channel: any Channel
+  private(set) var handler: HTTP2ClientHandler!
+  private weak var driver: LinkDriver?
+
+  /// What the server said in SETTINGS on this connection, or later in an error: nil where nothing, or
+  /// where a proxy hides it.
+  private(set) var offered: WireRange?
+  private(set) var hello: Latchkey_Handshake_V1_Hello?
+  var watch: PeerWatch
+  /// When the watch looks next.
+  var nextLook: (time: Instant, alarm: Alarm)?
+  /// Whether the connection ended with requests under way.
+  var hasLostRequests = false
+
+  init(
+    _ id: LinkState.ConnectionID, to endpoint: Endpoint, over channel: any Channel,
+    offer: HandshakeOffer, grease: Grease, driver: LinkDriver, openedAt: Instant
+  ) {
+    self.id = id
+    self.endpoint = endpoint
+    self.channel = channel
+    self.driver = driver
+    watch = PeerWatch(openedAt: openedAt)
+    handler = HTTP2ClientHandler(
+      authority: endpoint.description, offer: offer, limits: HTTP2Limits(), grease: grease,
+      events: Relay(connection: self))
+  }
+
+  /// The server answered a request with the versions that it does speak.
+  func corrected(_ range: WireRange) { if offered != nil { offered = range } }
+
+  // MARK: - What the connection says
+
+  func peerOffered(settingsValue: UInt32) {
+    offered = WireRange(settingsValue: settingsValue)
+    if let offered { driver?.learned(offered, of: self) }
+  }
+
+  func peerHello(_ payload: [UInt8]) { hello = HelloFrame.decode(payload) ?? hello }
+
+  func goAway(lastStream: Int32, code: UInt32) { driver?.drained(self, code: code) }
+
+  func closed(reason: HTTP2ConnectionEnd) { driver?.closed(self, reason) }
+}
+
+/// Keeps the handler from owning the connection, which owns it.
+private final class Relay: HTTP2ClientEvents {
+  private weak var connection: Connection?
+
+  init(connection: Connection) { self.connection = connection }
+
+  func peerOffered(settingsValue: UInt32) {
+    connection?.peerOffered(settingsValue: settingsValue)
+  }
+  func peerHello(_ payload: [UInt8]) { connection?.peerHello(payload) }
+  func goAway(lastStream: Int32, code: UInt32) {
+    connection?.goAway(lastStream: lastStream, code: code)
+  }
+  func closed(reason: HTTP2ConnectionEnd) { connection?.closed(reason: reason) }
+}

@@ -1,0 +1,48 @@
+/// Decides when a silent peer is asked for a sign of life, and when it counts as dead.
+struct PeerWatch: Equatable {
+  enum Verdict: Equatable {
+    /// All is well; look again then.
+    case fine(nextLook: Instant)
+    /// Send a PING, and look again then.
+    case ping(nextLook: Instant)
+    case dead
+  }
+
+  /// When the peer was last heard.
+  private(set) var heardAt: Instant
+  /// When the first request went out after all others had been answered; nil while none is under way.
+  private var busySince: Instant?
+  private var pingedAt: Instant?
+
+  init(openedAt: Instant) { heardAt = openedAt }
+
+  /// The peer gave an answer.
+  ///
+  /// - Parameter isBusy: Whether more requests are under way.
+  mutating func heard(at now: Instant, isBusy: Bool) {
+    heardAt = now
+    pingedAt = nil
+    busySince = isBusy ? (busySince ?? now) : nil
+  }
+
+  mutating func sent(at now: Instant) { if busySince == nil { busySince = now } }
+
+  /// The last request under way was given up.
+  mutating func becameIdle() { busySince = nil }
+
+  mutating func look(at now: Instant) -> Verdict {
+    let next = nextLook
+    guard next <= now else { return .fine(nextLook: next) }
+    if pingedAt != nil { return .dead }
+    pingedAt = now
+    return .ping(nextLook: nextLook)
+  }
+
+  /// When ``look(at:)`` next has something to say.
+  var nextLook: Instant {
+    if let pingedAt { return pingedAt + ClientLimits.pingTimeout }
+    let silence = heardAt + ClientLimits.silentMax
+    guard let busySince else { return silence }
+    return min(silence, max(busySince, heardAt) + ClientLimits.unansweredMax)
+  }
+}

@@ -1,0 +1,63 @@
+import HTTP2
+import NIOCore
+import NIOPosix
+import WireSchema
+
+/// Opens connections: TCP, then HTTP/2 by prior knowledge (RFC 9113 3.3).
+enum Transport {
+  /// - Parameter configure: Given the channel, on its event loop; what it puts into the pipeline gets
+  ///   the connection from the first byte.
+  static func connect(
+    to endpoint: Endpoint, on loop: any EventLoop, timeout: Duration,
+    configure: @escaping @Sendable (any Channel) throws -> Void
+  ) -> EventLoopFuture<any Channel> {
+    ClientBootstrap(group: loop)
+      .connectTimeout(TimeAmount(timeout))
+      .channelOption(.socketOption(.tcp_nodelay), value: 1)
+      // Several channels may race for an address (RFC 8305); only the one that won is set up, and
+      // nothing is read before it is.
+      .channelOption(.autoRead, value: false)
+      .connect(host: endpoint.host, port: endpoint.port)
+      .flatMapThrowing { channel in
+        do {
+          try secure(channel)
+          try configure(channel)
+          try channel.syncOptions?.setOption(.autoRead, value: true)
+        } catch {
+          channel.close(promise: nil)
+          throw error
+        }
+        return channel
+      }
+  }
+
+  /// The place of TLS: its handler goes into the pipeline here, before HTTP/2's, which sees plain
+  /// bytes either way.
+  private static func secure(_: any Channel) throws {}
+}
+
+extension HandshakeOffer {
+  /// What a client says of itself.
+  init(client wire: WireRange, grease: UInt64) {
+    let hello = Latchkey_Handshake_V1_Hello.with {
+      $0.software = Release.version
+      $0.wire = wire.message
+    }
+    self.init(
+      settingsValue: wire.settingsValue, hello: HelloFrame.encode(hello, grease: grease))
+  }
+}
+
+/// The header fields of a call (Connect protocol, "Unary-Request").
+enum CallFields {
+  /// Without a deadline.
+  static let plain = [
+    ("content-type", "application/proto"),
+    ("connect-protocol-version", "1"),
+    ("user-agent", "latchkey-swift/\(Release.version)"),
+  ]
+
+  static func withTimeout(milliseconds: Int64) -> [(String, String)] {
+    plain + [("connect-timeout-ms", String(milliseconds))]
+  }
+}

@@ -1,0 +1,56 @@
+/// Where a server is.
+public struct Endpoint: Hashable, Sendable, CustomStringConvertible {
+  /// A name or an address, IPv6 without brackets.
+  public let host: String
+  /// 1 to 65,535.
+  public let port: Int
+
+  /// The port of a server that does not say otherwise.
+  public static let defaultPort = 7420
+
+  /// The longest name that DNS knows, in bytes (RFC 1035, section 2.3.4).
+  static let hostBytesMax = 253
+
+  /// Reads `host`, `host:port`, `[IPv6]` or `[IPv6]:port`.
+  ///
+  /// - Throws: ``LatchkeyError/Code/invalidRequest`` for anything else.
+  public init(_ text: String) throws(LatchkeyError) {
+    guard let (host, port) = Self.parse(text) else {
+      throw LatchkeyError(
+        .invalidRequest,
+        "\"\(text)\" is not an endpoint; write host:port, or [address]:port for IPv6")
+    }
+    self.host = host
+    self.port = port
+  }
+
+  private static func parse(_ text: String) -> (host: String, port: Int)? {
+    let host: Substring
+    let rest: Substring
+    if text.hasPrefix("[") {
+      guard let end = text.firstIndex(of: "]") else { return nil }
+      host = text[text.index(after: text.startIndex)..<end]
+      rest = text[text.index(after: end)...]
+      guard host.contains(":"), host.allSatisfy({ $0.isHexDigit || ":.%".contains($0) }) else {
+        return nil
+      }
+    } else {
+      host = text.prefix { $0 != ":" }
+      rest = text.dropFirst(host.count)
+      guard host.allSatisfy(isHostCharacter) else { return nil }
+    }
+    guard !host.isEmpty, host.utf8.count <= hostBytesMax else { return nil }
+    if rest.isEmpty { return (String(host), defaultPort) }
+    guard rest.first == ":", rest.dropFirst().allSatisfy({ ("0"..."9").contains($0) }),
+      let port = Int(rest.dropFirst()), (1...65_535).contains(port)
+    else { return nil }
+    return (String(host), port)
+  }
+
+  private static func isHostCharacter(_ character: Character) -> Bool {
+    character.isASCII && (character.isLetter || character.isNumber || "-._".contains(character))
+  }
+
+  /// As a URL's authority (RFC 3986, section 3.2), which ``init(_:)`` reads.
+  public var description: String { host.contains(":") ? "[\(host)]:\(port)" : "\(host):\(port)" }
+}

@@ -1,0 +1,61 @@
+/// Why something asked of a ``LatchkeyClient`` did not happen.
+public struct LatchkeyError: Error, Sendable, CustomStringConvertible {
+  /// What happened, for programs. More codes may come: have a default.
+  public struct Code: RawRepresentable, Hashable, Sendable, CustomStringConvertible {
+    /// The code's name, which stays the same in all releases.
+    public let rawValue: String
+    /// A code of that name, known here or not.
+    public init(rawValue: String) { self.rawValue = rawValue }
+    /// The code's name.
+    public var description: String { rawValue }
+
+    /// Another owner holds the key; its lease was not touched.
+    public static let heldByAnother = Code(rawValue: "held-by-another")
+    /// Another owner held the key for as long as the caller wanted to wait.
+    public static let waitEnded = Code(rawValue: "wait-ended")
+    /// The lease is over: it could not be renewed in time, or another owner holds the key. What the
+    /// body did from then on was not protected by the lock.
+    public static let leaseLost = Code(rawValue: "lease-lost")
+    /// The request cannot be granted as it stands, by no server of this version.
+    public static let invalidRequest = Code(rawValue: "invalid-request")
+    /// No server could be reached, or the one that was cannot serve now. The request may or may not
+    /// have been carried out.
+    public static let unavailable = Code(rawValue: "unavailable")
+    /// No answer came in time. The request may or may not have been carried out.
+    public static let deadlineExceeded = Code(rawValue: "deadline-exceeded")
+    /// Client and server have no wire version in common.
+    public static let noCommonVersion = Code(rawValue: "no-common-version")
+    /// The resource uses, or the request needs, what only a newer server can do.
+    public static let requiresNewerServer = Code(rawValue: "requires-newer-server")
+    /// A bound of the server or of this client was reached.
+    public static let overloaded = Code(rawValue: "overloaded")
+    /// The calling task was cancelled. The request may or may not have been carried out.
+    public static let cancelled = Code(rawValue: "cancelled")
+    /// The client was shut down.
+    public static let closed = Code(rawValue: "closed")
+    /// The server answered what this client does not understand, or reported a fault of its own.
+    public static let unknown = Code(rawValue: "unknown")
+  }
+
+  /// What happened, for programs.
+  public var code: Code
+  /// What happened, in words for a person.
+  public var message: String
+  /// Who holds the key, where that is the matter and is known.
+  public var holder: String?
+  /// What led to it, where there is more to know.
+  public var cause: (any Error)?
+
+  /// Describes an error.
+  public init(_ code: Code, _ message: String, holder: String? = nil, cause: (any Error)? = nil) {
+    self.code = code
+    self.message = message
+    self.holder = holder
+    self.cause = cause
+  }
+
+  /// Code, message and cause in one line.
+  public var description: String {
+    "\(code): \(message)" + (cause.map { " (because of: \($0))" } ?? "")
+  }
+}

@@ -1,0 +1,120 @@
+import Glibc
+import LatchkeyClient
+import Synchronization
+
+/// A run of `lock` or `presence`: waits for the key, holds it while a command runs or until a
+/// signal, and gives it back.
+struct Holding: Sendable {
+  static let forwardedSignals = [SIGTERM, SIGINT, SIGHUP, SIGQUIT, SIGUSR1, SIGUSR2]
+
+  private let kind: ResourceKind
+  private let key: String
+  private let owner: String
+  private let options: HoldOptions
+  private let connection: ConnectionOptions
+  private let command: HeldCommand?
+
+  /// - Parameter commandCount: How many of the program's last arguments are the command; 0 for none.
+  init(
+    kind: ResourceKind, key: String, options: HoldOptions, connection: ConnectionOptions,
+    commandCount: Int
+  ) {
+    self.kind = kind
+    self.key = key
+    owner = options.ownerOrUnique()
+    self.options = options
+    self.connection = connection
+    command = commandCount > 0 ? HeldCommand(argumentCount: commandCount) : nil
+  }
+
+  func run(_ signals: Signals) async throws -> ExitStatus {
+    let endingSignal = EndingSignal()
+    let work = Task { try await connection.withClient { try await hold(with: $0) } }
+    signals.receive { signal in
+      if let command, command.forward(signal) { return }
+      if endingSignal.note(signal.number) {
+        work.cancel()
+      } else {
+        // A second one: giving the key back takes too long for the caller. Its lease will end.
+        exitProcess(ExitStatus(signal: signal.number))
+      }
+    }
+    do {
+      return try await work.value
+    } catch {
+      guard let signal = endingSignal.number else { throw error }
+      return ExitStatus(signal: signal)
+    }
+  }
+
+  private func hold(with client: LatchkeyClient) async throws -> ExitStatus {
+    let start = ContinuousClock.now
+    do {
+      return try await claim(with: client, wait: .zero)
+    } catch let error as LatchkeyError where error.code.meansHeld {
+      if options.wait == .span(.zero) { throw Failure(heldByAnother: key, error) }
+      let holder = error.holder.map { ", held by \"\($0)\"" } ?? ", held by another"
+      connection.notice("waiting for \(name)\(holder)")
+    }
+    let wait: Duration? =
+      switch options.wait {
+      case .forever: nil
+      case .span(let span): max(.zero, span - (ContinuousClock.now - start))
+      }
+    do {
+      return try await claim(with: client, wait: wait)
+    } catch let error as LatchkeyError where error.code.meansHeld {
+      throw Failure(heldByAnother: key, error)
+    }
+  }
+
+  private func claim(with client: LatchkeyClient, wait: Duration?) async throws -> ExitStatus {
+    let lease = options.ttl.duration
+    switch kind {
+    case .lock:
+      return try await client.withLock(
+        key, owner: owner, value: options.value, lease: lease, wait: wait
+      ) { try await use($0) }
+    case .presence:
+      return try await client.withPresence(
+        key, owner: owner, value: options.value, lease: lease, wait: wait
+      ) { try await use($0) }
+    }
+  }
+
+  private func use(_ grant: LockGrant) async throws -> ExitStatus {
+    guard let command else {
+      connection.notice("present at \(name) as \"\(owner)\"")
+      return await untilCancelled()
+    }
+    let end = try await command.run(grant)
+    guard !command.wasStopped else {
+      throw Failure(
+        .notToBeHad, "the lease of \(name) could not be renewed, so the command was stopped")
+    }
+    return end.exitStatus
+  }
+
+  private var name: String { "\"\(key)\"" }
+}
+
+extension LatchkeyError.Code {
+  /// Whether another owner is the only obstacle.
+  var meansHeld: Bool { self == .heldByAnother || self == .waitEnded }
+}
+
+/// The signal that ends a program which has no command to pass it on to.
+private final class EndingSignal: Sendable {
+  private let state = Mutex<Int32?>(nil)
+
+  var number: Int32? { state.withLock { $0 } }
+
+  /// - Returns: Whether this is the first one.
+  func note(_ number: Int32) -> Bool {
+    state.withLock { state in
+      guard state == nil else { return false }
+      state = number
+      return true
+    }
+  }
+}

@@ -1,0 +1,48 @@
+import ArgumentParser
+import LatchkeyClient
+
+/// `latchkey lock`: runs a command while holding a lock.
+struct LockCommand: SignalAware {
+  static let configuration = CommandConfiguration(
+    commandName: "lock",
+    abstract: "Runs a command while holding a lock.",
+    discussion: """
+      Waits for the lock, runs the command, renews the lease meanwhile, and frees the lock when the \
+      command has ended. The command finds LATCHKEY_KEY and LATCHKEY_OWNER in its environment.
+
+        latchkey lock nightly -- ./backup.sh --full
+        latchkey lock --wait 0 --ttl 30s deploy -- make deploy || echo "somebody else deploys"
+
+      If the lease cannot be renewed, the command and all processes that it started get SIGTERM, and \
+      SIGKILL up to 5 seconds later: before anyone else may get the lock. If latchkey itself is \
+      killed (SIGKILL), the kernel kills the command, though not processes that the command \
+      started: let scripts exec what takes long.
+
+      SIGTERM, SIGINT, SIGHUP, SIGQUIT, SIGUSR1 and SIGUSR2 are passed on to the command.
+
+      EXIT CODES: the command's own, 128+n if a signal n ended it, 126 if it cannot be executed, \
+      127 if there is none; 75 the lock was not to be had within --wait, or was lost; 69 no server \
+      can be reached; 64 usage.
+      """)
+
+  @Argument(help: "The lock's key.")
+  var key: String
+
+  @Argument(parsing: .postTerminator, help: "The command and its arguments, after \"--\".")
+  var command: [String] = []
+
+  @OptionGroup var hold: HoldOptions
+  @OptionGroup var connection: ConnectionOptions
+
+  var awaitedSignals: [Int32] { Holding.forwardedSignals }
+
+  func validate() throws {
+    if command.isEmpty { throw ValidationError("Missing the command to run, after \"--\".") }
+  }
+
+  mutating func run(_ signals: Signals) async throws {
+    let holding = Holding(
+      kind: .lock, key: key, options: hold, connection: connection, commandCount: command.count)
+    throw CommandEnd(status: try await holding.run(signals))
+  }
+}

@@ -1,0 +1,39 @@
+import ArgumentParser
+import LatchkeyClient
+
+/// `latchkey presence`: announces that a program lives.
+struct PresenceCommand: SignalAware {
+  static let configuration = CommandConfiguration(
+    commandName: "presence",
+    abstract: "Holds a presence while a command runs, or until a signal.",
+    discussion: """
+      Others see the presence with `latchkey list --kind presence` until it ends, or until its lease \
+      does if this program dies.
+
+        latchkey presence cells/a1 --value 10.0.0.7:8080 -- ./serve
+        latchkey presence cells/a1 --value maintenance
+
+      Without a command, the presence is held until SIGINT, SIGTERM or SIGHUP, which is a success. With \
+      one, everything is as for `latchkey lock`.
+
+      EXIT CODES: those of `latchkey lock`.
+      """)
+
+  @Argument(help: "The presence's key.")
+  var key: String
+
+  @Argument(parsing: .postTerminator, help: "A command and its arguments, after \"--\".")
+  var command: [String] = []
+
+  @OptionGroup var hold: HoldOptions
+  @OptionGroup var connection: ConnectionOptions
+
+  var awaitedSignals: [Int32] { Holding.forwardedSignals }
+
+  mutating func run(_ signals: Signals) async throws {
+    let holding = Holding(
+      kind: .presence, key: key, options: hold, connection: connection,
+      commandCount: command.count)
+    throw CommandEnd(status: try await holding.run(signals))
+  }
+}

@@ -1,0 +1,32 @@
+import ArgumentParser
+import LatchkeyClient
+import WireSchema
+
+/// `latchkey status`: shows the service and how this client gets on with it.
+struct StatusCommand: AsyncParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "status",
+    abstract: "Shows the server, its store, its fleet, and the version spoken with it.",
+    discussion: """
+        latchkey status --server 10.0.0.5:7420
+        latchkey status --output json | jq '.fleet[].software'
+
+      JSON: an object with client, connection, server, store, fleet.
+
+      EXIT CODES: 0; 69 no server can be reached; 64 usage.
+      """)
+
+  @OptionGroup var output: OutputOptions
+  @OptionGroup var connection: ConnectionOptions
+
+  func run() async throws {
+    let (info, status) = try await connection.withClient { client in
+      (try await client.connectionInfo(), try await client.status())
+    }
+    let report = StatusReport(connection: info, status: status)
+    switch output.output {
+    case .table: report.print()
+    case .json: StandardOutput.line(report.json.text)
+    }
+  }
+}

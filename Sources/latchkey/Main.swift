@@ -1,0 +1,77 @@
+import ArgumentParser
+import LatchkeyClient
+import WireSchema
+
+/// The command line's root; what it does is in its subcommands.
+struct Latchkey: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "latchkey",
+    abstract: "Takes, shows and measures the locks of a Latchkey service.",
+    discussion: """
+      A lock has one holder at a time, for as long as its lease is renewed. A presence says that a \
+      program lives.
+
+        latchkey lock nightly -- ./backup.sh     run it on one machine at a time
+        latchkey list                            who holds what
+
+      Servers are named by --server or the variable LATCHKEY_SERVER. Durations are written as \
+      500ms, 15s, 2m, 1h, or a plain number of seconds.
+
+      EXIT CODES: 0 success, 1 nobody holds the key (get), 64 usage, 69 no server can be reached, \
+      70 an error of the service, 74 output cannot be written, 75 the lock is held by another or \
+      was lost, 76 client and server have no version in common. A command that was run adds its \
+      own, and 128+n for a signal n.
+      """,
+    version: Release.version,
+    subcommands: [
+      LockCommand.self, PresenceCommand.self, ClaimCommand.self, ReleaseCommand.self,
+      GetCommand.self, ListCommand.self, StatusCommand.self, BenchCommand.self,
+    ])
+}
+
+/// The program: reads the command line, then runs the command beside the main thread, which only
+/// takes signals.
+@main
+enum Main {
+  static func main() {
+    LaunchStage.runIfRequested()
+    OriginalProcess.remember()
+    let command: any ParsableCommand
+    do {
+      command = try Latchkey.parseAsRoot()
+    } catch {
+      Latchkey.exit(withError: error)
+    }
+    // Before there is any other thread: they all inherit the mask.
+    let signals = Signals(awaited: (command as? any SignalAware)?.awaitedSignals ?? [])
+    Task { await finish(command, signals) }
+    signals.serve()
+  }
+
+  private static func finish(_ command: any ParsableCommand, _ signals: Signals) async -> Never {
+    do {
+      switch command {
+      case var command as any SignalAware: try await command.run(signals)
+      case var command as any AsyncParsableCommand: try await command.run()
+      default:
+        var command = command
+        try command.run()
+      }
+      exitProcess(ExitStatus.success)
+    } catch let end as CommandEnd {
+      exitProcess(end.status)
+    } catch let failure as Failure {
+      exit(by: failure)
+    } catch let error as LatchkeyError {
+      exit(by: Failure(error))
+    } catch {
+      // The argument parser's own: help that was asked for, or usage.
+      Latchkey.exit(withError: error)
+    }
+  }
+
+  private static func exit(by failure: Failure) -> Never {
+    StandardError.line("latchkey: \(failure.message.escapingControls())")
+    exitProcess(failure.status)
+  }
+}

@@ -1,0 +1,95 @@
+import ArgumentParser
+import Glibc
+import LatchkeyClient
+import Logging
+
+/// What every command needs to reach the service.
+struct ConnectionOptions: ParsableArguments {
+  static let defaultServer = "127.0.0.1:7420"
+  static let variable = "LATCHKEY_SERVER"
+  /// Servers that one command line may name.
+  static let serversMax = 64
+
+  @Option(
+    name: [.customLong("server"), .customShort("s")],
+    help: ArgumentHelp(
+      "A server; several are tried in turn (repeat, or separate by commas).",
+      discussion: "Default: $\(variable), or \(defaultServer).", valueName: "host:port"))
+  var servers: [String] = []
+
+  @Option(help: ArgumentHelp("How long a request may take, all tries included.", valueName: "time"))
+  var timeout = TimeSpan(.seconds(5))
+
+  @Flag(name: [.short, .long], help: "Say nothing but errors.")
+  var quiet = false
+
+  @Flag(name: [.short, .long], help: "Say what happens on the connection.")
+  var verbose = false
+
+  func validate() throws {
+    if quiet && verbose { throw ValidationError("--quiet and --verbose exclude each other.") }
+    if timeout.duration <= .zero { throw ValidationError("--timeout must be more than 0.") }
+  }
+
+  /// Where the servers are.
+  func endpoints() throws -> [Endpoint] {
+    let variable = getenv(Self.variable).map { String(cString: $0) } ?? ""
+    let named = servers.isEmpty ? [variable] : servers
+    var texts = named.flatMap { $0.split(separator: ",") }.map { text in
+      String(text.filter { $0 != " " })
+    }
+    if texts.isEmpty { texts = [Self.defaultServer] }
+    guard texts.count <= Self.serversMax else {
+      throw Failure(.usage, "more than \(Self.serversMax) servers")
+    }
+    do {
+      return try texts.map { try Endpoint($0) }
+    } catch let error as LatchkeyError {
+      throw Failure(.usage, error.message)
+    }
+  }
+
+  func client() throws -> LatchkeyClient {
+    var configuration = LatchkeyClient.Configuration(endpoints: try endpoints())
+    configuration.requestTimeout = timeout.duration
+    configuration.connectTimeout = min(configuration.connectTimeout, timeout.duration)
+    configuration.logger = logger
+    return LatchkeyClient(configuration)
+  }
+
+  /// Runs `body` with a client, and closes it.
+  func withClient<R>(_ body: (LatchkeyClient) async throws -> R) async throws -> R {
+    let client = try client()
+    do {
+      let result = try await body(client)
+      await client.shutdown()
+      return result
+    } catch {
+      await client.shutdown()
+      throw error
+    }
+  }
+
+  /// Says something on the way that is no error.
+  func notice(_ text: String) {
+    if !quiet { StandardError.line("latchkey: \(text)") }
+  }
+
+  private var logger: Logger {
+    var logger = Logger(label: "latchkey") { _ in StandardErrorLog() }
+    logger.logLevel = verbose ? .debug : quiet ? .critical : .error
+    return logger
+  }
+}
+
+/// How a command prints its answer.
+enum OutputFormat: String, ExpressibleByArgument, CaseIterable, Sendable {
+  case table
+  case json
+}
+
+/// What the commands need that answer something.
+struct OutputOptions: ParsableArguments {
+  @Option(name: [.short, .long], help: "How to print the answer.")
+  var output = OutputFormat.table
+}

@@ -1,0 +1,46 @@
+import LatchkeyClient
+
+/// How resources are printed. The names in JSON are an interface: they are only ever added to.
+extension Resource {
+  var json: JSON {
+    .members(
+      ("key", .text(key)), ("kind", .text(kind.rawValue)), ("owner", .text(owner)),
+      ("value", .text(value)))
+  }
+
+  static func table(_ resources: [Resource]) -> Table {
+    var table = Table("KEY", "KIND", "OWNER", "VALUE")
+    for resource in resources {
+      table.append([resource.key, resource.kind.rawValue, resource.owner, resource.value])
+    }
+    return table
+  }
+}
+
+extension Table {
+  /// Prints the table, cut off where a terminal's width ends.
+  func print() {
+    StandardOutput.line(lines(width: terminalColumns()).joined(separator: "\n"))
+  }
+}
+
+extension Failure {
+  /// What an error of the client means for the caller of a program.
+  init(_ error: LatchkeyError) {
+    let status: ExitStatus =
+      switch error.code {
+      case .heldByAnother, .waitEnded, .leaseLost, .overloaded: .notToBeHad
+      case .unavailable, .deadlineExceeded, .closed: .unavailable
+      case .invalidRequest: .usage
+      case .noCommonVersion, .requiresNewerServer: .noCommonVersion
+      default: .failed
+      }
+    self.init(status, error.message)
+  }
+
+  /// The most common one, in the words of the command line.
+  init(heldByAnother key: String, _ error: LatchkeyError) {
+    let holder = error.holder.map { "by \"\($0)\"" } ?? "by another"
+    self.init(.notToBeHad, "\"\(key)\" is held \(holder)")
+  }
+}

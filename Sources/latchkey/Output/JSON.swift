@@ -1,0 +1,89 @@
+/// A JSON value (RFC 8259) whose members keep their order.
+enum JSON: Equatable, Sendable {
+  case null
+  case bool(Bool)
+  case integer(Int64)
+  case number(Double)
+  case text(String)
+  case list([JSON])
+  case object([Member])
+
+  struct Member: Equatable, Sendable {
+    var name: String
+    var value: JSON
+
+    init(_ name: String, _ value: JSON) {
+      self.name = name
+      self.value = value
+    }
+  }
+
+  static func integer(_ value: some BinaryInteger) -> JSON { .integer(Int64(clamping: value)) }
+
+  static func members(_ members: (name: String, value: JSON)...) -> JSON {
+    .object(members.map { Member($0.name, $0.value) })
+  }
+
+  /// The value over several lines, for people and programs alike.
+  var text: String {
+    var text = ""
+    write(to: &text, indentation: "")
+    return text
+  }
+
+  private func write(to text: inout String, indentation: String) {
+    switch self {
+    case .null: text += "null"
+    case .bool(let value): text += value ? "true" : "false"
+    case .integer(let value): text += String(value)
+    // JSON has no word for what is not finite.
+    case .number(let value): text += value.isFinite ? "\(value)" : "null"
+    case .text(let value): Self.quote(value, to: &text)
+    case .list(let values):
+      Self.write(values, between: ("[", "]"), to: &text, indentation) { value, text, inner in
+        value.write(to: &text, indentation: inner)
+      }
+    case .object(let members):
+      Self.write(members, between: ("{", "}"), to: &text, indentation) { member, text, inner in
+        Self.quote(member.name, to: &text)
+        text += ": "
+        member.value.write(to: &text, indentation: inner)
+      }
+    }
+  }
+
+  private static func write<Item>(
+    _ items: [Item], between brackets: (open: String, close: String), to text: inout String,
+    _ indentation: String, _ writeItem: (Item, inout String, String) -> Void
+  ) {
+    guard !items.isEmpty else { return text += brackets.open + brackets.close }
+    let inner = indentation + "  "
+    text += brackets.open
+    for (index, item) in items.enumerated() {
+      text += (index == 0 ? "\n" : ",\n") + inner
+      writeItem(item, &text, inner)
+    }
+    text += "\n" + indentation + brackets.close
+  }
+
+  private static func quote(_ value: String, to text: inout String) {
+    text += "\""
+    for scalar in value.unicodeScalars {
+      switch scalar {
+      case "\"": text += "\\\""
+      case "\\": text += "\\\\"
+      case "\n": text += "\\n"
+      case "\t": text += "\\t"
+      case "\u{0}"..<"\u{20}", "\u{7f}"..."\u{9f}": text += "\\u" + hexadecimal(scalar, digits: 4)
+      default: text.unicodeScalars.append(scalar)
+      }
+    }
+    text += "\""
+  }
+}
+
+/// The scalar's number, at least `digits` long.
+func hexadecimal(_ scalar: Unicode.Scalar, digits: Int) -> String {
+  let text = String(scalar.value, radix: 16)
+  return String(repeating: "0", count: max(0, digits - text.count)) + text
+}

@@ -1,0 +1,100 @@
+import LatchkeyClient
+import WireSchema
+
+/// What `latchkey status` prints.
+struct StatusReport {
+  var connection: ConnectionInfo
+  var status: Latchkey_Fleet_V1_Status
+
+  func print() {
+    let server = status.server
+    var facts = Table([("", .left), ("", .left)])
+    facts.append(["client", "\(Release.version), wire \(WireVersions.spoken)"])
+    facts.append(["endpoint", "\(connection.endpoint)"])
+    facts.append(["wire in use", "\(wireInUse) (\(connection.reason))"])
+    facts.append(["server", "\(server.software), id \(status.serverID)"])
+    facts.append([
+      "server speaks",
+      "wire \(range(server.wireOldest, server.wireNewest)), "
+        + "shape \(range(server.shapeOldest, server.shapeNewest))",
+    ])
+    facts.append(["store", status.store.location])
+    facts.append([
+      "store shapes",
+      "newest \(status.store.newestShape), oldest maintained \(status.store.oldestShape)",
+    ])
+    facts.append(["token floor", "\(status.store.tokenFloor)"])
+    facts.append(["locks", "\(status.store.locks)"])
+    facts.append(["presences", "\(status.store.presences)"])
+    facts.print()
+
+    guard !status.fleet.isEmpty else { return }
+    StandardOutput.line("")
+    var fleet = Table("SERVER", "SOFTWARE", "WIRE", "SHAPE", "LISTEN")
+    for entry in status.fleet {
+      let presence = entry.presence
+      fleet.append([
+        entry.serverID, presence.software, range(presence.wireOldest, presence.wireNewest),
+        range(presence.shapeOldest, presence.shapeNewest), presence.listen,
+      ])
+    }
+    fleet.print()
+  }
+
+  var json: JSON {
+    .members(
+      (
+        "client",
+        .members(("software", .text(Release.version)), ("wire", range(WireVersions.spoken)))
+      ),
+      (
+        "connection",
+        .members(
+          ("endpoint", .text("\(connection.endpoint)")),
+          ("wire", connection.wireVersion.map { JSON.integer($0) } ?? .null),
+          ("reason", .text(connection.reason)),
+          ("features", .list(connection.serverFeatures.map { JSON.text($0) })))
+      ),
+      (
+        "server",
+        .object([JSON.Member("id", .text(status.serverID))] + members(of: status.server))
+      ),
+      (
+        "store",
+        .members(
+          ("location", .text(status.store.location)),
+          ("shape", range(status.store.oldestShape, status.store.newestShape)),
+          ("tokenFloor", .integer(status.store.tokenFloor)),
+          ("locks", .integer(status.store.locks)),
+          ("presences", .integer(status.store.presences)))
+      ),
+      (
+        "fleet",
+        .list(
+          status.fleet.map {
+            .object([JSON.Member("id", .text($0.serverID))] + members(of: $0.presence))
+          })
+      ))
+  }
+
+  private func members(of presence: Latchkey_Fleet_V1_ServerPresence) -> [JSON.Member] {
+    [
+      JSON.Member("software", .text(presence.software)),
+      JSON.Member("wire", range(presence.wireOldest, presence.wireNewest)),
+      JSON.Member("shape", range(presence.shapeOldest, presence.shapeNewest)),
+      JSON.Member("listen", .text(presence.listen)),
+    ]
+  }
+
+  private var wireInUse: String { connection.wireVersion.map { "\($0)" } ?? "none" }
+
+  private func range(_ oldest: UInt32, _ newest: UInt32) -> String {
+    oldest == newest ? "\(oldest)" : "\(oldest)-\(newest)"
+  }
+
+  private func range(_ oldest: UInt32, _ newest: UInt32) -> JSON {
+    .members(("oldest", .integer(oldest)), ("newest", .integer(newest)))
+  }
+
+  private func range(_ wire: WireRange) -> JSON { range(wire.oldest, wire.newest) }
+}

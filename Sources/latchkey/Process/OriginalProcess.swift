@@ -1,0 +1,67 @@
+import Glibc
+import Synchronization
+
+/// The process as its caller started it. A command that runs under a lock shall find it like this,
+/// whatever libraries have done to it since.
+enum OriginalProcess {
+  private struct Memory: Sendable {
+    var descriptors: [Int32] = []
+    var ignored: Set<Int32> = []
+    var mask = sigset_t()
+  }
+
+  private static let remembered = Mutex(Memory())
+
+  /// The file descriptors that the caller passed on, standard streams included.
+  static var descriptors: [Int32] { remembered.withLock { $0.descriptors } }
+
+  /// The signals that the caller ignores, as `nohup` and background jobs of a shell do.
+  static var ignoredSignals: Set<Int32> { remembered.withLock { $0.ignored } }
+
+  /// The signals that the caller blocks.
+  static var signalMask: sigset_t { remembered.withLock { $0.mask } }
+
+  /// To be called once, before any thread, socket or signal handler exists.
+  static func remember() {
+    // A standard stream that is closed would be the number of the next socket.
+    while case let descriptor = open("/dev/null", O_RDWR), descriptor >= 0 {
+      guard descriptor <= STDERR_FILENO else {
+        close(descriptor)
+        break
+      }
+    }
+    let descriptors = openDescriptors()
+    var ignored: Set<Int32> = []
+    for signal in Signals.numbers {
+      var action = sigaction()
+      guard sigaction(signal, nil, &action) == 0 else { continue }
+      if unsafeBitCast(action.__sigaction_handler.sa_handler, to: Int.self) == 1 {
+        ignored.insert(signal)
+      }
+    }
+    var mask = sigset_t()
+    pthread_sigmask(SIG_BLOCK, nil, &mask)
+    let memory = Memory(descriptors: descriptors, ignored: ignored, mask: mask)
+    remembered.withLock { $0 = memory }
+  }
+
+  /// What is open at the moment; nothing where /proc is not to be had.
+  static func openDescriptors() -> [Int32] {
+    guard let directory = opendir("/proc/self/fd") else { return [] }
+    defer { closedir(directory) }
+    let own = dirfd(directory)
+    return entryNames(of: directory).compactMap { Int32($0) }.filter { $0 != own }
+  }
+}
+
+/// The names of a directory's entries, "." and ".." included.
+func entryNames(of directory: OpaquePointer) -> [String] {
+  var names: [String] = []
+  while let entry = readdir(directory) {
+    names.append(
+      withUnsafePointer(to: &entry.pointee.d_name) {
+        $0.withMemoryRebound(to: CChar.self, capacity: 256) { String(cString: $0) }
+      })
+  }
+  return names
+}
