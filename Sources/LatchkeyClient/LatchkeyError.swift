@@ -11,6 +11,8 @@ public struct LatchkeyError: Error, Sendable, CustomStringConvertible {
 
     /// Another owner holds the key; its lease was not touched.
     public static let heldByAnother = Code(rawValue: "held-by-another")
+    /// Nobody holds the key. Only ``LatchkeyClient/fetch(_:)`` meets it, and answers nil.
+    static let notFound = Code(rawValue: "not-found")
     /// Another owner held the key for as long as the caller wanted to wait.
     public static let waitEnded = Code(rawValue: "wait-ended")
     /// The lease is over: it could not be renewed in time, or another owner holds the key. What the

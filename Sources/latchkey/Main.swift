@@ -33,7 +33,10 @@ struct Latchkey: ParsableCommand {
 /// takes signals.
 @main
 enum Main {
-  static func main() {
+  static func main() { start() }
+
+  /// Apart from `main`, which is isolated to the main actor: its thread is busy with the signals.
+  private static func start() -> Never {
     LaunchStage.runIfRequested()
     OriginalProcess.remember()
     let command: any ParsableCommand

@@ -60,6 +60,7 @@ struct Latchkeyd: AsyncParsableCommand {
         + "wire \(WireVersions.spoken), shape s\(S1.number), server \(settings.configuration.serverID)"
     )
     fflush(nil)
+    ProcessSetup.releaseStartUpPages()
     let services = ServiceGroup(
       configuration: ServiceGroupConfiguration(
         services: [.init(service: server, successTerminationBehavior: .gracefullyShutdownGroup)],

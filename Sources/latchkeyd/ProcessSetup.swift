@@ -26,6 +26,37 @@ enum ProcessSetup {
     mallopt(M_MMAP_THRESHOLD, 256 << 10)
     mallopt(M_TRIM_THRESHOLD, 1 << 20)
   }
+
+  /// Gives back the pages of code that only the start needed: parsing arguments, binding symbols,
+  /// looking up protocol conformances. They are most of a resting server's memory. What is needed
+  /// again comes back from the page cache.
+  ///
+  /// Only executable mappings of files: nothing ever writes to those, so nothing can be lost.
+  static func releaseStartUpPages() {
+    guard let maps = readFile("/proc/self/maps") else { return }
+    for line in maps.split(separator: "\n") {
+      // 55bf18d5d000-55bf1a29c000 r-xp 00000000 fe:00 16236579 /usr/bin/latchkeyd
+      let fields = line.split(separator: " ", omittingEmptySubsequences: true)
+      guard fields.count >= 6, fields[1] == "r-xp", fields[5].hasPrefix("/") else { continue }
+      let range = fields[0].split(separator: "-")
+      guard range.count == 2, let start = UInt(range[0], radix: 16),
+        let end = UInt(range[1], radix: 16), let address = UnsafeMutableRawPointer(bitPattern: start)
+      else { continue }
+      madvise(address, Int(end - start), MADV_DONTNEED)
+    }
+  }
+
+  private static func readFile(_ path: String) -> String? {
+    let file = open(path, O_RDONLY | O_CLOEXEC)
+    guard file >= 0 else { return nil }
+    defer { close(file) }
+    var bytes: [UInt8] = []
+    var chunk = [UInt8](repeating: 0, count: 16_384)
+    while case let count = read(file, &chunk, chunk.count), count > 0 {
+      bytes += chunk[..<count]
+    }
+    return String(decoding: bytes, as: UTF8.self)
+  }
 }
 
 /// The cause in an error of the operating system, in its own words.

@@ -53,6 +53,7 @@ extension LatchkeyError {
       case .alreadyExists: .heldByAnother
       case .invalidArgument, .outOfRange: .invalidRequest
       case .notFound where error.message.hasPrefix("invalid-type"): .invalidRequest
+      case .notFound where error.message.hasPrefix("resource-not-found"): .notFound
       case .failedPrecondition where error.message.hasPrefix("needs-newer-server"):
         .requiresNewerServer
       case .unavailable: .unavailable

@@ -11,16 +11,16 @@ final class LinkDriver {
   let loop: any EventLoop
   let configuration: LatchkeyClient.Configuration
   let environment: ClientEnvironment
-  private let grease: Grease
+  let grease: Grease
 
-  private var state: LinkState
-  private var negotiation: Negotiation
-  private var connections: [LinkState.ConnectionID: Connection] = [:]
-  private var attempts: [LinkState.AttemptID: Attempt] = [:]
-  private var pauses: DoublingDelay
-  private var pauseAlarm: Alarm?
+  var state: LinkState
+  var negotiation: Negotiation
+  var connections: [LinkState.ConnectionID: Connection] = [:]
+  var attempts: [LinkState.AttemptID: Attempt] = [:]
+  var pauses: DoublingDelay
+  var pauseAlarm: Alarm?
   /// Why there is no connection, where that is so.
-  private var latestFailure: LatchkeyError?
+  var latestFailure: LatchkeyError?
 
   var time: any TimeSource { environment.time }
   var logger: Logger { configuration.logger }
@@ -77,7 +77,7 @@ final class LinkDriver {
     }
   }
 
-  private func giveUp(_ id: LinkState.AttemptID, _ error: LatchkeyError) {
+  func giveUp(_ id: LinkState.AttemptID, _ error: LatchkeyError) {
     guard let attempt = attempts[id] else { return }
     let flight = attempt.flight
     state.forget(id)
@@ -93,7 +93,7 @@ final class LinkDriver {
 
   // MARK: - A request and its response
 
-  private func send(_ id: LinkState.AttemptID, on connection: Connection) {
+  func send(_ id: LinkState.AttemptID, on connection: Connection) {
     guard let attempt = attempts[id] else { return }
     let now = time.now
     switch attempt.question {
@@ -215,135 +215,4 @@ final class LinkDriver {
 
   static let closedFailure = AttemptFailure(
     error: LatchkeyError(.closed, "the client was shut down"), mayHaveHappened: false)
-
-  // MARK: - What the state decides
-
-  private func perform(_ actions: [LinkState.Action]) {
-    for action in actions {
-      switch action {
-      case .connect(let id, let endpoint): connect(id, to: configuration.endpoints[endpoint])
-      case .use(let connection, let waiting):
-        guard let connection = connections[connection] else { continue }
-        for attempt in waiting { send(attempt, on: connection) }
-      case .pause(let isFirst): pause(isFirst: isFirst)
-      case .drain(let connection): connections[connection]?.handler.beginDrain()
-      }
-    }
-  }
-
-  private func pause(isFirst: Bool) {
-    if isFirst { pauses.reset() }
-    let pause = pauses.take(randomBits: environment.randomBits())
-    logger.debug("all servers failed in turn", metadata: ["next": "in \(pause)"])
-    let this = NIOLoopBound(self, eventLoop: loop)
-    pauseAlarm = time.schedule(at: time.now + pause, on: loop) {
-      this.value.perform(this.value.state.pauseEnded())
-    }
-  }
-
-  private func connect(_ id: LinkState.ConnectionID, to endpoint: Endpoint) {
-    let this = NIOLoopBound(self, eventLoop: loop)
-    let spoken = negotiation.spoken
-    Transport.connect(to: endpoint, on: loop, timeout: configuration.connectTimeout) { channel in
-      let driver = this.value
-      let connection = Connection(
-        id, to: endpoint, over: channel,
-        offer: HandshakeOffer(client: spoken, grease: driver.environment.randomBits()),
-        grease: driver.grease, driver: driver, openedAt: driver.time.now)
-      driver.connections[id] = connection
-      try channel.pipeline.syncOperations.addHandler(connection.handler)
-    }.whenComplete { result in
-      switch result {
-      case .success: this.value.connected(id)
-      case .failure(let error): this.value.connectFailed(id, endpoint, error)
-      }
-    }
-  }
-
-  private func connected(_ id: LinkState.ConnectionID) {
-    guard let connection = connections[id] else { return perform(state.connectFailed(id)) }
-    guard state.phase != .closed else { return connection.channel.close(promise: nil) }
-    logger.debug("connected", metadata: ["endpoint": "\(connection.endpoint)"])
-    look(at: connection)
-    perform(state.connected(id))
-  }
-
-  private func connectFailed(
-    _ id: LinkState.ConnectionID, _ endpoint: Endpoint, _ error: any Error
-  ) {
-    connections[id] = nil
-    latestFailure = LatchkeyError(.unavailable, "cannot connect to \(endpoint)", cause: error)
-    logger.debug("cannot connect", metadata: ["endpoint": "\(endpoint)", "error": "\(error)"])
-    perform(state.connectFailed(id))
-  }
-
-  // MARK: - What connections say
-
-  func learned(_ range: WireRange, of connection: Connection) {
-    negotiation.learn(range, of: connection.endpoint)
-  }
-
-  func drained(_ connection: Connection, code: UInt32) {
-    connection.handler.beginDrain()
-    perform(state.unusable(connection.id, isFault: false))
-  }
-
-  func closed(_ connection: Connection, _ reason: HTTP2ConnectionEnd) {
-    connection.nextLook?.alarm.cancel()
-    connections[connection.id] = nil
-    logger.debug(
-      "connection ended",
-      metadata: ["endpoint": "\(connection.endpoint)", "reason": "\(reason)"])
-    perform(state.unusable(connection.id, isFault: connection.hasLostRequests))
-  }
-
-  /// Has the connection's watch look at its peer when it is time.
-  private func look(at connection: Connection) {
-    let next = connection.watch.nextLook
-    if let planned = connection.nextLook {
-      if planned.time <= next { return }
-      planned.alarm.cancel()
-    }
-    let this = NIOLoopBound((self, connection), eventLoop: loop)
-    let alarm = time.schedule(at: next, on: loop) {
-      let (driver, connection) = this.value
-      connection.nextLook = nil
-      driver.lookDue(at: connection)
-    }
-    connection.nextLook = (next, alarm)
-  }
-
-  private func lookDue(at connection: Connection) {
-    guard connections[connection.id] != nil else { return }
-    switch connection.watch.look(at: time.now) {
-    case .fine: break
-    case .ping:
-      connection.handler.ping { isThere in
-        guard isThere else { return }
-        connection.watch.heard(
-          at: self.time.now, isBusy: connection.handler.requestCount > 0)
-      }
-    case .dead:
-      logger.notice(
-        "no sign of life, closing the connection",
-        metadata: ["endpoint": "\(connection.endpoint)"])
-      return connection.channel.close(promise: nil)
-    }
-    look(at: connection)
-  }
-
-  // MARK: - The end
-
-  /// Fails what is under way and closes; complete when all connections are closed.
-  func close() -> EventLoopFuture<Void> {
-    state.close()
-    pauseAlarm?.cancel()
-    for id in attempts.keys.sorted() { giveUp(id, Self.closedFailure.error) }
-    let closed = connections.values.map { connection in
-      connection.nextLook?.alarm.cancel()
-      connection.channel.close(promise: nil)
-      return connection.channel.closeFuture
-    }
-    return EventLoopFuture.andAllComplete(closed, on: loop)
-  }
 }

@@ -1,11 +1,108 @@
 public import Logging
 public import ServiceLifecycle
 
+/// Runs a service only while it holds a lock: of all processes that run this with the same key, one
+/// at a time is the leader.
+///
+/// What is **not** promised: that a leader that was paused or cut off has stopped in fact. It is asked
+/// to stop while a quarter of its lease is left, and cancelled when the lease is over; a child that
+/// reacts to neither goes on. See ``LatchkeyClient``.
+///
+/// ```swift
+/// let leader = LeaderElectedService("scheduler", client: client) { Scheduler() }
+/// let group = ServiceGroup(services: [leader], gracefulShutdownSignals: [.sigterm], logger: logger)
+/// try await group.run()
+/// ```
+///
+/// When leadership is lost, the child is stopped and ``run()`` goes back to waiting, with a new child
+/// for the next term. When the child returns or throws by itself, the lock is released and ``run()``
+/// does the same. On graceful shutdown the child is shut down first, then the lock is released.
 public struct LeaderElectedService<Child: Service>: Service {
+  private let key: String
+  private let client: LatchkeyClient
+  private let value: String
+  private let lease: Duration
+  private let logger: Logger
+  private let makeChild: @Sendable () -> Child
+
+  /// - Parameters:
+  ///   - key: The lock that the leader holds.
+  ///   - client: Its way to the servers; to be shut down after this service has ended.
+  ///   - value: What is to be known of the leader.
+  ///   - lease: How long nobody leads after a leader died: 1 second to 365 days.
+  ///   - logger: Hears of terms that begin and end; the client's unless given.
+  ///   - makeChild: Called at the begin of each term.
   public init(
     _ key: String, client: LatchkeyClient, value: String = "", lease: Duration = .seconds(15),
     logger: Logger? = nil, makeChild: @escaping @Sendable () -> Child
-  ) { fatalError() }
+  ) {
+    self.key = key
+    self.client = client
+    self.value = value
+    self.lease = lease
+    self.logger = logger ?? client.configuration.logger
+    self.makeChild = makeChild
+  }
 
-  public func run() async throws { fatalError() }
+  /// Waits for the lock and runs the child, again and again, until the child ends by itself or a
+  /// graceful shutdown is asked for.
+  ///
+  /// - Throws: What the child throws, and what ``LatchkeyClient`` throws where waiting does not help,
+  ///   such as `invalidRequest` or `closed`; `cancelled` where the task is cancelled.
+  public func run() async throws {
+    while let held = try await campaign() {
+      logger.info("leading", metadata: ["key": "\(key)"])
+      do {
+        let end = try await client.hold(held) { try await term(held) }
+        if end == .childEnded { return }
+        logger.notice("stopped leading in time", metadata: ["key": "\(key)"])
+      } catch let error as LatchkeyError where error.code == .leaseLost {
+        logger.warning("lost the lead", metadata: ["key": "\(key)", "error": "\(error)"])
+      }
+    }
+  }
+
+  /// Waits for the lock; nil where a graceful shutdown comes first.
+  private func campaign() async throws -> HeldLease? {
+    // A new owner for each term: what is left of an earlier one cannot be taken for this one.
+    let resource = Resource(
+      key: key, kind: .lock, owner: LatchkeyClient.uniqueOwner(), value: value)
+    do {
+      return try await cancelWhenGracefulShutdown {
+        try await client.acquire(resource, lease: lease, wait: nil)
+      }
+    } catch let error as LatchkeyError where error.code == .cancelled {
+      if Task.isShuttingDownGracefully && !Task.isCancelled { return nil }
+      throw error
+    }
+  }
+
+  private enum TermEnd {
+    case childEnded
+    /// The lease is about to end, unless it is lost already.
+    case leaseEnding
+  }
+
+  private func term(_ held: HeldLease) async throws -> TermEnd {
+    let group = ServiceGroup(services: [makeChild()], logger: logger)
+    return try await withThrowingTaskGroup(of: TermEnd.self) { tasks in
+      tasks.addTask {
+        // A graceful shutdown of the surroundings reaches the child by itself.
+        try await group.run()
+        return .childEnded
+      }
+      tasks.addTask {
+        await held.untilRemaining(held.length / ClientLimits.stopMarginDivisor)
+        return .leaseEnding
+      }
+      let end = try await tasks.next() ?? .childEnded
+      switch end {
+      case .childEnded: tasks.cancelAll()
+      case .leaseEnding:
+        await group.triggerGracefulShutdown()
+        try await tasks.waitForAll()
+      }
+      return end
+    }
+  }
 }

@@ -1,10 +1,27 @@
+/// A lock or presence in the hands of a body that
+/// ``LatchkeyClient/withLock(_:owner:value:lease:wait:isolation:_:)`` runs.
+///
+/// It says what this process knows. A process that was paused learns of a lost lease when it runs
+/// again: check ``isLost`` right before what must not be done twice, and keep that short.
 public struct LockGrant: Sendable {
-  public let key: String
-  public let owner: String
-  public let lease: Duration
-  /// Until the holder-first deadline; zero once it is lost.
-  public var remaining: Duration { fatalError() }
-  public var isLost: Bool { fatalError() }
-  /// Returns when the lease is lost or the calling task is cancelled.
-  public func untilLost() async { fatalError() }
+  private let held: HeldLease
+
+  init(_ held: HeldLease) { self.held = held }
+
+  /// What is held.
+  public var key: String { held.resource.key }
+  /// In whose name it is held.
+  public var owner: String { held.resource.owner }
+  /// The length that was asked for. It counts from when the last accepted request was sent.
+  public var lease: Duration { held.length }
+
+  /// How much of the lease is left if no renewal succeeds any more; zero once it is over. Read from a
+  /// clock that goes on while the machine sleeps.
+  public var remaining: Duration { held.remaining }
+
+  /// Whether the lease is over: lost, or given back at the end of the body. Never false again.
+  public var isLost: Bool { held.deadline == nil }
+
+  /// Returns when the lease is over, or the calling task is cancelled.
+  public func untilLost() async { await held.untilRemaining(.zero) }
 }

@@ -14,9 +14,9 @@ final class Wakeup: Sendable {
 
   /// The event happened. Only the first time counts.
   func fire() {
-    let continuation: CheckedContinuation<Void, Never>? = state.withLock {
-      defer { $0 = .fired }
-      if case .waiting(let continuation) = $0 { return continuation }
+    let continuation: CheckedContinuation<Void, Never>? = state.withLock { state in
+      defer { state = .fired }
+      if case .waiting(let continuation) = state { return continuation }
       return nil
     }
     continuation?.resume()

@@ -40,7 +40,7 @@ struct ClaimCommand: AsyncParsableCommand {
     let resource = try await connection.withClient { client in
       do {
         try await client.claim(key, owner: owner, value: value, kind: kind, lease: ttl.duration)
-      } catch let error where error.code == .heldByAnother {
+      } catch let error as LatchkeyError where error.code == .heldByAnother {
         throw Failure(heldByAnother: key, error)
       }
       return Resource(key: key, kind: kind, owner: owner, value: value)

@@ -13,6 +13,7 @@ struct Holding: Sendable {
   private let options: HoldOptions
   private let connection: ConnectionOptions
   private let command: HeldCommand?
+  private let idle = IdleHold()
 
   /// - Parameter commandCount: How many of the program's last arguments are the command; 0 for none.
   init(
@@ -28,21 +29,20 @@ struct Holding: Sendable {
   }
 
   func run(_ signals: Signals) async throws -> ExitStatus {
-    let endingSignal = EndingSignal()
     let work = Task { try await connection.withClient { try await hold(with: $0) } }
     signals.receive { signal in
       if let command, command.forward(signal) { return }
-      if endingSignal.note(signal.number) {
-        work.cancel()
-      } else {
-        // A second one: giving the key back takes too long for the caller. Its lease will end.
-        exitProcess(ExitStatus(signal: signal.number))
+      switch idle.end(by: signal.number) {
+      case .now: break
+      case .notYetHeld: work.cancel()
+      // Giving the key back takes too long for the caller. The lease will end by itself.
+      case .again: exitProcess(ExitStatus(signal: signal.number))
       }
     }
     do {
       return try await work.value
     } catch {
-      guard let signal = endingSignal.number else { throw error }
+      guard let signal = idle.signal else { throw error }
       return ExitStatus(signal: signal)
     }
   }
@@ -85,7 +85,11 @@ struct Holding: Sendable {
   private func use(_ grant: LockGrant) async throws -> ExitStatus {
     guard let command else {
       connection.notice("present at \(name) as \"\(owner)\"")
-      return await untilCancelled()
+      await idle.hold(grant)
+      guard !grant.isLost else {
+        throw Failure(.notToBeHad, "the lease of \(name) could not be renewed")
+      }
+      return .success
     }
     let end = try await command.run(grant)
     guard !command.wasStopped else {
@@ -103,18 +107,43 @@ extension LatchkeyError.Code {
   var meansHeld: Bool { self == .heldByAnother || self == .waitEnded }
 }
 
-/// The signal that ends a program which has no command to pass it on to.
-private final class EndingSignal: Sendable {
-  private let state = Mutex<Int32?>(nil)
+/// Holding something without a command, until a signal: the end of a program that has nobody to pass
+/// the signal on to.
+private final class IdleHold: Sendable {
+  enum Answer { case now, notYetHeld, again }
 
-  var number: Int32? { state.withLock { $0 } }
+  private struct State {
+    var signal: Int32?
+    var hold: Task<Void, Never>?
+  }
 
-  /// - Returns: Whether this is the first one.
-  func note(_ number: Int32) -> Bool {
-    state.withLock { state in
-      guard state == nil else { return false }
-      state = number
-      return true
+  private let state = Mutex(State())
+
+  /// The signal that ended it.
+  var signal: Int32? { state.withLock { $0.signal } }
+
+  /// Returns when the grant is lost, or after a signal.
+  func hold(_ grant: LockGrant) async {
+    let hold = Task { await grant.untilLost() }
+    let isOver = state.withLock { state in
+      state.hold = hold
+      return state.signal != nil
     }
+    if isOver { hold.cancel() }
+    await withTaskCancellationHandler {
+      await hold.value
+    } onCancel: {
+      hold.cancel()
+    }
+  }
+
+  func end(by signal: Int32) -> Answer {
+    let (answer, hold): (Answer, Task<Void, Never>?) = state.withLock { state in
+      guard state.signal == nil else { return (.again, nil) }
+      state.signal = signal
+      return (state.hold == nil ? .notYetHeld : .now, state.hold)
+    }
+    hold?.cancel()
+    return answer
   }
 }

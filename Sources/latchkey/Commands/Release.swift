@@ -30,7 +30,7 @@ struct ReleaseCommand: AsyncParsableCommand {
     try await connection.withClient { client in
       do {
         try await client.release(key, owner: owner)
-      } catch let error where error.code == .heldByAnother {
+      } catch let error as LatchkeyError where error.code == .heldByAnother {
         throw Failure(heldByAnother: key, error)
       }
     }

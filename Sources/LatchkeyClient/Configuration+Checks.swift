@@ -1,0 +1,48 @@
+extension LatchkeyClient.Configuration {
+  /// What is wrong with this configuration; nil where it can work.
+  var error: LatchkeyError? {
+    let timeouts = ClientLimits.timeoutMin...ClientLimits.timeoutMax
+    let isSound: [(Bool, String)] = [
+      (
+        (1...ClientLimits.endpointsMax).contains(endpoints.count),
+        "there must be 1 to \(ClientLimits.endpointsMax) endpoints, not \(endpoints.count)"
+      ),
+      (timeouts.contains(requestTimeout), "a request timeout of \(requestTimeout)"),
+      (timeouts.contains(connectTimeout), "a connect timeout of \(connectTimeout)"),
+      (backoff.isSound, "a backoff of \(backoff.min) to \(backoff.max)"),
+      (pollInterval.isSound, "a poll interval of \(pollInterval.min) to \(pollInterval.max)"),
+    ]
+    return isSound.first { !$0.0 }.map {
+      LatchkeyError(.invalidRequest, "the client's configuration cannot work: \($0.1)")
+    }
+  }
+}
+
+extension LatchkeyClient.DelayRange {
+  var isSound: Bool {
+    min >= ClientLimits.timeoutMin && min <= max && max <= ClientLimits.timeoutMax
+  }
+}
+
+/// What a caller may ask of a lease.
+enum LeaseTerms {
+  /// The lease in the whole seconds of wire v1. Rounded up: the holder goes by what it asked for, so
+  /// that it stops no later than the server counts.
+  ///
+  /// - Throws: ``LatchkeyError/Code/invalidRequest`` where it is not within the bounds.
+  static func seconds(_ lease: Duration) throws(LatchkeyError) -> Int64 {
+    guard (ClientLimits.leaseMin...ClientLimits.leaseMax).contains(lease) else {
+      throw LatchkeyError(
+        .invalidRequest,
+        "a lease must be \(ClientLimits.leaseMin) to \(ClientLimits.leaseMax), not \(lease)")
+    }
+    return lease.secondsRoundedUp
+  }
+
+  /// - Throws: ``LatchkeyError/Code/invalidRequest`` for a negative wait.
+  static func check(wait: Duration?) throws(LatchkeyError) {
+    if let wait, wait < .zero {
+      throw LatchkeyError(.invalidRequest, "a wait cannot be negative: \(wait)")
+    }
+  }
+}

@@ -1,0 +1,29 @@
+import WireSchema
+
+extension ConnectionInfo {
+  init(_ connection: Connection, negotiation: Negotiation) {
+    let endpoint = connection.endpoint
+    let range = negotiation.range(of: endpoint, offered: connection.offered)
+    let version: UInt32? =
+      switch negotiation.choose(for: endpoint, offered: connection.offered) {
+      case .version(let version): version
+      case .nothingInCommon: nil
+      }
+    var reason = "this client (\(Release.version)) speaks \(negotiation.spoken), the server "
+    if let range {
+      reason += "\(range)"
+      if connection.offered == nil { reason += " (as its answers say: a proxy hides the rest)" }
+    } else {
+      reason += "does not say what it speaks"
+    }
+    if let why = connection.hello?.reason, !why.isEmpty { reason += ": \(why)" }
+    self.init(
+      endpoint: endpoint,
+      serverSoftware: connection.hello.flatMap { $0.software.isEmpty ? nil : $0.software },
+      serverID: connection.hello.flatMap { $0.serverID.isEmpty ? nil : $0.serverID },
+      serverOldestWire: range?.oldest, serverNewestWire: range?.newest,
+      serverFeatures: connection.hello?.features ?? [],
+      wireVersion: version,
+      reason: reason)
+  }
+}

@@ -1,0 +1,138 @@
+import HTTP2
+import Logging
+import NIOCore
+import WireSchema
+
+// Connections: opening them, listening to them, watching them, closing them.
+extension LinkDriver {
+  // MARK: - What the state decides
+
+  func perform(_ actions: [LinkState.Action]) {
+    for action in actions {
+      switch action {
+      case .connect(let id, let endpoint): connect(id, to: configuration.endpoints[endpoint])
+      case .use(let connection, let waiting):
+        guard let connection = connections[connection] else { continue }
+        for attempt in waiting { send(attempt, on: connection) }
+      case .pause(let isFirst): pause(isFirst: isFirst)
+      case .drain(let connection): connections[connection]?.handler.beginDrain()
+      }
+    }
+  }
+
+  private func pause(isFirst: Bool) {
+    if isFirst { pauses.reset() }
+    let pause = pauses.take(randomBits: environment.randomBits())
+    logger.debug("all servers failed in turn", metadata: ["next": "in \(pause)"])
+    let this = NIOLoopBound(self, eventLoop: loop)
+    pauseAlarm = time.schedule(at: time.now + pause, on: loop) {
+      this.value.perform(this.value.state.pauseEnded())
+    }
+  }
+
+  private func connect(_ id: LinkState.ConnectionID, to endpoint: Endpoint) {
+    let this = NIOLoopBound(self, eventLoop: loop)
+    let spoken = negotiation.spoken
+    Transport.connect(to: endpoint, on: loop, timeout: configuration.connectTimeout) { channel in
+      let driver = this.value
+      let connection = Connection(
+        id, to: endpoint, over: channel,
+        offer: HandshakeOffer(client: spoken, grease: driver.environment.randomBits()),
+        grease: driver.grease, driver: driver, openedAt: driver.time.now)
+      driver.connections[id] = connection
+      try channel.pipeline.syncOperations.addHandler(connection.handler)
+    }.whenComplete { result in
+      switch result {
+      case .success: this.value.connected(id)
+      case .failure(let error): this.value.connectFailed(id, endpoint, error)
+      }
+    }
+  }
+
+  private func connected(_ id: LinkState.ConnectionID) {
+    guard let connection = connections[id] else { return perform(state.connectFailed(id)) }
+    guard state.phase != .closed else { return connection.channel.close(promise: nil) }
+    logger.debug("connected", metadata: ["endpoint": "\(connection.endpoint)"])
+    look(at: connection)
+    perform(state.connected(id))
+  }
+
+  private func connectFailed(
+    _ id: LinkState.ConnectionID, _ endpoint: Endpoint, _ error: any Error
+  ) {
+    connections[id] = nil
+    latestFailure = LatchkeyError(.unavailable, "cannot connect to \(endpoint)", cause: error)
+    logger.debug("cannot connect", metadata: ["endpoint": "\(endpoint)", "error": "\(error)"])
+    perform(state.connectFailed(id))
+  }
+
+  // MARK: - What connections say
+
+  func learned(_ range: WireRange, of connection: Connection) {
+    negotiation.learn(range, of: connection.endpoint)
+  }
+
+  func drained(_ connection: Connection, code: UInt32) {
+    connection.handler.beginDrain()
+    perform(state.unusable(connection.id, isFault: false))
+  }
+
+  func closed(_ connection: Connection, _ reason: HTTP2ConnectionEnd) {
+    connection.nextLook?.alarm.cancel()
+    connections[connection.id] = nil
+    logger.debug(
+      "connection ended",
+      metadata: ["endpoint": "\(connection.endpoint)", "reason": "\(reason)"])
+    perform(state.unusable(connection.id, isFault: connection.hasLostRequests))
+  }
+
+  /// Has the connection's watch look at its peer when it is time.
+  func look(at connection: Connection) {
+    let next = connection.watch.nextLook
+    if let planned = connection.nextLook {
+      if planned.time <= next { return }
+      planned.alarm.cancel()
+    }
+    let this = NIOLoopBound((self, connection), eventLoop: loop)
+    let alarm = time.schedule(at: next, on: loop) {
+      let (driver, connection) = this.value
+      connection.nextLook = nil
+      driver.lookDue(at: connection)
+    }
+    connection.nextLook = (next, alarm)
+  }
+
+  private func lookDue(at connection: Connection) {
+    guard connections[connection.id] != nil else { return }
+    switch connection.watch.look(at: time.now) {
+    case .fine: break
+    case .ping:
+      connection.handler.ping { isThere in
+        guard isThere else { return }
+        connection.watch.heard(
+          at: self.time.now, isBusy: connection.handler.requestCount > 0)
+      }
+    case .dead:
+      logger.notice(
+        "no sign of life, closing the connection",
+        metadata: ["endpoint": "\(connection.endpoint)"])
+      return connection.channel.close(promise: nil)
+    }
+    look(at: connection)
+  }
+
+  // MARK: - The end
+
+  /// Fails what is under way and closes; complete when all connections are closed.
+  func close() -> EventLoopFuture<Void> {
+    state.close()
+    pauseAlarm?.cancel()
+    for id in attempts.keys.sorted() { giveUp(id, Self.closedFailure.error) }
+    let closed = connections.values.map { connection in
+      connection.nextLook?.alarm.cancel()
+      connection.channel.close(promise: nil)
+      return connection.channel.closeFuture
+    }
+    return EventLoopFuture.andAllComplete(closed, on: loop)
+  }
+}
