@@ -34,7 +34,7 @@ package enum Decisions {
   package static func claim(
     key: String, for holder: Holder, on record: LockRecord?, tokenFloor: Int64
   ) -> ClaimVerdict {
-    if let current = record?.holder, current.owner != holder.owner {
+    if let current = record?.holder, !current.owner.isSameName(as: holder.owner) {
       return .refused(.heldByAnother)
     }
     let isRenewal = record?.holder != nil
@@ -50,7 +50,7 @@ package enum Decisions {
   /// Decides on a release of the key of `record` by `owner`.
   package static func release(by owner: String, on record: LockRecord?) -> ReleaseVerdict {
     guard let record, let holder = record.holder else { return .alreadyFree }
-    guard holder.owner == owner else { return .refused(.heldByAnother) }
+    guard holder.owner.isSameName(as: owner) else { return .refused(.heldByAnother) }
     guard let freed = freed(record) else { return .refused(.numbersExhausted) }
     return .released(freed)
   }

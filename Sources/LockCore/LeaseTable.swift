@@ -7,22 +7,29 @@ private import HeapModule
 /// same state has been seen for the lease's whole length. A restarted server starts with an empty
 /// table, so every lease gets its full length again.
 ///
-/// Each entry has one place in the queue. A renewal moves only the entry's own deadline; the queue
-/// learns of it when the old place comes up. So a renewal costs one dictionary update.
+/// Each entry has a place in the queue, at its deadline or before. A renewal moves only the entry's
+/// deadline; the queue learns of it when the place comes up. So a renewal costs one dictionary
+/// update. Entries are kept small: there may be a million.
 package struct LeaseTable: Sendable {
   private struct Entry {
     var sighting: Sighting
-    var deadline: MonotonicTime
-    /// Where the entry stands in the queue: never later than `deadline`.
-    var queued: MonotonicTime
-    var kind: Kind?
+    /// The deadline in nanoseconds, rounded up to a multiple of 4, with the kind in the low bits.
+    private var packed: Int64
+
+    init(sighting: Sighting, deadline: MonotonicTime, kind: Kind?) {
+      self.sighting = sighting
+      packed = (deadline.nanoseconds + 3) & ~3 | (kind?.rawValue ?? 0)
+    }
+
+    var deadline: MonotonicTime { MonotonicTime(nanoseconds: packed & ~3) }
+    var kind: Kind? { Kind(rawValue: packed & 3) }
   }
 
   private struct Place: Comparable {
     var time: MonotonicTime
     var id: Int64
 
-    static func < (a: Place, b: Place) -> Bool { a.time < b.time }
+    static func < (a: Place, b: Place) -> Bool { (a.time, a.id) < (b.time, b.id) }
   }
 
   /// A lease that was seen unchanged for its whole length.
@@ -36,6 +43,9 @@ package struct LeaseTable: Sendable {
     }
   }
 
+  /// Places beyond two for each entry that the queue may hold.
+  package static let strayPlacesMax = 1_024
+
   private var entries: [Int64: Entry] = [:]
   private var queue = Heap<Place>()
   private var locks = 0
@@ -44,6 +54,9 @@ package struct LeaseTable: Sendable {
   package init() {}
 
   package var count: Int { entries.count }
+
+  /// Places in the queue: at most two for each entry and ``strayPlacesMax``.
+  package var placeCount: Int { queue.count }
 
   /// How many entries are of `kind`.
   package func count(of kind: Kind) -> Int { kind == .lock ? locks : presences }
@@ -55,28 +68,17 @@ package struct LeaseTable: Sendable {
   package mutating func see(
     id: Int64, as sighting: Sighting, lease: Lease, kind: Kind?, at now: MonotonicTime
   ) {
-    let deadline = now + lease.nanoseconds
-    if var known = entries[id] {
+    let new = Entry(sighting: sighting, deadline: now + lease.nanoseconds, kind: kind)
+    if let known = entries[id] {
       guard sighting.isLater(than: known.sighting) else { return }
-      if known.kind != kind {
-        tally(known.kind, -1)
-        tally(kind, 1)
-        known.kind = kind
-      }
-      known.sighting = sighting
-      known.deadline = deadline
-      if deadline < known.queued {
-        known.queued = deadline
-        queue.insert(Place(time: deadline, id: id))
-      }
-      entries[id] = known
+      tally(known.kind, -1)
+      // A shorter lease may end before the entry's place comes up.
+      if new.deadline < known.deadline { queue.insert(Place(time: new.deadline, id: id)) }
     } else {
-      tally(kind, 1)
-      entries[id] = Entry(
-        sighting: sighting, deadline: deadline,
-        queued: deadline, kind: kind)
-      queue.insert(Place(time: deadline, id: id))
+      queue.insert(Place(time: new.deadline, id: id))
     }
+    tally(kind, 1)
+    entries[id] = new
   }
 
   /// Notes that nobody holds the record `id` any more.
@@ -97,15 +99,14 @@ package struct LeaseTable: Sendable {
     var due: [Due] = []
     while due.count < limit, let place = queue.min, place.time <= now {
       queue.removeMin()
-      guard var entry = entries[place.id], entry.queued == place.time else { continue }
-      if entry.deadline <= now {
+      // Places of one entry meet at its deadline: one is enough.
+      guard place != queue.min, let entry = entries[place.id] else { continue }
+      var next = entry.deadline
+      if next <= now {
         due.append(Due(id: place.id, sighting: entry.sighting))
-        entry.queued = now + retryNanoseconds
-      } else {
-        entry.queued = entry.deadline
+        next = now + retryNanoseconds
       }
-      entries[place.id] = entry
-      queue.insert(Place(time: entry.queued, id: place.id))
+      queue.insert(Place(time: next, id: place.id))
     }
     return due
   }

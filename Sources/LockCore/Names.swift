@@ -16,6 +16,26 @@ package enum NameLimits {
   }
 }
 
+extension String {
+  /// Whether both are the same name. Names are compared by their bytes, in the store and here:
+  /// Swift's own `==` also takes two Unicode spellings of "é" for the same.
+  package func isSameName(as other: String) -> Bool { utf8.elementsEqual(other.utf8) }
+}
+
+/// A name that a dictionary finds by its bytes (see ``Swift/String/isSameName(as:)``).
+package struct NameBytes: Hashable, Sendable {
+  private let name: String
+
+  package init(_ name: String) { self.name = name }
+
+  package static func == (a: NameBytes, b: NameBytes) -> Bool { a.name.isSameName(as: b.name) }
+
+  package func hash(into hasher: inout Hasher) {
+    var name = name
+    name.withUTF8 { hasher.combine(bytes: UnsafeRawBufferPointer($0)) }
+  }
+}
+
 /// The part of the key space that belongs to the servers themselves.
 package enum ReservedKeys {
   /// Clients cannot claim or release a key that starts with this, and lists leave it out.

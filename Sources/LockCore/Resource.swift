@@ -22,6 +22,8 @@ package struct Lease: Hashable, Comparable, Sendable {
     self.seconds = seconds
   }
 
+  package static let longest = Lease(seconds: secondsMax)!
+
   package var nanoseconds: Int64 { seconds * 1_000_000_000 }
 
   package static func < (a: Lease, b: Lease) -> Bool { a.seconds < b.seconds }

@@ -35,19 +35,18 @@ final class HTTP1Handler: ChannelInboundHandler, RemovableChannelHandler {
 
   private let receiver: any RequestReceiver
   private let limits: HTTP1Limits
-  private let tooLarge: HTTP2Rejections.Rejection
+  private let rejections: HTTP2Rejections
   private var state = State.idle(since: .now())
   private var context: ChannelHandlerContext?
   private var timer: RepeatedTask?
   private var isDraining = false
 
   init(
-    receiver: any RequestReceiver, limits: HTTP1Limits,
-    tooLarge: HTTP2Rejections.Rejection
+    receiver: any RequestReceiver, limits: HTTP1Limits, rejections: HTTP2Rejections
   ) {
     self.receiver = receiver
     self.limits = limits
-    self.tooLarge = tooLarge
+    self.rejections = rejections
   }
 
   func handlerAdded(context: ChannelHandlerContext) {
@@ -81,7 +80,7 @@ final class HTTP1Handler: ChannelInboundHandler, RemovableChannelHandler {
 
   private func receive(_ head: HTTPRequestHead, _ context: ChannelHandlerContext) {
     let length = head.headers.first(name: "content-length").flatMap { Int($0) } ?? 0
-    guard length <= limits.requestBodyBytesMax else { return refuse(head, context) }
+    guard length <= limits.requestBodyBytesMax else { return refuse(rejections.bodyTooLarge) }
     state = .receiving(head: head, body: [], since: .now())
     if head.headers.first(name: "expect")?.lowercased() == "100-continue" {
       let goOn = HTTPResponseHead(version: head.version, status: .continue)
@@ -93,7 +92,7 @@ final class HTTP1Handler: ChannelInboundHandler, RemovableChannelHandler {
     guard case .receiving(let head, var body, let since) = state else { return }
     state = .dropping
     guard body.count + buffer.readableBytes <= limits.requestBodyBytesMax else {
-      return refuse(head, context)
+      return refuse(rejections.bodyTooLarge)
     }
     body.append(contentsOf: buffer.readableBytesView)
     state = .receiving(head: head, body: body, since: since)
@@ -113,9 +112,9 @@ final class HTTP1Handler: ChannelInboundHandler, RemovableChannelHandler {
   }
 
   /// Answers before the request is complete. Its rest is not waited for: the connection closes.
-  private func refuse(_ head: HTTPRequestHead, _ context: ChannelHandlerContext) {
+  private func refuse(_ rejection: HTTP2Rejections.Rejection) {
     state = .dropping
-    write(tooLarge.headers, body: tooLarge.body, isKeptAlive: false, isHead: head.method == .HEAD)
+    write(rejection.headers, body: rejection.body, isKeptAlive: false, isHead: false)
   }
 
   fileprivate func write(
@@ -167,8 +166,13 @@ final class HTTP1Handler: ChannelInboundHandler, RemovableChannelHandler {
     }
   }
 
+  /// What is no HTTP gets one answer, unless another one is under way.
   func errorCaught(context: ChannelHandlerContext, error: any Error) {
-    context.close(promise: nil)
+    switch state {
+    case .idle where error is HTTPParserError, .receiving where error is HTTPParserError:
+      refuse(rejections.malformed)
+    default: context.close(promise: nil)
+    }
   }
 }
 

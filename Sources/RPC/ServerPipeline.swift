@@ -76,9 +76,9 @@ package struct ServerPipeline: Sendable {
         opened(handler, "http/2")
       case .http1:
         let handler = HTTP1Handler(
-          receiver: receiver, limits: http1, tooLarge: rejections.bodyTooLarge)
+          receiver: receiver, limits: http1, rejections: rejections)
         try pipeline.configureHTTPServerPipeline(
-          withPipeliningAssistance: true, withErrorHandling: true)
+          withPipeliningAssistance: true, withErrorHandling: false)
         try pipeline.addHandler(handler)
         opened(handler, "http/1.1")
       }

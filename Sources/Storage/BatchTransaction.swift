@@ -12,12 +12,14 @@ struct BatchTransaction {
     /// Nil where the store has no row.
     var row: StoredRow?
     var isChanged = false
+    /// What was last granted in this transaction to a key without a row; it may be free again.
+    var newGrant: LockRecord?
   }
 
   private let writer: any StoreWriter
   private let meta: StoreMeta
   private(set) var slots: [Slot] = []
-  private var slotOfKey: [String: Int] = [:]
+  private var slotOfKey: [NameBytes: Int] = [:]
   private(set) var expired = 0
 
   init(_ writer: any StoreWriter, meta: StoreMeta) {
@@ -32,10 +34,11 @@ struct BatchTransaction {
     var positions: [Int] = []
     positions.reserveCapacity(keys.count)
     for key in keys {
-      if let known = slotOfKey[key] {
+      let name = NameBytes(key)
+      if let known = slotOfKey[name] {
         positions.append(known)
       } else {
-        slotOfKey[key] = missing.count
+        slotOfKey[name] = missing.count
         positions.append(missing.count)
         missing.append(key)
       }
@@ -82,9 +85,10 @@ struct BatchTransaction {
         positions.append(nil)
         continue
       }
-      let slot = slotOfKey[row.record.key] ?? slots.count
+      let name = NameBytes(row.record.key)
+      let slot = slotOfKey[name] ?? slots.count
       if slot == slots.count {
-        slotOfKey[row.record.key] = slot
+        slotOfKey[name] = slot
         slots.append(Slot(id: row.id, row: row))
       }
       positions.append(slot)
@@ -99,10 +103,22 @@ struct BatchTransaction {
 
   /// Writes what was changed.
   mutating func write() throws(StoreError) {
-    let changed = slots.indices.filter { slots[$0].isChanged }
+    try write(slots.indices.filter { slots[$0].isChanged }, isFirst: true)
+    // A row comes into being with a holder. One that was released at once is freed by a second
+    // write: its token was given out, and never may be again.
+    try write(
+      slots.indices.filter { slots[$0].newGrant != nil && slots[$0].row?.record.holder == nil },
+      isFirst: false)
+  }
+
+  private mutating func write(_ changed: [Int], isFirst: Bool) throws(StoreError) {
     guard !changed.isEmpty else { return }
     let ids = try writer.write(
-      changed.map { RowChange(id: slots[$0].id, record: slots[$0].row!.record, epoch: meta.epoch) })
+      changed.map { index in
+        let slot = slots[index]
+        let record = isFirst ? slot.newGrant ?? slot.row!.record : slot.row!.record
+        return RowChange(id: slot.id, record: record, epoch: meta.epoch)
+      })
     for (slot, id) in zip(changed, ids) {
       slots[slot].id = id
       slots[slot].row!.id = id
@@ -114,6 +130,7 @@ struct BatchTransaction {
     slots[slot].row = StoredRow(
       id: slots[slot].id ?? 0, record: record, needsShape: S1.number, freeEpoch: freeEpoch)
     slots[slot].isChanged = true
+    if slots[slot].id == nil, record.holder != nil { slots[slot].newGrant = record }
     return .claimed(token: record.token, revision: record.revision, isNewGrant: isNewGrant)
   }
 
@@ -123,7 +140,7 @@ struct BatchTransaction {
     case .claim(_, let holder): owner = holder.owner
     case .release(_, let name): owner = name
     }
-    guard let holder = row.record.holder, holder.owner != owner else {
+    guard let holder = row.record.holder, !holder.owner.isSameName(as: owner) else {
       return .needsNewerServer(shape: row.needsShape)
     }
     return .heldByAnother
@@ -143,8 +160,7 @@ struct BatchTransaction {
   private func expirable(_ row: StoredRow) -> LockRecord {
     var record = row.record
     if record.holder == nil, NeedsShape.forbidsActing(on: row) {
-      record.holder = Holder(
-        kind: .lock, owner: "", value: "", lease: Lease(seconds: Lease.secondsMax)!)
+      record.holder = Holder(kind: .lock, owner: "", value: "", lease: .longest)
     }
     return record
   }

@@ -7,6 +7,10 @@ import LockCore
 /// free for at least one whole epoch once the count is two further. Before rows go, the store's
 /// token floor rises to their highest token, in the same transaction.
 struct Collector {
+  /// Rows with higher tokens stay. Granting never gets so far, damage does, and as the floor such a
+  /// token would leave no numbers to any other key.
+  static let collectableTokenMax = Int64.max / 2
+
   private let limits: StoreLimits
   private var epoch: Int64?
   private var epochSeen: MonotonicTime
@@ -48,6 +52,7 @@ struct Collector {
       guard row.damage == nil, row.record.holder == nil, let freeEpoch = row.freeEpoch else {
         return false
       }
+      guard row.record.token <= Self.collectableTokenMax else { return false }
       return !NeedsShape.forbidsActing(on: row) && freeEpoch <= meta.epoch - 2
     }
     guard let highest = collectable.map(\.record.token).max() else { return [] }

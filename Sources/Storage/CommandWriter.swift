@@ -55,18 +55,20 @@ final class CommandWriter {
     let now = clock()
     var next = now + limits.tickNanoseconds
     if stalls.mayExpire(at: now), let look = leases.nextLook { next = min(next, look) }
-    next = min(next, collector.due)
+    // While the store fails, nothing gets done sooner by looking more often than at every tick.
+    if !stalls.isStoreFailing { next = min(next, collector.due) }
     return max(next - now, 0)
   }
 
   /// Does everything that is to be done now: `items`, in their order, and what time has brought.
   func turn(_ items: [Item]) {
-    let stalled = stalls.turn(at: clock(), pulses: pulses)
+    // One reading: leases are over as of a time at which this thread is known to have been awake.
+    let now = clock()
+    let stalled = stalls.turn(at: now, pulses: pulses)
     if stalled > 0 { observer.stalled(nanoseconds: stalled) }
 
     var commands: [(command: Command, call: any StoreCall)] = []
     var replies = ReplyBatch()
-    let now = clock()
     for item in items {
       switch item {
       case .command(_, let deadline?, let call) where deadline <= now:
@@ -108,7 +110,9 @@ final class CommandWriter {
         startScan()
       }
       let collects = collector.due <= now
-      guard !commands.isEmpty || !due.isEmpty || collects else { return [] }
+      guard !commands.isEmpty || !due.isEmpty || collects || stalls.isStoreFailing else {
+        return []
+      }
       return try transact(writer, commands, due: due, collects: collects, start: now)
     } catch {
       failed(error, at: now)
@@ -120,6 +124,7 @@ final class CommandWriter {
     _ writer: any StoreWriter, _ commands: [Command], due: [LeaseTable.Due], collects: Bool,
     start: MonotonicTime
   ) throws(StoreError) -> [StoreResult] {
+    let collectorBefore = collector
     do {
       try writer.begin()
       let meta = try writer.meta()
@@ -133,6 +138,9 @@ final class CommandWriter {
       }
       let dueSlots = try batch.expire(due)
       try batch.write()
+      // After a failure only a write that is committed shows that the store works again: a full
+      // disk can still be read, and nobody may have anything else to write.
+      if stalls.isStoreFailing { try writer.set(.epoch, to: meta.epoch) }
       let collected = collects ? try collector.step(writer, meta: meta, now: start) : []
       try writer.commit()
       committed(batch, due: due, dueSlots: dueSlots, commands: commands.count, start: start)
@@ -140,6 +148,7 @@ final class CommandWriter {
       return results
     } catch {
       writer.rollback()
+      collector = collectorBefore
       throw error
     }
   }
@@ -153,8 +162,8 @@ final class CommandWriter {
     for slot in batch.slots {
       guard let row = slot.row, row.damage == nil else { continue }
       if NeedsShape.forbidsActing(on: row) {
-        let lease = row.record.holder?.lease ?? Lease(seconds: Lease.secondsMax)!
-        leases.see(id: row.id, as: row.record.sighting, lease: lease, kind: nil, at: now)
+        leases.see(
+          id: row.id, as: row.record.sighting, lease: row.lease ?? .longest, kind: nil, at: now)
       } else if let holder = row.record.holder {
         leases.see(
           id: row.id, as: row.record.sighting, lease: holder.lease, kind: holder.kind, at: now)
@@ -163,7 +172,11 @@ final class CommandWriter {
       }
     }
     for (due, slot) in zip(due, dueSlots) where slot == nil { leases.forget(id: due.id) }
-    if stalls.storeWorked(at: now) { observer.recovered() }
+    if stalls.storeWorked(at: now) {
+      // A commit that failed may have been done: what it granted has to be watched.
+      scans.invalidate()
+      observer.recovered()
+    }
     noteHealth(.working)
     if commands > 0 || batch.expired > 0 {
       observer.committed(
@@ -189,7 +202,7 @@ final class CommandWriter {
     let opened = try engine.openWriter()
     writer = opened
     // The change count of a new connection starts anew.
-    scans.reset(at: now)
+    scans.invalidate()
     return opened
   }
 }
@@ -225,8 +238,6 @@ struct ScanSchedule {
     nextLook = now + max(limits.scanIntervalNanoseconds, 10 * nanoseconds)
   }
 
-  mutating func reset(at now: MonotonicTime) {
-    changes = nil
-    nextLook = now
-  }
+  /// Every row is news again.
+  mutating func invalidate() { changes = nil }
 }

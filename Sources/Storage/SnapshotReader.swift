@@ -66,9 +66,12 @@ final class SnapshotReader {
   ) throws(StoreError) -> StoreResult {
     switch query {
     case .fetch(let key):
-      let row = try reader.row(forKey: key)
-      if let damage = row?.damage { return .failure(StoreError(.damaged, damage)) }
-      return .success(.found(row?.record.holder == nil ? nil : row?.record))
+      guard let row = try reader.row(forKey: key) else { return .success(.found(nil)) }
+      if let damage = row.damage { return .failure(StoreError(.damaged, damage)) }
+      guard row.record.holder == nil else { return .success(.found(row.record)) }
+      // Without an owner to show, a newer server's row is not free all the same.
+      return .success(
+        NeedsShape.forbidsActing(on: row) ? .needsNewerServer(shape: row.needsShape) : .found(nil))
     case .list(let kind, let sink): return .success(try list(kind, into: sink, reader))
     case .prefix(let prefix):
       return .success(
@@ -85,8 +88,10 @@ final class SnapshotReader {
       let rows = try reader.rows(of: kind, afterKey: latestKey, limit: limits.pageMax)
       let records = sound(rows).filter { !ReservedKeys.contains($0.key) }
       guard records.isEmpty || sink.append(records) else { return .listed(isComplete: false) }
-      guard rows.count == limits.pageMax, let last = rows.last else {
-        return .listed(isComplete: true)
+      guard rows.count == limits.pageMax else { return .listed(isComplete: true) }
+      // A key that is damaged is no place to go on from: its neighbours would come again for ever.
+      guard let last = rows.last(where: { !$0.record.key.isEmpty }) else {
+        throw StoreError(.damaged, rows.last?.damage ?? "a key of \(S1.resourceTable) is empty")
       }
       latestKey = last.record.key
     }

@@ -25,7 +25,7 @@ struct StallWatch {
   private let limits: StoreLimits
   private var latestTurn: MonotonicTime
   private var graceEnd: MonotonicTime
-  private var isStoreFailing = false
+  private(set) var isStoreFailing = false
 
   init(limits: StoreLimits, now: MonotonicTime) {
     self.limits = limits

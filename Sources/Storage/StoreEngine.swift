@@ -101,17 +101,20 @@ package struct StoredRow: Equatable, Sendable {
   package var needsShape: Int64
   /// The epoch in which the row became free; nil while it is held.
   package var freeEpoch: Int64?
+  /// The length of the lease, of the latest holder while free; nil where it is out of bounds.
+  package var lease: Lease?
   /// What is wrong with the row where it is not as any shape says; its record means nothing then.
   package var damage: String?
 
   package init(
     id: Int64, record: LockRecord, needsShape: Int64, freeEpoch: Int64? = nil,
-    damage: String? = nil
+    lease: Lease? = nil, damage: String? = nil
   ) {
     self.id = id
     self.record = record
     self.needsShape = needsShape
     self.freeEpoch = freeEpoch
+    self.lease = lease
     self.damage = damage
   }
 }

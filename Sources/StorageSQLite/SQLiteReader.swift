@@ -64,7 +64,7 @@ final class SQLiteReader: StoreReader {
           SeenLease(
             id: statement.integer(0),
             sighting: Sighting(token: statement.integer(1), revision: statement.integer(2)),
-            lease: Lease(seconds: statement.integer(3)) ?? Lease(seconds: Lease.secondsMax)!,
+            lease: Lease(seconds: statement.integer(3)) ?? .longest,
             kind: statement.integer(5) > S1.number ? nil : Kind(rawValue: statement.integer(4))))
       }
       return leases

@@ -63,8 +63,12 @@ final class SQLiteStatement {
     return UnsafePointer(empty)
   }()
 
-  /// Indices of columns start at 0, as SQLite counts them.
-  func integer(_ index: Int32) -> Int64 { sqlite3_column_int64(handle, index) }
+  /// Indices of columns start at 0, as SQLite counts them. A column may hold anything, whatever its
+  /// type says: what is no integer is given as a number that no column of Latchkey's may have.
+  func integer(_ index: Int32) -> Int64 {
+    guard sqlite3_column_type(handle, index) == SQLITE_INTEGER else { return .min }
+    return sqlite3_column_int64(handle, index)
+  }
 
   func isNull(_ index: Int32) -> Bool { sqlite3_column_type(handle, index) == SQLITE_NULL }
 

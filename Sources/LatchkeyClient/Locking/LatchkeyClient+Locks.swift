@@ -29,7 +29,8 @@ extension LatchkeyClient {
   public func withLock<R: Sendable>(
     _ key: String, owner: String = LatchkeyClient.uniqueOwner(), value: String = "",
     lease: Duration = .seconds(15), wait: Duration? = nil,
-    isolation: isolated (any Actor)? = #isolation, _ body: (LockGrant) async throws -> R
+    isolation: isolated (any Actor)? = #isolation,
+    _ body: nonisolated(nonsending) (LockGrant) async throws -> R
   ) async throws -> R {
     let resource = Resource(key: key, kind: .lock, owner: owner, value: value)
     return try await hold(resource, lease: lease, wait: wait, isolation: isolation, body)
@@ -46,7 +47,8 @@ extension LatchkeyClient {
   public func withPresence<R: Sendable>(
     _ key: String, owner: String = LatchkeyClient.uniqueOwner(), value: String = "",
     lease: Duration = .seconds(15), wait: Duration? = nil,
-    isolation: isolated (any Actor)? = #isolation, _ body: (LockGrant) async throws -> R
+    isolation: isolated (any Actor)? = #isolation,
+    _ body: nonisolated(nonsending) (LockGrant) async throws -> R
   ) async throws -> R {
     let resource = Resource(key: key, kind: .presence, owner: owner, value: value)
     return try await hold(resource, lease: lease, wait: wait, isolation: isolation, body)
@@ -54,12 +56,15 @@ extension LatchkeyClient {
 
   private func hold<R: Sendable>(
     _ resource: Resource, lease: Duration, wait: Duration?,
-    isolation: isolated (any Actor)?, _ body: (LockGrant) async throws -> R
+    isolation: isolated (any Actor)?,
+    _ body: nonisolated(nonsending) (LockGrant) async throws -> R
   ) async throws -> R {
     let held = try await acquire(resource, lease: lease, wait: wait)
     return try await withoutActuallyEscaping(body) { body in
       let handedOver = HandedOver(body: body)
-      return try await hold(held) { try await handedOver.body(LockGrant(held)) }
+      return try await hold(held) {
+        try await handedOver.run(on: isolation, LockGrant(held))
+      }
     }
   }
 
@@ -102,7 +107,12 @@ extension LatchkeyClient {
 /// Lets a child task call a closure that is not Sendable.
 ///
 /// `@unchecked Sendable`: the closure belongs to the task that waits in `withoutActuallyEscaping`
-/// until the only child that calls it, once, is done; and an actor's closure hops to its actor itself.
-private struct HandedOver<R>: @unchecked Sendable {
-  let body: (LockGrant) async throws -> R
+/// until the only child that calls it, once, is done; and the child calls it on that task's actor, so
+/// nothing that the actor protects is touched from elsewhere.
+private struct HandedOver<R: Sendable>: @unchecked Sendable {
+  let body: nonisolated(nonsending) (LockGrant) async throws -> R
+
+  func run(on isolation: isolated (any Actor)?, _ grant: LockGrant) async throws -> R {
+    try await body(grant)
+  }
 }

@@ -22,7 +22,7 @@ struct Holding: Sendable {
   ) {
     self.kind = kind
     self.key = key
-    owner = options.ownerOrUnique()
+    owner = options.ownerOrUnique
     self.options = options
     self.connection = connection
     command = commandCount > 0 ? HeldCommand(argumentCount: commandCount) : nil

@@ -1,5 +1,5 @@
 import ArgumentParser
-import Glibc
+import LatchkeyClient
 
 /// How something is held, by `lock` and `presence`.
 struct HoldOptions: ParsableArguments {
@@ -28,14 +28,5 @@ struct HoldOptions: ParsableArguments {
   var value = ""
 
   /// The owner that was given, or one that no other run has.
-  func ownerOrUnique() -> String {
-    if let owner { return owner }
-    // HOST_NAME_MAX is 64 on Linux.
-    let host = withUnsafeTemporaryAllocation(of: CChar.self, capacity: 65) { buffer in
-      buffer.initialize(repeating: 0)
-      return gethostname(buffer.baseAddress!, 64) == 0
-        ? String(cString: buffer.baseAddress!) : "localhost"
-    }
-    return "\(host)/\(getpid())/\(String(UInt64.random(in: 0 ... .max), radix: 36))"
-  }
+  var ownerOrUnique: String { owner ?? LatchkeyClient.uniqueOwner() }
 }

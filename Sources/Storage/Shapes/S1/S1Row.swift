@@ -44,7 +44,7 @@ package struct S1Row: Sendable {
       record.holder = Holder(kind: kind, owner: owner, value: value, lease: lease)
     }
     return StoredRow(
-      id: id, record: record, needsShape: needsShape, freeEpoch: freeEpoch,
+      id: id, record: record, needsShape: needsShape, freeEpoch: freeEpoch, lease: lease,
       damage: damage(kind: kind, lease: lease))
   }
 
@@ -52,12 +52,18 @@ package struct S1Row: Sendable {
     let fault: String
     if key == nil {
       fault = "resource_key is not UTF-8 text"
+    } else if key == "" {
+      fault = "resource_key is empty"
+    } else if needsShape < 1 {
+      fault = "needs_shape is \(needsShape)"
     } else if token < 1 {
       fault = "token is \(token)"
     } else if revision < 1 {
       fault = "revision is \(revision)"
     } else if ownerIsDamaged {
       fault = "owner is not UTF-8 text"
+    } else if let freeEpoch, freeEpoch < 0 {
+      fault = "free_epoch is \(freeEpoch)"
     } else if owner == nil {
       return nil
     } else if owner == "" {
