@@ -111,7 +111,7 @@ public final class LatchkeyClient: Sendable {
       let (answer, _) = try await make(.fetch(key: key), deadline: deadline)
       guard case .resources(let resources) = answer else { return nil }
       return resources.first
-    } catch where error.error.code == .notFound {
+    } catch  where error.error.code == .notFound {
       return nil
     } catch {
       throw error.error

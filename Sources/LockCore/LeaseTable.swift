@@ -79,6 +79,15 @@ package struct LeaseTable: Sendable {
     }
     tally(kind, 1)
     entries[id] = new
+    if queue.count > 2 * entries.count + Self.sparePlaces { dropSparePlaces() }
+  }
+
+  /// Places that may be in the queue for nothing, beside one for each entry: keys that are claimed
+  /// and released again and again under long leases leave one behind each time.
+  private static let sparePlaces = 4_096
+
+  private mutating func dropSparePlaces() {
+    queue = Heap(entries.map { Place(time: $0.value.deadline, id: $0.key) })
   }
 
   /// Notes that nobody holds the record `id` any more.

@@ -4,7 +4,7 @@ import WireSchema
 
 /// One HTTP/2 connection of a link, and what its server said of itself. Belongs to the link's event
 /// loop.
-final class Connection: HTTP2ClientEvents {
+final class Connection {
   let id: LinkState.ConnectionID
   let endpoint: Endpoint
   let channel: any Channel

@@ -108,9 +108,6 @@ final class HeldLease: Sendable {
     }
   }
 
-  /// Whether another owner is known to have the key.
-  var isTaken: Bool { shared.withLock { $0.state.phase == .lost(.taken) } }
-
   @discardableResult
   private func wakeAll<R>(_ change: (inout Shared) -> R) -> R {
     let (result, listeners) = shared.withLock { shared in

@@ -41,7 +41,7 @@ struct ClaimCommand: AsyncParsableCommand {
       do {
         try await client.claim(key, owner: owner, value: value, kind: kind, lease: ttl.duration)
       } catch let error as LatchkeyError where error.code == .heldByAnother {
-        throw Failure(heldByAnother: key, error)
+        throw Failure(heldByAnother: key, holder: (try? await client.fetch(key))?.owner)
       }
       return Resource(key: key, kind: kind, owner: owner, value: value)
     }

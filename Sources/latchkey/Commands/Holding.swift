@@ -52,7 +52,7 @@ struct Holding: Sendable {
     do {
       return try await claim(with: client, wait: .zero)
     } catch let error as LatchkeyError where error.code.meansHeld {
-      if options.wait == .span(.zero) { throw Failure(heldByAnother: key, error) }
+      if options.wait == .span(.zero) { throw Failure(heldByAnother: key, holder: error.holder) }
       let holder = error.holder.map { ", held by \"\($0)\"" } ?? ", held by another"
       connection.notice("waiting for \(name)\(holder)")
     }
@@ -64,7 +64,7 @@ struct Holding: Sendable {
     do {
       return try await claim(with: client, wait: wait)
     } catch let error as LatchkeyError where error.code.meansHeld {
-      throw Failure(heldByAnother: key, error)
+      throw Failure(heldByAnother: key, holder: error.holder)
     }
   }
 

@@ -11,7 +11,7 @@ struct LockCommand: SignalAware {
       command has ended. The command finds LATCHKEY_KEY and LATCHKEY_OWNER in its environment.
 
         latchkey lock nightly -- ./backup.sh --full
-        latchkey lock --wait 0 --ttl 30s deploy -- make deploy || echo "somebody else deploys"
+        latchkey lock deploy --wait 0 --ttl 30s -- make deploy
 
       If the lease cannot be renewed, the command and all processes that it started get SIGTERM, and \
       SIGKILL up to 5 seconds later: before anyone else may get the lock. If latchkey itself is \

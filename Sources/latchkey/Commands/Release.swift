@@ -31,7 +31,7 @@ struct ReleaseCommand: AsyncParsableCommand {
       do {
         try await client.release(key, owner: owner)
       } catch let error as LatchkeyError where error.code == .heldByAnother {
-        throw Failure(heldByAnother: key, error)
+        throw Failure(heldByAnother: key, holder: (try? await client.fetch(key))?.owner)
       }
     }
     switch output.output {

@@ -13,8 +13,10 @@ struct ConnectionOptions: ParsableArguments {
   @Option(
     name: [.customLong("server"), .customShort("s")],
     help: ArgumentHelp(
-      "A server; several are tried in turn (repeat, or separate by commas).",
-      discussion: "Default: $\(variable), or \(defaultServer).", valueName: "host:port"))
+      """
+      A server; several, separated by commas or in options of their own, are tried in turn. \
+      (default: $\(variable), or \(defaultServer))
+      """, valueName: "host:port"))
   var servers: [String] = []
 
   @Option(help: ArgumentHelp("How long a request may take, all tries included.", valueName: "time"))

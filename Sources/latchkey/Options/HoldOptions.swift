@@ -5,23 +5,20 @@ import LatchkeyClient
 struct HoldOptions: ParsableArguments {
   @Option(
     help: ArgumentHelp(
-      "The lease: how long the service keeps the key for a holder that has gone silent.",
-      discussion: "Whole seconds. It is renewed for as long as it is needed.", valueName: "time"))
+      "The lease, in whole seconds: how long the key is kept for a holder that has gone silent.",
+      valueName: "time"))
   var ttl = TimeSpan(.seconds(15))
 
   @Option(
     help: ArgumentHelp(
-      "How long to wait while another holds the key.",
-      discussion: "0 tries once; \"forever\" has no limit.", valueName: "time"))
+      "How long to wait while another holds the key; 0 tries once.", valueName: "time"))
   var wait = WaitLimit.forever
 
   @Option(
-    help: ArgumentHelp(
-      "Who holds it.",
-      discussion: """
-        Two runs of the same owner are the same holder and do not keep each other out. Default: \
-        host, process and a random number.
-        """))
+    help: """
+      Who holds it. Two runs of the same owner do not keep each other out. (default: host, process \
+      and a random number)
+      """)
   var owner: String?
 
   @Option(help: "What others shall know of the holder.")

@@ -39,8 +39,10 @@ extension Failure {
   }
 
   /// The most common one, in the words of the command line.
-  init(heldByAnother key: String, _ error: LatchkeyError) {
-    let holder = error.holder.map { "by \"\($0)\"" } ?? "by another"
-    self.init(.notToBeHad, "\"\(key)\" is held \(holder)")
+  ///
+  /// - Parameter holder: Nil where it is not known.
+  init(heldByAnother key: String, holder: String?) {
+    let holder = holder.map { "\"\($0)\"" } ?? "another"
+    self.init(.notToBeHad, "\"\(key)\" is held by \(holder)")
   }
 }

@@ -1,0 +1,184 @@
+import Glibc
+import SwiftProtobuf
+import Testing
+
+@testable import latchkey
+
+@Suite("Command line: commands")
+struct CLICommandTests {
+  @Test(
+    "The exit code of lock is that of its command, as in a shell",
+    arguments: [
+      (["sh", "-c", "exit 7"], Int32(7), nil), (["sh", "-c", "kill -TERM $$"], 143, nil),
+      (["/nonexistent/program"], 127, "No such file"), (["/etc/passwd"], 126, "Permission denied"),
+      (["true"], 0, nil), (["no-such-program-in-the-path"], 127, "No such file"),
+    ] as [([String], Int32, String?)])
+  func exitCodes(command: [String], code: Int32, message: String?) async throws {
+    try await CLIServer.run { server in
+      let result = try await CLIProgram.run(
+        "latchkey", ["lock", "k", "--"] + command,
+        environment: ["LATCHKEY_SERVER=\(server.address)"])
+      #expect(result.end == .exited(code))
+      #expect(result.errors.count == (message == nil ? 0 : 1))
+      if let message { #expect(result.errors.first?.contains(message) == true) }
+    }
+  }
+
+  @Test(
+    "What makes no sense is a usage error",
+    arguments: [
+      ["lock", "k"], ["lock", "k", "--wait", "soon", "--", "true"], ["claim", "k"],
+      ["list", "--kind", "door"], ["list", "--output", "xml"], ["list", "--timeout", "0"],
+      ["get", "k", "--server", "a:b:c"], ["bench", "--op", "claim", "--mix", "fetch=1"],
+      ["bench", "--connections", "0"], ["bench", "--ttl", "1500ms"], ["frobnicate"],
+      ["list", "--quiet", "--verbose"],
+    ])
+  func usage(arguments: [String]) async throws {
+    let result = try await CLIProgram.run("latchkey", arguments)
+    #expect(result.end == .exited(64))
+    #expect(!result.errors.isEmpty)
+    #expect(result.output.isEmpty)
+  }
+
+  @Test(
+    "Without a server, one line says so",
+    arguments: [
+      ["lock", "k", "--", "echo", "never"], ["claim", "k", "--owner", "o"], ["get", "k"], ["list"],
+      ["release", "k", "--owner", "o"], ["status"], ["bench", "--duration", "1s", "--quiet"],
+      ["presence", "k"],
+    ])
+  func noServer(arguments: [String]) async throws {
+    // Port 1 of this host: nobody listens there.
+    let result = try await CLIProgram.run(
+      "latchkey",
+      arguments[..<1] + ["--server", "127.0.0.1:1", "--timeout", "500ms"]
+        + arguments.dropFirst())
+    #expect(result.end == .exited(69))
+    #expect(result.output.isEmpty)
+    #expect(result.errors.count == 1)
+    #expect(result.errors.first?.hasPrefix("latchkey: ") == true)
+  }
+
+  @Test("Claim, get, list and release")
+  func roundTrip() async throws {
+    try await CLIServer.run { server in
+      #expect(
+        try await server.run("claim", "b", "--owner", "x", "--value", "v 1").output == [
+          "KEY  KIND  OWNER  VALUE", "b    lock  x      v 1",
+        ])
+      #expect(
+        try await server.run("claim", "a", "--owner", "y", "--kind", "presence").end == .exited(0))
+      let refused = try await server.run("claim", "b", "--owner", "z")
+      #expect(refused.end == .exited(75))
+      #expect(refused.errors == ["latchkey: \"b\" is held by \"x\""])
+      let busy = try await server.run("lock", "b", "--wait", "0", "--", "echo", "never")
+      #expect(busy.end == .exited(75))
+      #expect(busy.errors == ["latchkey: \"b\" is held by \"x\""])
+      let late = try await server.run("lock", "b", "--wait", "300ms", "-q", "--", "echo", "never")
+      #expect(late.end == .exited(75))
+      #expect(late.errors == ["latchkey: \"b\" is held by \"x\""])
+
+      #expect(
+        try await server.run("list").output == [
+          "KEY  KIND      OWNER  VALUE", "b    lock      x      v 1", "a    presence  y      ",
+        ])
+      #expect(try await server.run("list", "--kind", "presence").output.count == 2)
+      #expect(try await server.run("release", "b", "--owner", "y").end == .exited(75))
+      #expect(try await server.run("release", "b", "--owner", "x").end == .exited(0))
+      let gone = try await server.run("get", "b")
+      #expect(gone.end == .exited(1))
+      #expect(gone.errors == ["latchkey: nobody holds \"b\""])
+      #expect(try await server.run("release", "b", "--owner", "x").end == .exited(0))
+    }
+  }
+
+  @Test("JSON comes back as it went in")
+  func json() async throws {
+    try await CLIServer.run { server in
+      let value = "a\"b\\c\n\u{1b}é"
+      let claim = try await server.run(
+        "claim", "k", "--owner", "o", "--value", value, "--output", "json")
+      let get = try await server.run("get", "k", "-o", "json")
+      let expected: [String: Google_Protobuf_Value] = [
+        "key": "k", "kind": "lock", "owner": "o", "value": .init(stringValue: value),
+      ]
+      #expect(try parse(claim.output).structValue.fields == expected)
+      #expect(try parse(get.output).structValue.fields == expected)
+      let list = try await server.run("list", "-o", "json", "--kind", "lock")
+      #expect(try parse(list.output).listValue.values.map(\.structValue.fields) == [expected])
+      let release = try await server.run("release", "k", "--owner", "o", "-o", "json")
+      #expect(
+        try parse(release.output).structValue.fields == [
+          "key": "k", "owner": "o", "released": true,
+        ])
+      #expect(try parse(await server.run("list", "-o", "json").output).listValue.values.isEmpty)
+      let gone = try await server.run("get", "k", "-o", "json")
+      #expect(gone.output == ["null"])
+      #expect(gone.end == .exited(1))
+    }
+  }
+
+  @Test("Status tells of client, connection, server, store and fleet")
+  func status() async throws {
+    try await CLIServer.run { server in
+      let result = try await server.run("status", "--output", "json")
+      let status = try parse(result.output).structValue.fields
+      #expect(
+        status["connection"]?.structValue.fields["endpoint"]?.stringValue == server.address)
+      #expect(status["connection"]?.structValue.fields["wire"]?.numberValue == 1)
+      #expect(status["client"]?.structValue.fields["software"]?.stringValue == "0.1.0")
+      let id = try #require(status["server"]?.structValue.fields["id"]?.stringValue)
+      let fleet = try #require(status["fleet"]?.listValue.values)
+      #expect(fleet.map { $0.structValue.fields["id"]?.stringValue } == [id])
+      #expect(
+        status["store"]?.structValue.fields["location"]?.stringValue.hasPrefix("sqlite:") == true)
+      let table = try await server.run("status")
+      #expect(table.end == .exited(0))
+      #expect(table.output.contains { $0.hasPrefix("server ") && $0.contains(id) })
+      #expect(table.output.contains { $0.hasPrefix("SERVER") })
+      #expect(table.output.contains { $0.hasPrefix(id) && $0.contains(server.address) })
+    }
+  }
+
+  @Test("A reader that goes away is no crash")
+  func closedOutput() async throws {
+    try await CLIServer.run { server in
+      let list = try server.start("list", closesOutput: true)
+      defer { list.signal(SIGKILL) }
+      #expect(try await list.exit() == .exited(128 + SIGPIPE))
+      #expect(try await list.errors.all() == [])
+    }
+  }
+
+  @Test("The second server of a list answers where the first is gone")
+  func secondServer() async throws {
+    try await CLIServer.run { server in
+      let result = try await CLIProgram.run(
+        "latchkey", ["list"], environment: ["LATCHKEY_SERVER=127.0.0.1:1, \(server.address)"])
+      #expect(result.end == .exited(0))
+    }
+  }
+
+  @Test(
+    "Help, version and completions are there",
+    arguments: [
+      (["--version"], "0.1.0"), (["--help"], "LATCHKEY_SERVER"), (["help", "lock"], "EXIT CODES"),
+      (["lock", "--help"], "latchkey lock nightly -- ./backup.sh"),
+      (["presence", "--help"], "EXIT CODES"), (["claim", "--help"], "EXIT CODES"),
+      (["release", "--help"], "EXIT CODES"), (["get", "--help"], "EXIT CODES"),
+      (["list", "--help"], "EXIT CODES"), (["status", "--help"], "EXIT CODES"),
+      (["bench", "--help"], "EXIT CODES"), (["--generate-completion-script", "bash"], "presence"),
+      (["--generate-completion-script", "zsh"], "presence"),
+      (["--generate-completion-script", "fish"], "presence"),
+    ])
+  func help(arguments: [String], text: String) async throws {
+    let result = try await CLIProgram.run("latchkey", arguments)
+    #expect(result.end == .exited(0))
+    #expect(result.errors.isEmpty)
+    #expect(result.output.contains { $0.contains(text) })
+  }
+
+  private func parse(_ lines: [String]) throws -> Google_Protobuf_Value {
+    try Google_Protobuf_Value(jsonString: lines.joined(separator: "\n"))
+  }
+}

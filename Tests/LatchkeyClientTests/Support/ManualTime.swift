@@ -1,0 +1,76 @@
+import LatchkeyClient
+import NIOCore
+import Synchronization
+
+/// Time that a test moves by hand.
+final class ManualTime: TimeSource {
+  private struct Planned {
+    let time: Instant
+    let loop: any EventLoop
+    let action: @Sendable () -> Void
+  }
+
+  private struct State {
+    var now: Instant
+    var planned: [Int: Planned] = [:]
+    var count = 0
+    var waiting: [(time: Instant, continuation: CheckedContinuation<Void, Never>)] = []
+  }
+
+  let start: Instant
+  private let state: Mutex<State>
+
+  init() {
+    start = .now
+    state = Mutex(State(now: start))
+  }
+
+  var now: Instant { state.withLock { $0.now } }
+
+  /// Since the start.
+  var elapsed: Duration { now - start }
+
+  func schedule(
+    at time: Instant, on loop: any EventLoop, _ action: @escaping @Sendable () -> Void
+  ) -> Alarm {
+    let (id, expecting) = state.withLock { state in
+      state.count += 1
+      state.planned[state.count] = Planned(time: time, loop: loop, action: action)
+      let expecting = state.waiting.filter { $0.time == time }
+      state.waiting.removeAll { $0.time == time }
+      return (state.count, expecting)
+    }
+    for waiting in expecting { waiting.continuation.resume() }
+    return Alarm { self.state.withLock { _ = $0.planned.removeValue(forKey: id) } }
+  }
+
+  /// Returns when something is planned for exactly `elapsed` after the start.
+  func untilPlanned(at elapsed: Duration) async {
+    let time = start + elapsed
+    await withCheckedContinuation { continuation in
+      let isPlanned = state.withLock { state in
+        if state.planned.values.contains(where: { $0.time == time }) { return true }
+        state.waiting.append((time, continuation))
+        return false
+      }
+      if isPlanned { continuation.resume() }
+    }
+  }
+
+  /// Moves on to `elapsed` after the start. What is due on the way is done in order, each at its time.
+  func advance(to elapsed: Duration) async throws {
+    let target = start + elapsed
+    while let due = takeNext(until: target) {
+      try await due.loop.submit { due.action() }.get()
+    }
+  }
+
+  private func takeNext(until target: Instant) -> Planned? {
+    state.withLock { state in
+      let next = state.planned.filter { $0.value.time <= target }
+        .min { ($0.value.time, $0.key) < ($1.value.time, $1.key) }
+      state.now = max(state.now, next?.value.time ?? target)
+      return next.flatMap { state.planned.removeValue(forKey: $0.key) }
+    }
+  }
+}

@@ -1,0 +1,71 @@
+import LatchkeyClient
+import NIOPosix
+import Synchronization
+import Testing
+
+/// Returns when `condition` holds; throws after a long time.
+func until(_ condition: () async throws -> Bool) async throws {
+  let end = ContinuousClock.now + .seconds(20)
+  while try await !condition() {
+    guard ContinuousClock.now < end else { throw NeverHappened() }
+    try await Task.sleep(for: .milliseconds(1))
+  }
+}
+
+struct NeverHappened: Error {}
+
+/// Runs until it is cancelled.
+func untilCancelled() async {
+  let stream = AsyncStream<Never> { _ in }
+  for await _ in stream {}
+}
+
+/// A value that tests and bodies share.
+final class Shared<Value: Sendable>: Sendable {
+  private let value: Mutex<Value>
+
+  init(_ value: Value) { self.value = Mutex(value) }
+
+  var now: Value { value.withLock { $0 } }
+  func set(_ new: Value) { value.withLock { $0 = new } }
+  func change(_ change: (inout Value) -> Void) { value.withLock { change(&$0) } }
+}
+
+/// The code of the error that `body` throws; nil where it throws none, or another.
+func code(_ body: () async throws -> Void) async -> LatchkeyError.Code? {
+  do {
+    try await body()
+    return nil
+  } catch {
+    return (error as? LatchkeyError)?.code
+  }
+}
+
+extension ClientEnvironment {
+  /// Random bits for which every jitter is 100 %.
+  static let evenBits: UInt64 = 1_060
+
+  static func testing(
+    time: any TimeSource, dialects: [any WireDialect.Type] = WireDialects.all
+  ) -> ClientEnvironment {
+    ClientEnvironment(
+      time: time, randomBits: { evenBits }, dialects: dialects,
+      group: MultiThreadedEventLoopGroup.singleton)
+  }
+}
+
+extension LatchkeyClient {
+  /// A client of fake servers, in manual time where given.
+  static func testing(
+    _ servers: [FakeServer], time: (any TimeSource)? = nil,
+    dialects: [any WireDialect.Type] = WireDialects.all,
+    _ configure: (inout Configuration) -> Void = { _ in }
+  ) -> LatchkeyClient {
+    var configuration = Configuration(endpoints: servers.map(\.endpoint))
+    configure(&configuration)
+    var environment = ClientEnvironment.live
+    if let time { environment = .testing(time: time) }
+    environment.dialects = dialects
+    return LatchkeyClient(configuration, environment: environment)
+  }
+}

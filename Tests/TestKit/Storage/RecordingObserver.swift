@@ -1,0 +1,84 @@
+package import Storage
+import Synchronization
+
+/// Keeps what the store tells its observer, and lets a test wait for it.
+package final class RecordingObserver: StoreObserver {
+  package struct Totals: Sendable {
+    package var transactions = 0
+    package var commands = 0
+    package var expiries = 0
+    package var failures = 0
+    package var latestFailure: StoreError?
+    package var recoveries = 0
+    package var stalls = 0
+    package var skipped: [String] = []
+    package var collected = 0
+    package var turns = 0
+    package var locks = 0
+    package var presences = 0
+  }
+
+  private struct State {
+    var totals = Totals()
+    var waiting:
+      [(condition: @Sendable (Totals) -> Bool, continuation: CheckedContinuation<Void, Never>)] = []
+  }
+
+  private let state = Mutex(State())
+
+  package init() {}
+
+  package var totals: Totals { state.withLock { $0.totals } }
+
+  /// Returns as soon as `condition` holds. The test's own time limit ends a wait in vain.
+  package func reaches(_ condition: @escaping @Sendable (Totals) -> Bool) async {
+    await withCheckedContinuation { continuation in
+      let isMet = state.withLock { state in
+        if condition(state.totals) { return true }
+        state.waiting.append((condition, continuation))
+        return false
+      }
+      if isMet { continuation.resume() }
+    }
+  }
+
+  private func note(_ change: (inout Totals) -> Void) {
+    let met = state.withLock { state in
+      change(&state.totals)
+      let totals = state.totals
+      let met = state.waiting.filter { $0.condition(totals) }
+      if !met.isEmpty { state.waiting.removeAll { $0.condition(totals) } }
+      return met
+    }
+    for waiter in met { waiter.continuation.resume() }
+  }
+
+  package func committed(commands: Int, expiries: Int, nanoseconds: Int64) {
+    note {
+      $0.transactions += 1
+      $0.commands += commands
+      $0.expiries += expiries
+    }
+  }
+
+  package func failed(_ error: StoreError) {
+    note {
+      $0.failures += 1
+      $0.latestFailure = error
+    }
+  }
+
+  package func recovered() { note { $0.recoveries += 1 } }
+
+  package func holding(locks: Int, presences: Int) {
+    note {
+      $0.turns += 1
+      $0.locks = locks
+      $0.presences = presences
+    }
+  }
+
+  package func stalled(nanoseconds: Int64) { note { $0.stalls += 1 } }
+  package func skipped(damage: String) { note { $0.skipped.append(damage) } }
+  package func collected(rows: Int) { note { $0.collected += rows } }
+}

@@ -1,0 +1,55 @@
+package import LockCore
+package import Storage
+import Synchronization
+
+extension Store {
+  /// Submits `command` and waits for its result.
+  package func perform(_ command: Command, deadline: MonotonicTime? = nil) async -> StoreResult {
+    await withCheckedContinuation {
+      submit(command, deadline: deadline, call: AwaitedCall($0))
+    }
+  }
+
+  /// Asks `query` and waits for its answer.
+  package func ask(_ query: Query, deadline: MonotonicTime? = nil) async -> StoreResult {
+    await withCheckedContinuation { ask(query, deadline: deadline, call: AwaitedCall($0)) }
+  }
+}
+
+private final class AwaitedCall: StoreCall {
+  private let continuation: CheckedContinuation<StoreResult, Never>
+
+  init(_ continuation: CheckedContinuation<StoreResult, Never>) {
+    self.continuation = continuation
+  }
+
+  var replyTarget: any ReplyTarget { DirectTarget.shared }
+
+  func complete(_ result: StoreResult) { continuation.resume(returning: result) }
+}
+
+/// Completes each call where it stands, on the store's thread.
+package final class DirectTarget: ReplyTarget {
+  package static let shared = DirectTarget()
+
+  package func deliver(_ replies: [Reply]) {
+    for reply in replies { reply.call.complete(reply.result) }
+  }
+}
+
+/// Collects a list, up to a bound.
+package final class RecordCollector: RecordSink {
+  private let max: Int
+  private let collected = Mutex<[LockRecord]>([])
+
+  package init(max: Int = .max) { self.max = max }
+
+  package var records: [LockRecord] { collected.withLock { $0 } }
+
+  package func append(_ records: [LockRecord]) -> Bool {
+    collected.withLock {
+      $0 += records
+      return $0.count < max
+    }
+  }
+}

@@ -1,0 +1,95 @@
+package import LockCore
+package import Storage
+
+/// One server's store on a database that it may share with others.
+package final class StoreNode: Sendable {
+  package let store: Store
+  package let clock: ManualClock
+  package let observer = RecordingObserver()
+  package let faults = FaultPlan()
+
+  /// - Parameter clock: Each server has its own, as in life; tests that compare them share one.
+  package init(
+    _ database: any TestDatabase, clock: ManualClock = ManualClock(),
+    limits: StoreLimits = .prompt
+  ) throws {
+    self.clock = clock
+    store = try Store(
+      engine: FaultyEngine(database.engine(), plan: faults), limits: limits,
+      clock: clock.reading, observer: observer)
+  }
+
+  package func close() { store.shutdown() }
+
+  /// A grant as its holder gets it.
+  package struct Grant: Equatable, Sendable {
+    package var token: Int64
+    package var revision: Int64
+    package var isNew: Bool
+  }
+
+  package func claim(
+    _ key: String, _ owner: String, lease: Int64 = 15, value: String = "", kind: Kind = .lock
+  ) async throws -> Grant {
+    let outcome = try await perform(
+      .hold(key, owner, lease: lease, value: value, kind: kind))
+    guard case .claimed(let token, let revision, let isNew) = outcome else {
+      throw Unexpected(outcome: outcome)
+    }
+    return Grant(token: token, revision: revision, isNew: isNew)
+  }
+
+  @discardableResult
+  package func perform(_ command: Command) async throws -> Outcome {
+    try await store.perform(command).get()
+  }
+
+  package func fetch(_ key: String) async throws -> LockRecord? {
+    let outcome = try await store.ask(.fetch(key: key)).get()
+    guard case .found(let record) = outcome else { throw Unexpected(outcome: outcome) }
+    return record
+  }
+
+  package func list(_ kind: Kind) async throws -> [LockRecord] {
+    let sink = RecordCollector()
+    let outcome = try await store.ask(.list(kind: kind, into: sink)).get()
+    guard outcome == .listed(isComplete: true) else { throw Unexpected(outcome: outcome) }
+    return sink.records
+  }
+
+  /// Returns when the store has come to its turn once more from beginning to end.
+  package func nextTurn() async {
+    let turns = observer.totals.turns
+    await observer.reaches { $0.turns >= turns + 2 }
+  }
+}
+
+/// An outcome that a test did not reckon with.
+package struct Unexpected: Error {
+  package var outcome: Outcome
+}
+
+extension Command {
+  /// A claim; what is not said does not matter to the test.
+  package static func hold(
+    _ key: String, _ owner: String, lease: Int64 = 15, value: String = "", kind: Kind = .lock
+  ) -> Command {
+    .claim(
+      key: key,
+      holder: Holder(kind: kind, owner: owner, value: value, lease: Lease(seconds: lease)!))
+  }
+}
+
+extension StoreLimits {
+  /// For tests on a manual clock: the store looks around at once and at every tick, and takes a
+  /// jump of the clock for time that passed, not for a stall.
+  package static var prompt: StoreLimits {
+    var limits = StoreLimits()
+    limits.tickNanoseconds = 2_000_000
+    limits.scanIntervalNanoseconds = 0
+    limits.stallNanoseconds = Lease.longest.nanoseconds
+    limits.stallGraceNanoseconds = 0
+    limits.reopenNanoseconds = 0
+    return limits
+  }
+}
