@@ -5,7 +5,7 @@ package class FrameStream {
   /// The stream's id (RFC 9113 5.1.1), 0 until there is one.
   final var id: Int32
   /// The message body to send.
-  final var outgoing: [UInt8] = []
+  @exclusivity(unchecked) final var outgoing: [UInt8] = []
   /// How much of ``outgoing`` nghttp2 has taken.
   final var outgoingTaken = 0
 

@@ -15,6 +15,7 @@ extension HTTP2ClientHandler {
     method: String, path: String, fields: [(String, String)], body: [UInt8],
     completion: @escaping Completion
   ) -> HTTP2RequestID {
+    context?.eventLoop.assertInEventLoop()
     let none = HTTP2RequestID(stream: 0)
     guard isUsable else {
       let error = HTTP2ClientError(
@@ -73,6 +74,7 @@ extension HTTP2ClientHandler {
   /// Gives up on a request: its completion gets ``HTTP2ClientError/Code/cancelled`` before this
   /// returns. Harmless where it is complete already.
   package func cancel(_ id: HTTP2RequestID) {
+    context?.eventLoop.assertInEventLoop()
     guard streams[id.stream] != nil else { return }
     fail(
       id.stream, HTTP2ClientError(.cancelled, "the request was cancelled"),
@@ -84,6 +86,7 @@ extension HTTP2ClientHandler {
   /// connection ends first, is not open, or ``HTTP2Limits/pingsMax`` others wait already. There is no
   /// timeout here.
   package func ping(completion: @escaping (Bool) -> Void) {
+    context?.eventLoop.assertInEventLoop()
     pingCount += 1
     guard phase == .open, pings.count < limits.pingsMax,
       PingPayload.submit(pingCount, to: session)
@@ -94,6 +97,7 @@ extension HTTP2ClientHandler {
 
   /// Takes no new requests, and closes when the present ones are complete.
   package func beginDrain() {
+    context?.eventLoop.assertInEventLoop()
     guard !isDraining else { return }
     isDraining = true
     endIfDrained()

@@ -21,6 +21,7 @@ extension HTTP2Handler {
 
   /// Tells the peer of a new offer on the live connection; before that, it is the first one.
   final func replaceOffer(_ offer: HandshakeOffer) {
+    context?.eventLoop.assertInEventLoop()
     guard offer != self.offer else { return }
     self.offer = offer
     guard phase == .open else { return }

@@ -22,6 +22,7 @@ extension HTTP2Handler {
   /// Writes what there is, as long as the channel takes it and it is this connection's turn.
   final func pump() {
     guard !isReceiving, !isPumping, phase == .open || phase == .ending, let context else { return }
+    context.eventLoop.assertInEventLoop()
     isPumping = true
     if phase == .open { countPump() }
     var written = 0

@@ -32,7 +32,7 @@ package class HTTP2Handler: ChannelDuplexHandler {
 
   final var phase = Phase.waiting
   final var context: ChannelHandlerContext?
-  final var meter: FrameMeter?
+  @exclusivity(unchecked) final var meter: FrameMeter?
   /// Set inside of callbacks, where nghttp2 must not be stopped: acted on right after them.
   final var pendingEnd: (end: HTTP2ConnectionEnd, code: UInt32)?
   /// Why the connection ends, once that is known.

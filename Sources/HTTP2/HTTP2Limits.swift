@@ -28,6 +28,9 @@ package struct HTTP2Limits: Sendable {
   /// Answers that wait to be written, summed over the connection, in bytes. While more wait and the
   /// channel is not writable, the server reads nothing.
   package var waitingAnswerBytesMax = 1_048_576
+  /// Answers that wait, be it for the channel or for flow-control windows, summed over the
+  /// connection, in bytes. While more wait, new requests are answered 429.
+  package var unsentAnswerBytesMax = 33_554_432
   /// Frames that wait to be written, other than DATA. While more wait and the channel is not
   /// writable, the server reads nothing.
   package var waitingFramesMax = 8_192

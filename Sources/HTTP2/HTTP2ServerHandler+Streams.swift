@@ -97,6 +97,7 @@ extension HTTP2ServerHandler {
   /// and after a round trip for the last one that came, so that no request is lost in between.
   /// Harmless when repeated. Has no bound of its own for requests that the receiver does not answer.
   package func beginDrain() {
+    context?.eventLoop.assertInEventLoop()
     guard case .no = drain else { return }
     drain = .announced(until: .distantFuture)
     if phase == .open, let now = context?.eventLoop.now { announceDrain(at: now) }

@@ -28,7 +28,8 @@ package struct HTTP2Rejections: Sendable {
   package var headersTooLarge: Rejection
   /// 413: the body is larger than ``HTTP2Limits/requestBodyBytesMax``.
   package var bodyTooLarge: Rejection
-  /// 429: the connection's requests hold more than ``HTTP2Limits/bufferedRequestBytesMax``.
+  /// 429: the connection's requests hold more than ``HTTP2Limits/bufferedRequestBytesMax``, or its
+  /// answers more than ``HTTP2Limits/unsentAnswerBytesMax``.
   package var tooManyBytes: Rejection
   /// 400: a header field is not valid. What is worse, such as a missing `:path`, is reset with
   /// PROTOCOL_ERROR (RFC 9113 8.1.1).
@@ -202,7 +203,12 @@ package final class HTTP2ServerHandler: HTTP2Handler {
   private func complete(_ stream: ServerStream) {
     stream.state = .complete
     let (head, body) = takeRequest(of: stream)
-    if stream.answer == nil { receiver.receive(head, body: body, exchange: stream) }
+    guard stream.answer == nil else { return }
+    if waitingAnswerBytes > limits.unsentAnswerBytesMax {
+      reject(stream, rejections.tooManyBytes)
+    } else {
+      receiver.receive(head, body: body, exchange: stream)
+    }
   }
 
   private func takeRequest(of stream: ServerStream) -> (HeaderBlock, [UInt8]) {

@@ -51,6 +51,7 @@ final class HTTP1Handler: ChannelInboundHandler, RemovableChannelHandler {
 
   func handlerAdded(context: ChannelHandlerContext) {
     self.context = context
+    state = .idle(since: context.eventLoop.now)
     let bound = NIOLoopBound(self, eventLoop: context.eventLoop)
     timer = context.eventLoop.scheduleRepeatedTask(
       initialDelay: limits.checkInterval, delay: limits.checkInterval
@@ -81,7 +82,7 @@ final class HTTP1Handler: ChannelInboundHandler, RemovableChannelHandler {
   private func receive(_ head: HTTPRequestHead, _ context: ChannelHandlerContext) {
     let length = head.headers.first(name: "content-length").flatMap { Int($0) } ?? 0
     guard length <= limits.requestBodyBytesMax else { return refuse(rejections.bodyTooLarge) }
-    state = .receiving(head: head, body: [], since: .now())
+    state = .receiving(head: head, body: [], since: context.eventLoop.now)
     if head.headers.first(name: "expect")?.lowercased() == "100-continue" {
       let goOn = HTTPResponseHead(version: head.version, status: .continue)
       context.writeAndFlush(wrapOutboundOut(.head(goOn)), promise: nil)
@@ -100,7 +101,7 @@ final class HTTP1Handler: ChannelInboundHandler, RemovableChannelHandler {
 
   private func receiveEnd(_ context: ChannelHandlerContext) {
     guard case .receiving(let head, let body, _) = state else { return }
-    state = .answering(since: .now())
+    state = .answering(since: context.eventLoop.now)
     var block = HeaderBlock()
     block.append(":method", head.method.rawValue)
     block.append(":path", head.uri)
@@ -143,7 +144,7 @@ final class HTTP1Handler: ChannelInboundHandler, RemovableChannelHandler {
       context?.close(promise: nil)
       return
     }
-    if case .answering = state { state = .idle(since: .now()) }
+    if case .answering = state, let context { state = .idle(since: context.eventLoop.now) }
   }
 
   /// Finishes the request in hand, then closes.
@@ -152,16 +153,19 @@ final class HTTP1Handler: ChannelInboundHandler, RemovableChannelHandler {
     if case .idle = state { context?.close(promise: nil) }
   }
 
+  func beginDrainAfterFirstRequest() { isDraining = true }
+
   private func checkTime() {
-    let now = NIODeadline.now()
+    guard let context else { return }
+    let now = context.eventLoop.now
     switch state {
-    case .idle(let since) where now - since > limits.idleTimeout: context?.close(promise: nil)
+    case .idle(let since) where now - since > limits.idleTimeout: context.close(promise: nil)
     case .receiving(_, _, let since) where now - since > limits.requestTimeout:
-      context?.close(promise: nil)
+      context.close(promise: nil)
     // Only the writing is timed: how long an answer may take is the business of its receiver.
     case .answering(let since)
-    where context?.channel.isWritable == false && now - since > limits.writeTimeout:
-      context?.close(promise: nil)
+    where !context.channel.isWritable && now - since > limits.writeTimeout:
+      context.close(promise: nil)
     default: break
     }
   }

@@ -53,6 +53,9 @@ package struct ServerPipeline: Sendable {
   package protocol Connection: AnyObject {
     /// Finishes the requests in hand, then closes.
     func beginDrain()
+    /// The same for a connection that was opened when the drain had begun: a probe that asks how the
+    /// server is gets its answer.
+    func beginDrainAfterFirstRequest()
   }
 
   /// Adds the handlers to a new channel, on its event loop.
@@ -87,5 +90,9 @@ package struct ServerPipeline: Sendable {
   }
 }
 
-extension HTTP2ServerHandler: ServerPipeline.Connection {}
+extension HTTP2ServerHandler: ServerPipeline.Connection {
+  // The first GOAWAY leaves room for what is on its way.
+  package func beginDrainAfterFirstRequest() { beginDrain() }
+}
+
 extension HTTP1Handler: ServerPipeline.Connection {}

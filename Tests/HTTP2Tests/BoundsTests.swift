@@ -231,6 +231,27 @@ import Testing
     #expect(client.status(3) == 200)
   }
 
+  @Test func requestsAreRejectedWhileTooManyAnswersWaitForTheirWindows() throws {
+    var limits = HTTP2Limits()
+    limits.unsentAnswerBytesMax = 10_000
+    let client = try RawClient(limits: limits)
+    client.receiver.answer = {
+      $0.exchange.respond(TestReceiver.ok, body: [UInt8](repeating: 1, count: 6_000))
+    }
+    try client.send([Frame(type: Frame.settings, payload: Frame.setting(4, 0))])
+    for stream in [1, 3, 5] as [UInt32] {
+      try client.send([client.openStream(stream, endStream: true)])
+    }
+    #expect([1, 3, 5].map { client.status($0) } == [200, 200, 429])
+    for stream in [1, 3] as [UInt32] {
+      try client.send([
+        Frame(type: Frame.windowUpdate, stream: stream, payload: Frame.number(6_000))
+      ])
+    }
+    try client.send([client.openStream(7, endStream: true)])
+    #expect(client.status(7) == 200)
+  }
+
   @Test func anIdleConnectionIsClosedWithoutAnError() throws {
     let client = try RawClient()
     client.receiver.echo()

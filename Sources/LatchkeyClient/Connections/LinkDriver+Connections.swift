@@ -111,6 +111,7 @@ extension LinkDriver {
         guard isThere else { return }
         connection.watch.heard(
           at: self.time.now, isBusy: connection.handler.requestCount > 0)
+        self.look(at: connection)
       }
     case .dead:
       logger.notice(

@@ -77,7 +77,7 @@ final class EventLoopContext: ReplyTarget, @unchecked Sendable {
 
   func opened(_ connection: any ServerPipeline.Connection) {
     connections[ObjectIdentifier(connection)] = connection
-    if isDraining { connection.beginDrain() }
+    if isDraining { connection.beginDrainAfterFirstRequest() }
   }
 
   func closed(_ connection: any ServerPipeline.Connection) {

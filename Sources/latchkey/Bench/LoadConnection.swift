@@ -15,7 +15,17 @@ final class LoadConnection: @unchecked Sendable {
     case load
   }
 
+  /// What waits for its answer.
+  private struct Request {
+    var step: LoadSlot.Step
+    var sent: NIODeadline
+    /// Part of the measurement, not of what comes before and after.
+    var isMeasured: Bool
+  }
+
   private static let reconnectDelay = TimeAmount.milliseconds(100)
+  /// How often in an answer's timeout the answers are looked for.
+  private static let looksPerTimeout: Int64 = 10
 
   let eventLoop: any EventLoop
   private let endpoint: Endpoint
@@ -26,19 +36,20 @@ final class LoadConnection: @unchecked Sendable {
   private var connection: RawConnection?
   private var slots: [LoadSlot]
   private var phase = Phase.idle
-  private var outstanding: [Int: (step: LoadSlot.Step, sent: NIODeadline)] = [:]
+  /// By slot.
+  private var requests: [Request?]
+  private var requestCount = 0
   private var finished: EventLoopPromise<Void>?
+  private var watch: RepeatedTask?
   /// Requests that may still be sent once the recording has begun; nil for no bound.
   private var budget: Int?
   private var isRecording = false
   private var isClosed = false
-  /// Answers to requests of an earlier generation have been given up on.
-  private var generation = 0
 
   /// - Parameters:
   ///   - connection: On the event loop of `recorder`.
   ///   - slots: The numbers of the slots that this connection serves.
-  ///   - answerTimeout: How long to wait for answers at the end of a phase.
+  ///   - answerTimeout: How long to wait for an answer. The connection is replaced then.
   init(
     _ connection: RawConnection, to endpoint: Endpoint, slots: Range<Int>, workload: Workload,
     recorder: LoadRecorder, answerTimeout: TimeAmount
@@ -50,6 +61,7 @@ final class LoadConnection: @unchecked Sendable {
     self.recorder = recorder
     self.answerTimeout = answerTimeout
     self.slots = slots.map { LoadSlot(number: $0, workload: workload) }
+    requests = Array(repeating: nil, count: slots.count)
   }
 
   // MARK: - Phases, each until its future succeeds
@@ -65,9 +77,8 @@ final class LoadConnection: @unchecked Sendable {
   func load() -> EventLoopFuture<Void> { begin(.load) {} }
 
   /// Records from now on, and ends after `budget` requests (nil: no end).
-  func record(from start: NIODeadline, budget: Int?) {
+  func record(budget: Int?) {
     eventLoop.execute {
-      self.recorder.begin(at: start)
       self.isRecording = true
       self.budget = budget
     }
@@ -76,13 +87,9 @@ final class LoadConnection: @unchecked Sendable {
   /// Ends the load when the answers that are still missing have come, or not in time.
   func stop() {
     eventLoop.execute {
-      guard case .load = self.phase else { return }
+      guard self.isLoad else { return }
       self.phase = .idle
       self.finishIfIdle()
-      let generation = self.generation
-      self.eventLoop.scheduleTask(in: self.answerTimeout) {
-        if self.generation == generation { self.giveUpAnswers() }
-      }
     }
   }
 
@@ -100,6 +107,7 @@ final class LoadConnection: @unchecked Sendable {
   func close() async {
     let connection = try? await eventLoop.submit {
       self.isClosed = true
+      self.watch?.cancel()
       return self.connection
     }.get()
     await connection?.close()
@@ -110,10 +118,10 @@ final class LoadConnection: @unchecked Sendable {
   ) -> EventLoopFuture<Void> {
     eventLoop.flatSubmit {
       self.phase = phase
-      self.generation += 1
       prepare()
       let finished = self.eventLoop.makePromise(of: Void.self)
       self.finished = finished
+      self.watchAnswers()
       self.sendAll()
       self.finishIfIdle()
       return finished.futureResult
@@ -121,40 +129,33 @@ final class LoadConnection: @unchecked Sendable {
   }
 
   private func finishIfIdle() {
-    guard outstanding.isEmpty, !mayGoOn else { return }
+    guard requestCount == 0, !mayGoOn else { return }
+    phase = .idle
+    isRecording = false
     finished?.succeed()
     finished = nil
   }
 
   /// Whether requests may follow although none is under way: the connection comes back.
-  private var mayGoOn: Bool {
-    if case .load = phase { budget != 0 && connection == nil } else { false }
-  }
+  private var mayGoOn: Bool { isLoad && budget != 0 && connection == nil }
 
-  private func giveUpAnswers() {
-    generation += 1
-    for (index, request) in outstanding {
-      complete(index, request, error: "unanswered", isAnswered: false)
-    }
-    outstanding = [:]
-    finishIfIdle()
+  private var isLoad: Bool {
+    if case .load = phase { true } else { false }
   }
 
   // MARK: - Requests
 
   private func sendAll() {
-    for index in slots.indices where outstanding[index] == nil { send(index) }
+    for index in slots.indices where requests[index] == nil { send(index) }
   }
 
   private func send(_ index: Int) {
     guard let connection, let step = nextStep(index) else { return }
     let slot = slots[index]
     let body = workload.body(step.operation, key: Int(slot.keys[step.index]), slot: slot.number)
-    let sent = NIODeadline.now()
-    let generation = generation
-    outstanding[index] = (step, sent)
+    requests[index] = Request(step: step, sent: .now(), isMeasured: isRecording)
+    requestCount += 1
     connection.call(path: workload.path(step.operation), body: body) { result in
-      guard generation == self.generation else { return }
       self.received(result, index, connection)
     }
   }
@@ -175,40 +176,57 @@ final class LoadConnection: @unchecked Sendable {
   private func received(
     _ result: Result<HTTP2Response, HTTP2ClientError>, _ index: Int, _ connection: RawConnection
   ) {
-    guard let request = outstanding.removeValue(forKey: index) else { return }
+    // A connection that was given up on may still have its say.
+    guard connection === self.connection else { return }
     switch result {
     case .success(let response):
-      let error = response.status == 200 ? nil : Self.code(of: response)
-      complete(index, request, error: error, isAnswered: true)
+      complete(
+        index, error: response.status == 200 ? nil : Self.code(of: response), isAnswered: true)
       send(index)
     case .failure(let error):
-      complete(index, request, error: error.code.rawValue, isAnswered: false)
-      reconnect(after: connection)
+      reconnect(becauseOf: error.code.rawValue)
     }
-    if outstanding.isEmpty { finishIfIdle() }
+    finishIfIdle()
   }
 
-  private func complete(
-    _ index: Int, _ request: (step: LoadSlot.Step, sent: NIODeadline), error: String?,
-    isAnswered: Bool
-  ) {
+  private func complete(_ index: Int, error: String?, isAnswered: Bool) {
+    guard let request = requests[index] else { return }
+    requests[index] = nil
+    requestCount -= 1
     slots[index].finished(request.step, succeeded: error == nil, isAnswered: isAnswered)
-    recorder.note(request.step.operation, sent: request.sent, error: error)
+    if request.isMeasured {
+      recorder.note(request.step.operation, sent: request.sent, error: error)
+    }
   }
 
   private static func code(of response: HTTP2Response) -> String {
     RPCError(json: response.body, httpStatus: response.status).code.rawValue
   }
 
+  /// Gives up on requests without an answer in time, and on their connection.
+  private func watchAnswers() {
+    guard watch == nil else { return }
+    let interval = TimeAmount.nanoseconds(answerTimeout.nanoseconds / Self.looksPerTimeout)
+    watch = eventLoop.scheduleRepeatedTask(initialDelay: interval, delay: interval) { _ in
+      let oldest = NIODeadline.now() - self.answerTimeout
+      let late = self.requests.indices.filter { index in
+        self.requests[index].map { $0.sent < oldest } ?? false
+      }
+      guard !late.isEmpty else { return }
+      for index in late { self.complete(index, error: "unanswered", isAnswered: false) }
+      self.reconnect(becauseOf: HTTP2ClientError.Code.cancelled.rawValue)
+      self.finishIfIdle()
+    }
+  }
+
   // MARK: - Connecting again
 
-  /// Replaces `broken`, once, however many of its requests failed.
-  private func reconnect(after broken: RawConnection) {
-    guard connection === broken else { return }
+  /// Replaces the connection, with which all that is under way fails by the code `error`.
+  private func reconnect(becauseOf error: String) {
+    guard let broken = connection else { return }
     connection = nil
-    Task {
-      await broken.close()
-    }
+    for index in requests.indices { complete(index, error: error, isAnswered: false) }
+    Task { await broken.close() }
     reconnectLater()
   }
 

@@ -37,18 +37,11 @@ struct LoadRecord: Equatable, Sendable {
 /// Counts what the connections of one event loop do. Belongs to that loop.
 final class LoadRecorder {
   private(set) var record = LoadRecord()
-  private var start: NIODeadline?
   private(set) var succeeded = 0
   private(set) var failed = 0
 
-  /// Counts the requests from now on that are sent at `start` or later.
-  func begin(at start: NIODeadline) {
-    self.start = start
-  }
-
   /// - Parameter error: Its code; nil for success.
   func note(_ operation: Operation, sent: NIODeadline, error: String?) {
-    guard counts(sent) else { return }
     if let error {
       failed += 1
       record[operation].errors[error, default: 0] += 1
@@ -56,9 +49,5 @@ final class LoadRecorder {
       succeeded += 1
       record[operation].latency.record(nanoseconds: (.now() - sent).nanoseconds)
     }
-  }
-
-  func counts(_ sent: NIODeadline) -> Bool {
-    start.map { sent >= $0 } ?? false
   }
 }

@@ -65,7 +65,7 @@ struct LoadRun: Sendable {
 
     let start = NIODeadline.now()
     for (index, connection) in connections.enumerated() {
-      connection.record(from: start, budget: budget(ofConnection: index))
+      connection.record(budget: budget(ofConnection: index))
     }
     let watch = Task { try await self.watch(connections, from: start, interruption) }
     for load in loads { try await load.get() }

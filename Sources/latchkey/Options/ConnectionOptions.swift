@@ -79,7 +79,8 @@ struct ConnectionOptions: ParsableArguments {
 
   private var logger: Logger {
     var logger = Logger(label: "latchkey") { _ in StandardErrorLog() }
-    logger.logLevel = verbose ? .debug : quiet ? .critical : .error
+    // What goes wrong in the end, the command says itself.
+    logger.logLevel = verbose ? .debug : .critical
     return logger
   }
 }

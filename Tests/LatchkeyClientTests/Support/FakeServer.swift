@@ -109,13 +109,13 @@ final class FakeServer: Sendable {
   }
 
   fileprivate func answer(_ request: FakeRequest) -> FakeAnswer {
-    let script = state.withLock { state in
+    let (script, request) = state.withLock { state in
       var request = request
       request.number = state.requests.count + 1
       state.requests.append(request)
-      return state.script
+      return (state.script, request)
     }
-    return script(state.withLock { $0.requests.last! })
+    return script(request)
   }
 
   // MARK: - What a test sees and does
@@ -148,6 +148,11 @@ final class FakeServer: Sendable {
     return try await loop.submit {
       connections.reduce(0) { $0 + $1.value.unanswered.count { !$0.isOpen } }
     }.get()
+  }
+
+  func countOpen() async throws -> Int {
+    let connections = state.withLock { $0.connections }
+    return try await loop.submit { connections.count { $0.value.channel.isActive } }.get()
   }
 
   /// What each connection's client said of itself.

@@ -1,4 +1,4 @@
-package import LockCore
+import LockCore
 package import Storage
 
 /// A store that lives in memory, for tests: the second engine, which shows that nothing in the store

@@ -16,6 +16,52 @@ extension Store {
   }
 }
 
+extension Store {
+  /// Submits `commands` in their order, says so, and waits for all results.
+  func perform(_ commands: [Command], submitted: @Sendable () -> Void) async -> [StoreResult] {
+    await withCheckedContinuation { continuation in
+      let answers = JointAnswers(count: commands.count, continuation)
+      for (index, command) in commands.enumerated() {
+        submit(command, call: JointCall(index: index, answers))
+      }
+      submitted()
+    }
+  }
+}
+
+/// The results of several calls, in the order of the calls.
+private final class JointAnswers: Sendable {
+  private let continuation: CheckedContinuation<[StoreResult], Never>
+  private let results: Mutex<[StoreResult?]>
+
+  init(count: Int, _ continuation: CheckedContinuation<[StoreResult], Never>) {
+    self.continuation = continuation
+    results = Mutex(Array(repeating: nil, count: count))
+  }
+
+  func add(_ result: StoreResult, at index: Int) {
+    let all = results.withLock { results in
+      results[index] = result
+      return results.compactMap { $0 }.count == results.count ? results.compactMap { $0 } : nil
+    }
+    if let all { continuation.resume(returning: all) }
+  }
+}
+
+private final class JointCall: StoreCall {
+  private let index: Int
+  private let answers: JointAnswers
+
+  init(index: Int, _ answers: JointAnswers) {
+    self.index = index
+    self.answers = answers
+  }
+
+  var replyTarget: any ReplyTarget { DirectTarget.shared }
+
+  func complete(_ result: StoreResult) { answers.add(result, at: index) }
+}
+
 private final class AwaitedCall: StoreCall {
   private let continuation: CheckedContinuation<StoreResult, Never>
 

@@ -44,6 +44,18 @@ package final class StoreNode: Sendable {
     try await store.perform(command).get()
   }
 
+  /// Has `commands` done in one transaction, in their order.
+  @discardableResult
+  package func performTogether(_ commands: [Command]) async throws -> [Outcome] {
+    // While a transaction is held up, the queue fills.
+    let gate = faults.hold(.begin)
+    async let first = perform(.release(key: "no such key", owner: "x"))
+    await gate.arrival()
+    let results = await store.perform(commands) { gate.open() }
+    _ = try await first
+    return try results.map { try $0.get() }
+  }
+
   package func fetch(_ key: String) async throws -> LockRecord? {
     let outcome = try await store.ask(.fetch(key: key)).get()
     guard case .found(let record) = outcome else { throw Unexpected(outcome: outcome) }

@@ -1,0 +1,206 @@
+import RPC
+import Storage
+import StorageSQLite
+import SwiftProtobuf
+import TestKit
+import Testing
+import WireSchema
+
+/// What a release put on the wire or in the store never changes: the code is compared with the
+/// copies in Protocol/frozen and with the vectors. A test that fails here asks for a new version,
+/// never for a new copy.
+@Suite("Frozen")
+struct FrozenTests {
+  @Test(
+    "names, numbers and types of a .proto file are as recorded; comments may change",
+    arguments: [
+      ("latchkey/v1/locks.proto", "v1.txt"),
+      ("latchkey/handshake/v1/handshake.proto", "handshake.txt"),
+    ])
+  func protoFile(_ path: String, _ copy: String) throws {
+    #expect(try Self.normalized(ProtocolFiles.text(path)) == ProtocolFiles.text("frozen/\(copy)"))
+  }
+
+  /// The file without comments, one statement or brace a line, one blank between words.
+  static func normalized(_ proto: String) -> String {
+    let bare = proto.split(separator: "\n").map { line in
+      line.firstRange(of: "//").map { line[..<$0.lowerBound] } ?? line
+    }
+    var text = ""
+    for word in bare.joined(separator: " ").split(whereSeparator: \.isWhitespace) {
+      if !text.isEmpty, text.last != "\n" { text += " " }
+      for character in word {
+        guard ";{}".contains(character) else {
+          text.append(character)
+          continue
+        }
+        if text.last == " " { text.removeLast() }
+        text += "\(character)\n"
+      }
+    }
+    return text
+  }
+
+  // MARK: - The handshake
+
+  @Test("a range has the recorded bytes in each of its forms")
+  func ranges() throws {
+    let file = try ProtocolFiles.json("vectors/handshake/ranges.json")
+    let ranges = try #require(file.member("ranges").list)
+    #expect(!ranges.isEmpty)
+    for item in ranges {
+      let range = try #require(Self.range(item))
+      let setting = try Self.number(item.member("setting"))
+      let header = try #require(item.member("header").string)
+      let message = try item.member("message").expandedBytes()
+      #expect(range.settingsValue == setting && WireRange(settingsValue: setting) == range)
+      #expect(range.headerValue == header && WireRange(headerValue: header) == range)
+      #expect(try range.message.serializedBytes() == message)
+      #expect(
+        try WireRange(Latchkey_Handshake_V1_WireRange(serializedBytes: message)) == range)
+    }
+    for item in try #require(file.member("settings_without_meaning").list) {
+      #expect(try WireRange(settingsValue: Self.number(item)) == nil, "\(item)")
+    }
+    for item in try #require(file.member("headers_understood").list) {
+      let header = try #require(item.member("header").string)
+      #expect(try WireRange(headerValue: header) == Self.range(item), "\(header)")
+    }
+    for item in try #require(file.member("headers_without_meaning").list) {
+      #expect(WireRange(headerValue: try #require(item.string)) == nil, "\(item)")
+    }
+    for item in try #require(file.member("messages_without_meaning").list) {
+      let message = try Latchkey_Handshake_V1_WireRange(serializedBytes: item.expandedBytes())
+      #expect(WireRange(message) == nil, "\(item)")
+    }
+    for item in try #require(file.member("highest_common").list) {
+      let a = try #require(item.member("a").string.flatMap(WireRange.init(headerValue:)))
+      let b = try #require(item.member("b").string.flatMap(WireRange.init(headerValue:)))
+      let version = try item.member("version").integer.map { UInt32($0) }
+      #expect(a.newestCommon(with: b) == version && b.newestCommon(with: a) == version)
+    }
+  }
+
+  private static func range(_ item: JSONValue) throws -> WireRange? {
+    guard let oldest = try item.member("oldest").integer,
+      let newest = try item.member("newest").integer
+    else { return nil }
+    return WireRange(oldest: UInt32(oldest), newest: UInt32(newest))
+  }
+
+  private static func number(_ item: JSONValue) throws -> UInt32 {
+    try item.expandedBytes().reduce(0) { $0 << 8 | UInt32($1) }
+  }
+
+  @Test("a HELLO has the recorded bytes")
+  func hellos() throws {
+    let file = try ProtocolFiles.json("vectors/handshake/hello.json")
+    let hellos = try #require(file.member("hellos").list)
+    #expect(!hellos.isEmpty)
+    for item in hellos {
+      let (hello, bytes) = try Self.hello(item)
+      #expect(HelloFrame.encode(hello, grease: 0) == bytes)
+      #expect(HelloFrame.decode(bytes) == hello)
+    }
+    for item in try #require(file.member("greased").list) {
+      let (hello, bytes) = try Self.hello(item)
+      var decoded = try #require(HelloFrame.decode(bytes))
+      #expect(decoded != hello, "\(item) has no unknown field")
+      decoded.unknownFields = .init()
+      decoded.wire.unknownFields = .init()
+      if !hello.hasWire { decoded.clearWire() }
+      #expect(decoded == hello)
+    }
+    for item in try #require(file.member("malformed").list) {
+      #expect(HelloFrame.decode(try item.expandedBytes()) == nil, "\(item)")
+    }
+    #expect(try file.member("bytes_max").integer == Int64(HelloFrame.bytesMax))
+  }
+
+  private static func hello(
+    _ item: JSONValue
+  ) throws -> (Latchkey_Handshake_V1_Hello, [UInt8]) {
+    let json = try item.member("json").jsonUTF8Bytes() as [UInt8]
+    return (
+      try Latchkey_Handshake_V1_Hello(jsonUTF8Bytes: json), try item.member("proto").expandedBytes()
+    )
+  }
+
+  @Test("the names of the handshake are as recorded")
+  func names() {
+    #expect(WireRange.settingID == 0x4C4B)
+    #expect(WireRange.headerName == "latchkey-wire")
+    #expect(WireRange.detailType == "latchkey.handshake.v1.WireRange")
+    #expect(HelloFrame.greaseFields == 1_000...1_999)
+  }
+
+  // MARK: - Errors
+
+  @Test("every recorded error of v1 is still in its vectors, and so in the server's answers")
+  func errors() throws {
+    var current: Set<String> = []
+    for vector in try VectorFile.all(in: "v1").flatMap(\.vectors) {
+      guard case .error(let error) = vector.outcome else { continue }
+      let message = (error.message ?? "") + (error.isPrefix || error.message == nil ? "*" : "")
+      current.insert("\(vector.status) \(error.code) \(message)")
+    }
+    let recorded = try ProtocolFiles.text("frozen/errors.v1.txt").split(separator: "\n")
+    #expect(recorded.count > 20)
+    #expect(Set(recorded.map(String.init)).subtracting(current).sorted() == [])
+  }
+
+  @Test("codes have the HTTP statuses of the Connect protocol")
+  func statuses() {
+    let table: [RPCError.Code: Int] = [
+      .canceled: 499, .unknown: 500, .invalidArgument: 400, .deadlineExceeded: 504,
+      .notFound: 404, .alreadyExists: 409, .permissionDenied: 403, .resourceExhausted: 429,
+      .failedPrecondition: 400, .aborted: 409, .outOfRange: 400, .unimplemented: 501,
+      .internal: 500, .unavailable: 503, .dataLoss: 500, .unauthenticated: 401,
+    ]
+    for code in RPCError.Code.allCases { #expect(code.httpStatus == table[code], "\(code)") }
+  }
+
+  // MARK: - The store
+
+  @Test("shape s1 is as recorded")
+  func shape() throws {
+    let recorded = try ProtocolFiles.text("frozen/s1.sqlite.sql")
+    let statements = S1.migration(SQLiteEngine.dialect)
+    #expect(statements.map { "\($0);\n" }.joined() == recorded)
+    #expect(
+      StoreMeta.Name.allCases.map(\.rawValue)
+        == ["newest_shape", "oldest_shape", "token_floor", "epoch"])
+
+    let folder = try StoreFolder()
+    _ = try SQLiteEngine(path: folder.file).openWriter()
+    let tables = try SQLiteFile.run("SELECT name, sql FROM sqlite_master", in: folder.file)
+    for table in [S1.metaTable, S1.resourceTable] {
+      let sql = tables.first { $0["name"] == table }?["sql"] ?? nil
+      let created = try #require(sql?.replacing("CREATE TABLE ", with: ""))
+      #expect(recorded.contains("CREATE TABLE IF NOT EXISTS \(created);\n"))
+    }
+    let id = try SQLiteFile.run("PRAGMA application_id", in: folder.file)
+    #expect(id.first?["application_id"] == "\(0x4C54_4B59)")
+  }
+
+  // MARK: - Releases
+
+  @Test("releases.json agrees with the code")
+  func releases() throws {
+    let file = try ProtocolFiles.json("releases.json")
+    let releases = try #require(file.member("releases").list)
+    let current = try #require(releases.last)
+    #expect(try current.member("version").string == Release.version)
+    #expect(try Self.range(current.member("wire")) == WireVersions.spoken)
+    let shape = try current.member("shape")
+    #expect(try shape.member("oldest").integer == S1.number)
+    #expect(try shape.member("newest").integer == S1.number)
+    for release in releases {
+      let commit = try release.member("commit")
+      #expect(commit.isNull || commit.string?.count == 40)
+      let version = try #require(release.member("version").string)
+      #expect(try ProtocolFiles.capsules().contains(version), "no database of \(version)")
+    }
+    #expect(WireVersions.all.map(\.number) == Array(1...WireVersions.spoken.newest))
+  }
+}

@@ -1,0 +1,56 @@
+import HTTP2
+import NIOCore
+import NIOPosix
+import TestKit
+
+/// A call over HTTP/2 by the client role of this project's own handler.
+enum HTTP2Call {
+  static func send(_ call: Call, port: Int) async throws -> Answer {
+    let authority = "\(InProcessServer.host):\(port)"
+    let channel = try await ClientBootstrap(group: MultiThreadedEventLoopGroup.singleton)
+      .channelInitializer { channel in
+        channel.eventLoop.makeCompletedFuture {
+          // No handshake: a server works for clients that know nothing of it.
+          let handler = HTTP2ClientHandler(
+            authority: authority, offer: HandshakeOffer(settingsValue: 0, hello: []),
+            limits: HTTP2Limits(), grease: .none, events: NoEvents())
+          try channel.pipeline.syncOperations.addHandler(handler)
+        }
+      }
+      .connect(host: InProcessServer.host, port: port).get()
+    defer { channel.close(promise: nil) }
+    return try await channel.eventLoop.flatSubmit { answer(to: call, on: channel) }.get()
+  }
+
+  private static func answer(to call: Call, on channel: any Channel) -> EventLoopFuture<Answer> {
+    let promise = channel.eventLoop.makePromise(of: Answer.self)
+    do {
+      let handler = try channel.pipeline.syncOperations.handler(type: HTTP2ClientHandler.self)
+      handler.send(
+        method: call.method, path: call.path, fields: call.headers, body: call.body
+      ) { result in
+        promise.completeWith(result.map(Answer.init).mapError { $0 })
+      }
+    } catch {
+      promise.fail(error)
+    }
+    return promise.futureResult
+  }
+}
+
+extension Answer {
+  fileprivate init(_ response: HTTP2Response) {
+    self.init(status: response.status, headers: [], body: response.body)
+    response.headers.forEach { name, value in
+      headers.append(
+        (String(decoding: name, as: UTF8.self), String(decoding: value, as: UTF8.self)))
+    }
+  }
+}
+
+private final class NoEvents: HTTP2ClientEvents {
+  func peerOffered(settingsValue: UInt32) {}
+  func peerHello(_ payload: [UInt8]) {}
+  func goAway(lastStream: Int32, code: UInt32) {}
+  func closed(reason: HTTP2ConnectionEnd) {}
+}

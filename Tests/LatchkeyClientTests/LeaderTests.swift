@@ -1,0 +1,193 @@
+import Logging
+import ServiceLifecycle
+import Testing
+
+@testable import LatchkeyClient
+
+/// A service that notes what becomes of it.
+private struct Child: Service {
+  enum Event: Equatable { case started(Int), asked(Int), ended(Int) }
+
+  let number: Int
+  let events: Shared<[Event]>
+  var stopsWhenAsked = true
+
+  func run() async throws {
+    events.change { $0.append(.started(number)) }
+    if stopsWhenAsked {
+      try? await gracefulShutdown()
+      if !Task.isCancelled { events.change { $0.append(.asked(number)) } }
+    } else {
+      await withGracefulShutdownHandler {
+        await untilCancelled()
+      } onGracefulShutdown: {
+        events.change { $0.append(.asked(number)) }
+      }
+    }
+    events.change { $0.append(.ended(number)) }
+  }
+}
+
+@Suite(.timeLimit(.minutes(2)))
+struct LeaderTests {
+  private let logger = Logger(label: "test", factory: { _ in SwiftLogNoOpLogHandler() })
+
+  private func group(_ service: any Service) -> ServiceGroup {
+    ServiceGroup(services: [service], logger: logger)
+  }
+
+  /// A child whose number is how many there were before.
+  private func leader(
+    _ client: LatchkeyClient, _ events: Shared<[Child.Event]>, lease: Duration = .seconds(15),
+    stopsWhenAsked: Bool = true
+  ) -> LeaderElectedService<Child> {
+    let count = Shared(0)
+    return LeaderElectedService("lead", client: client, lease: lease) {
+      count.change { $0 += 1 }
+      return Child(number: count.now, events: events, stopsWhenAsked: stopsWhenAsked)
+    }
+  }
+
+  @Test func leadershipIsHandedOver() async throws {
+    let locks = FakeLocks()
+    let server = try await FakeServer { locks.answer($0) }
+    let (one, two) = (LatchkeyClient.testing([server]), LatchkeyClient.testing([server]))
+    let (first, second) = (Shared<[Child.Event]>([]), Shared<[Child.Event]>([]))
+    let (groupOne, groupTwo) = (group(leader(one, first)), group(leader(two, second)))
+    let runOne = Task { try await groupOne.run() }
+    try await until { first.now == [.started(1)] }
+    let owner = locks.owner(of: "lead")
+    let runTwo = Task { try await groupTwo.run() }
+    try await until { server.requests("Lock").count >= 4 }
+    #expect(second.now.isEmpty)
+    await groupOne.triggerGracefulShutdown()
+    try await runOne.value
+    #expect(first.now == [.started(1), .asked(1), .ended(1)])
+    try await until { second.now == [.started(1)] }
+    #expect(locks.owner(of: "lead") != owner)
+    await groupTwo.triggerGracefulShutdown()
+    try await runTwo.value
+    #expect(locks.owner(of: "lead") == nil)
+    await one.shutdown()
+    await two.shutdown()
+    try await server.stop()
+  }
+
+  @Test func whoWaitsShutsDownWithoutHavingLed() async throws {
+    let locks = FakeLocks()
+    locks.give("lead", to: "somebody")
+    let server = try await FakeServer { locks.answer($0) }
+    let client = LatchkeyClient.testing([server])
+    let events = Shared<[Child.Event]>([])
+    let group = group(leader(client, events))
+    let run = Task { try await group.run() }
+    try await server.received(2, "Lock")
+    await group.triggerGracefulShutdown()
+    try await run.value
+    #expect(events.now.isEmpty)
+    #expect(locks.owner(of: "lead") == "somebody")
+    await client.shutdown()
+    try await server.stop()
+  }
+
+  @Test func aLeaseThatRunsOutStopsTheChildGracefullyFirst() async throws {
+    let time = ManualTime()
+    let locks = FakeLocks()
+    let server = try await FakeServer { locks.answer($0) }
+    let client = LatchkeyClient.testing([server], time: time)
+    let events = Shared<[Child.Event]>([])
+    let group = group(leader(client, events, lease: .seconds(8), stopsWhenAsked: false))
+    let run = Task { try await group.run() }
+    try await until { events.now == [.started(1)] }
+    await time.untilPlanned(at: .seconds(6))
+    server.change { _ in .silence }
+    try await time.advance(to: .seconds(6) - .nanoseconds(1))
+    #expect(events.now == [.started(1)])
+    try await time.advance(to: .seconds(6))
+    try await until { events.now == [.started(1), .asked(1)] }
+    // It does not react, so it is cancelled when the lease is over.
+    try await time.advance(to: .seconds(8))
+    try await until { events.now == [.started(1), .asked(1), .ended(1)] }
+    // And the next term begins when the servers are back.
+    server.change { locks.answer($0) }
+    try await until {
+      try await time.advance(to: time.elapsed + .milliseconds(10))
+      locks.give("lead", to: nil)
+      return events.now.last == .started(2)
+    }
+    run.cancel()
+    _ = await run.result
+    await client.shutdown()
+    try await server.stop()
+  }
+
+  @Test func aChildThatStopsInTimeGivesTheLockBack() async throws {
+    let time = ManualTime()
+    let locks = FakeLocks()
+    let server = try await FakeServer { locks.answer($0) }
+    let client = LatchkeyClient.testing([server], time: time)
+    let events = Shared<[Child.Event]>([])
+    let group = group(leader(client, events, lease: .seconds(8)))
+    let run = Task { try await group.run() }
+    try await until { events.now == [.started(1)] }
+    let owner = locks.owner(of: "lead")
+    await time.untilPlanned(at: .seconds(6))
+    server.change {
+      $0.method == "Lock" && $0.claim!.resource.owner == owner ? .silence : locks.answer($0)
+    }
+    try await time.advance(to: .seconds(6))
+    try await until { events.now.prefix(3) == [.started(1), .asked(1), .ended(1)] }
+    try await until { events.now.last == .started(2) }
+    #expect(locks.owner(of: "lead") != owner)
+    #expect(server.requests("Release").count == 1)
+    await group.triggerGracefulShutdown()
+    try await run.value
+    await client.shutdown()
+    try await server.stop()
+  }
+
+  @Test func whenTheChildEndsSoDoesTheService() async throws {
+    struct Short: Service {
+      struct Failure: Error {}
+      let fails: Bool
+      func run() async throws { if fails { throw Failure() } }
+    }
+    let locks = FakeLocks()
+    let server = try await FakeServer { locks.answer($0) }
+    let client = LatchkeyClient.testing([server])
+    try await LeaderElectedService("lead", client: client) { Short(fails: false) }.run()
+    #expect(locks.owner(of: "lead") == nil)
+    await #expect(throws: Short.Failure.self) {
+      try await LeaderElectedService("lead", client: client) { Short(fails: true) }.run()
+    }
+    #expect(locks.owner(of: "lead") == nil)
+    #expect(server.requests("Release").count == 2)
+    await client.shutdown()
+    try await server.stop()
+  }
+
+  @Test func impossibleTimingsAreReported() async throws {
+    let client = LatchkeyClient(.init(endpoints: [try Endpoint("127.0.0.1:1")]))
+    let leader = LeaderElectedService("lead", client: client, lease: .zero) {
+      Child(number: 1, events: Shared([]))
+    }
+    #expect(await code { try await leader.run() } == .invalidRequest)
+    await client.shutdown()
+  }
+
+  @Test func cancellationEndsTheChildAndReleases() async throws {
+    let locks = FakeLocks()
+    let server = try await FakeServer { locks.answer($0) }
+    let client = LatchkeyClient.testing([server])
+    let events = Shared<[Child.Event]>([])
+    let leader = leader(client, events, stopsWhenAsked: false)
+    let run = Task { try await leader.run() }
+    try await until { events.now == [.started(1)] }
+    run.cancel()
+    _ = await run.result
+    #expect(events.now == [.started(1), .ended(1)])
+    #expect(locks.owner(of: "lead") == nil)
+    await client.shutdown()
+    try await server.stop()
+  }
+}

@@ -1,0 +1,97 @@
+import Testing
+
+@testable import LatchkeyClient
+
+struct LeaseStateTests {
+  private let sent = Instant.now
+  private let length = Duration.seconds(15)
+
+  @Test func theLeaseCountsFromWhenTheRequestWasSent() {
+    var state = LeaseState(length: length, sentAt: sent)
+    #expect(state.deadline(at: sent + .seconds(14.999)) == sent + length)
+    #expect(state.deadline(at: sent + length) == nil)
+    #expect(state.phase == .lost(.expired))
+  }
+
+  @Test func aRenewalMovesTheDeadlineAndOnlyForward() {
+    var state = LeaseState(length: length, sentAt: sent)
+    state.accepted(sentAt: sent + .seconds(5), at: sent + .seconds(6))
+    #expect(state.phase == .held(until: sent + .seconds(20)))
+    state.accepted(sentAt: sent + .seconds(4), at: sent + .seconds(7))
+    #expect(state.phase == .held(until: sent + .seconds(20)))
+  }
+
+  @Test func whatIsLostStaysLost() {
+    var state = LeaseState(length: length, sentAt: sent)
+    // Sent in time, answered too late: the holder may know already that it is over.
+    state.accepted(sentAt: sent + .seconds(14), at: sent + .seconds(15))
+    #expect(state.phase == .lost(.expired))
+    // A clock is not asked twice.
+    #expect(state.deadline(at: sent) == nil)
+    #expect(!state.end(at: sent))
+    state.taken(at: sent)
+    #expect(state.phase == .lost(.expired))
+  }
+
+  @Test func takenIsLostAtOnce() {
+    var state = LeaseState(length: length, sentAt: sent)
+    state.taken(at: sent + .seconds(1))
+    #expect(state.deadline(at: sent + .seconds(1)) == nil)
+    #expect(state.phase == .lost(.taken))
+  }
+
+  @Test func whatIsGivenBackInTimeIsNotLost() {
+    var state = LeaseState(length: length, sentAt: sent)
+    #expect(state.end(at: sent + .seconds(14)))
+    #expect(state.deadline(at: sent + .seconds(14)) == nil)
+    #expect(state.phase == .ended)
+  }
+}
+
+struct RenewalPlanTests {
+  private let now = Instant.now
+
+  @Test(arguments: [
+    // lease, earliest and latest renewal, time for one attempt
+    (Duration.seconds(1), Duration.milliseconds(299), Duration.milliseconds(367), 0.2),
+    (.seconds(15), .milliseconds(4_500), .milliseconds(5_500), 2.5),
+    (.seconds(3_600), .seconds(1_080), .seconds(1_320), 5),
+  ])
+  func renewalsLeaveTimeForMore(
+    lease: Duration, earliest: Duration, latest: Duration, attempt: Double
+  ) {
+    let plan = RenewalPlan(lease: lease, requestTimeout: .seconds(5))
+    for bits in UInt64(0)..<42 {
+      let wait = plan.next(after: now, randomBits: bits) - now
+      #expect((earliest...latest).contains(wait))
+    }
+    let deadline = plan.attemptDeadline(at: now, leaseDeadline: now + .seconds(100_000))
+    #expect(abs((deadline - now) / .seconds(1) - attempt) < 0.001)
+    #expect(plan.pause(randomBits: 100) <= ClientLimits.renewPauseMax * 1.5)
+  }
+
+  @Test func noAttemptOutlivesTheLease() {
+    let plan = RenewalPlan(lease: .seconds(15), requestTimeout: .seconds(5))
+    let end = now + .milliseconds(100)
+    #expect(plan.attemptDeadline(at: now, leaseDeadline: end) == end)
+  }
+}
+
+struct DelayTests {
+  @Test func pausesDoubleUpToTheLongest() {
+    var delay = DoublingDelay(.init(min: .milliseconds(50), max: .milliseconds(300)))
+    let taken = (0..<5).map { _ in delay.take(randomBits: ClientEnvironment.evenBits) }
+    #expect(taken == [50, 100, 200, 300, 300].map { .milliseconds($0) })
+    delay.reset()
+    #expect(delay.take(randomBits: 0) == .milliseconds(25))
+    #expect(delay.take(randomBits: 100) == .milliseconds(150))
+  }
+
+  @Test(arguments: [
+    (Duration.seconds(1), Int64(1)), (.milliseconds(1_001), 2), (.milliseconds(1_999), 2),
+    (.nanoseconds(3_000_000_001), 4), (.seconds(31_536_000), 31_536_000),
+  ])
+  func leasesAreRoundedUpForTheServer(lease: Duration, seconds: Int64) throws {
+    #expect(try LeaseTerms.seconds(lease) == seconds)
+  }
+}

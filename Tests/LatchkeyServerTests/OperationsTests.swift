@@ -1,0 +1,129 @@
+import Metrics
+import TestKit
+import Testing
+
+@testable import LatchkeyServer
+
+/// What people, load balancers and Prometheus ask of a server.
+@Suite struct OperationsTests {
+  private static func get(_ path: String, method: String = "GET") -> Call {
+    Call(method: method, path: path, headers: [], body: [])
+  }
+
+  private static let claim = Call.json(
+    "Lock", #"{"resource":{"key":"k","owner":"o","type":"lock"},"ttl_in_seconds":60}"#)
+
+  struct Row: Sendable {
+    var method: String
+    var path: String
+    var status: Int
+    var body: String
+  }
+
+  static let rows = [
+    Row(method: "GET", path: "/healthz", status: 200, body: "ok\n"),
+    Row(method: "GET", path: "/readyz", status: 200, body: "ready\n"),
+    Row(method: "GET", path: "/readyz?verbose=1", status: 200, body: "ready\n"),
+    Row(method: "POST", path: "/healthz", status: 405, body: "ask with GET"),
+    Row(method: "GET", path: "/nowhere", status: 404, body: "there is nothing at this path"),
+    Row(method: "GET", path: "/latchkey.v1.Locks/Lock", status: 405, body: "POST"),
+    // The server of this test keeps its metrics to itself.
+    Row(method: "GET", path: "/metrics", status: 404, body: "there is nothing at this path"),
+  ]
+
+  @Test(arguments: rows, HTTPVersion.allCases)
+  func answers(_ row: Row, _ version: HTTPVersion) async throws {
+    let folder = try StoreFolder()
+    let server = try await InProcessServer.start(store: folder.file)
+    let answer = try await version.send(
+      Self.get(row.path, method: row.method), port: server.port)
+    #expect(answer.status == row.status)
+    #expect(String(decoding: answer.body, as: UTF8.self).contains(row.body))
+    #expect(answer.values(of: "latchkey-wire") == ["1-1"])
+    try await server.stop()
+  }
+
+  @Test func readyzSaysWhyTheStoreCannotBeUsed() async throws {
+    let folder = try StoreFolder()
+    let server = try await InProcessServer.start(store: folder.file)
+    let holder = try SQLiteFile(folder.file)
+    try holder.run("BEGIN IMMEDIATE")
+    let refused = try await HTTPVersion.http1.send(Self.claim, port: server.port)
+    #expect(refused.status == 503)
+    #expect(String(decoding: refused.body, as: UTF8.self).contains("locked by another process"))
+    let notReady = try await HTTPVersion.http1.send(Self.get("/readyz"), port: server.port)
+    #expect(notReady.status == 503)
+    #expect(String(decoding: notReady.body, as: UTF8.self).contains("locked by another process"))
+
+    try holder.run("ROLLBACK")
+    #expect(try await HTTPVersion.http1.send(Self.claim, port: server.port).status == 200)
+    #expect(try await HTTPVersion.http1.send(Self.get("/readyz"), port: server.port).status == 200)
+    try await server.stop()
+  }
+
+  @Test func aDeadlineIsKeptWhileTheStoreIsStuck() async throws {
+    let folder = try StoreFolder()
+    let server = try await InProcessServer.start(store: folder.file)
+    let holder = try SQLiteFile(folder.file)
+    try holder.run("BEGIN IMMEDIATE")
+    var call = Self.claim
+    call.headers.append(("connect-timeout-ms", "100"))
+    let answer = try await HTTPVersion.http2.send(call, port: server.port)
+    #expect(answer.status == 504)
+    #expect(String(decoding: answer.body, as: UTF8.self).contains("deadline_exceeded"))
+    try holder.run("ROLLBACK")
+    try await server.stop()
+  }
+
+  @Test func serversOfOneStoreKnowEachOther() async throws {
+    let folder = try StoreFolder()
+    let first = try await InProcessServer.start(store: folder.file, id: "first")
+    let second = try await InProcessServer.start(store: folder.file, id: "second")
+    // The second announces itself after it has begun to listen.
+    let both = try await Self.status(of: first) { $0.contains("\"serverId\":\"second\"") }
+    #expect(both.contains("\"software\":\"0.1.0\""))
+
+    let presences = Call.json("FetchAll", #"{"type":"presence"}"#)
+    let listed = try await HTTPVersion.http1.send(presences, port: first.port)
+    #expect(String(decoding: listed.body, as: UTF8.self) == "{}")
+
+    try await second.stop()
+    let left = try await Self.status(of: first) { !$0.contains("\"serverId\":\"second\"") }
+    #expect(left.contains("\"serverId\":\"first\""))
+    try await first.stop()
+  }
+
+  /// Asks until the answer is as it should be; the test's own time limit ends what never is.
+  private static func status(
+    of server: InProcessServer, until isRight: (String) -> Bool
+  ) async throws -> String {
+    while true {
+      let answer = try await HTTPVersion.http1.send(get("/status"), port: server.port)
+      let text = String(decoding: answer.body, as: UTF8.self)
+      if isRight(text) { return text }
+      try await Task.sleep(for: .milliseconds(20))
+    }
+  }
+
+  @Test func metricsAreWhatPrometheusReads() {
+    let registry = PrometheusRegistry(help: ["hits_total": "Hits."])
+    Counter(label: "hits_total", dimensions: [("code", "a\"b\\c\nd")], factory: registry)
+      .increment(by: 3)
+    Gauge(label: "level", factory: registry).record(1.5)
+    FloatingPointCounter(label: "seconds_total", factory: registry).increment(by: 0.25)
+    let timer = Metrics.Timer(label: "took_seconds", factory: registry)
+    timer.recordNanoseconds(1_000_000)
+    timer.recordNanoseconds(20_000_000_000)
+    let text = registry.text()
+    for line in [
+      "# HELP hits_total Hits.", "# TYPE hits_total counter",
+      #"hits_total{code="a\"b\\c\nd"} 3"#, "# TYPE level gauge", "level 1.5",
+      "# TYPE seconds_total counter", "seconds_total 0.25", "# TYPE took_seconds histogram",
+      #"took_seconds_bucket{le="0.0005"} 0"#, #"took_seconds_bucket{le="0.001"} 1"#,
+      #"took_seconds_bucket{le="10"} 1"#, #"took_seconds_bucket{le="+Inf"} 2"#,
+      "took_seconds_sum 20.001", "took_seconds_count 2",
+    ] {
+      #expect(text.split(separator: "\n").contains { $0 == line }, "no \(line) in \(text)")
+    }
+  }
+}

@@ -1,0 +1,182 @@
+import Glibc
+import TestKit
+import Testing
+
+/// The program `latchkeyd`, as it is started, told to stop, and killed.
+@Suite struct ProgramTests {
+  struct BadStart: Sendable, CustomTestStringConvertible {
+    var arguments: [String]
+    var environment: [String] = []
+    var code: Int32
+    var message: String
+
+    var testDescription: String { arguments.joined(separator: " ") }
+  }
+
+  static let badStarts = [
+    BadStart(arguments: ["--listen", "nowhere"], code: 64, message: "--listen must be HOST:PORT"),
+    BadStart(arguments: ["--listen", "127.0.0.1:70000"], code: 64, message: "--listen must be"),
+    BadStart(
+      arguments: [], environment: ["LATCHKEY_LISTEN=:1"], code: 64, message: "--listen must be"),
+    BadStart(arguments: ["--store", "mysql:x"], code: 64, message: "--store must be sqlite:PATH"),
+    BadStart(arguments: ["--log-level", "loud"], code: 64, message: "--log-level must be one of"),
+    BadStart(arguments: ["--server-id", "a b"], code: 64, message: "--server-id must be"),
+    BadStart(arguments: ["--threads", "0"], code: 64, message: "--threads must be 1 to 256"),
+    BadStart(arguments: ["--bogus"], code: 64, message: "--bogus"),
+    BadStart(
+      arguments: ["--store", "sqlite:/proc/nowhere/x.db"], code: 1,
+      message: "cannot create the folder /proc/nowhere"),
+    BadStart(
+      arguments: ["--store", "sqlite:/proc/self"], code: 1, message: "cannot open the store"),
+  ]
+
+  @Test(arguments: badStarts) func saysInOneLineWhatIsWrong(_ start: BadStart) async throws {
+    let result = try await Program.run(
+      "latchkeyd", start.arguments, environment: start.environment)
+    #expect(result.end == .exited(start.code))
+    #expect(result.errors.contains { $0.contains(start.message) }, "\(result.errors)")
+    #expect(result.output.isEmpty)
+  }
+
+  @Test func aPortInUseIsSaidSo() async throws {
+    let folder = try StoreFolder()
+    let server = try await ServerProgram.start(store: folder.file)
+    let second = try await Program.run(
+      "latchkeyd", ["--listen", "127.0.0.1:\(server.port)", "--store", "sqlite:\(folder.file)"])
+    #expect(second.end == .exited(1))
+    #expect(second.errors.contains { $0.contains("Address already in use") }, "\(second.errors)")
+    try await server.end()
+  }
+
+  @Test func aStoreOfTooNewAShapeIsLeftAlone() async throws {
+    let folder = try StoreFolder()
+    let server = try await ServerProgram.start(store: folder.file)
+    try await server.end()
+    let store = try SQLiteFile(folder.file)
+    try store.run(
+      """
+      UPDATE latchkey_meta SET value = 3, note = '0.9.0' WHERE name = 'oldest_shape';
+      UPDATE latchkey_meta SET value = 4 WHERE name = 'newest_shape'
+      """)
+    let before = try store.run("SELECT * FROM latchkey_meta ORDER BY name")
+    let tooOld = try await Program.run(
+      "latchkeyd", ["--listen", "127.0.0.1:0", "--store", "sqlite:\(folder.file)"])
+    #expect(tooOld.end == .exited(69))
+    #expect(tooOld.errors.count == 1)
+    #expect(tooOld.errors.first?.contains("holds shapes s3 to s4") == true)
+    #expect(tooOld.errors.first?.contains("it needs 0.9.0") == true)
+    #expect(try store.run("SELECT * FROM latchkey_meta ORDER BY name") == before)
+  }
+
+  @Test(arguments: [SIGTERM, SIGINT]) func finishesWhatIsInFlight(_ signal: Int32) async throws {
+    let folder = try StoreFolder()
+    let server = try await ServerProgram.start(store: folder.file)
+    let port = server.port
+    let holder = try SQLiteFile(folder.file)
+    try holder.run("BEGIN IMMEDIATE")
+    async let answer = HTTPVersion.http2.send(ServerProgram.claim("k", "o"), port: port)
+    // The request is in the store's hands once the server has been told to stop and still runs.
+    try await server.untilBusy()
+    server.program.signal(signal)
+    try await server.program.errors.line(containing: "shutting down")
+    let ready = try await HTTPVersion.http1.send(
+      Call(method: "GET", path: "/readyz", headers: [], body: []), port: port)
+    #expect(ready.status == 503)
+    #expect(String(decoding: ready.body, as: UTF8.self) == "shutting down\n")
+    try holder.run("ROLLBACK")
+    #expect(try await answer.status == 200)
+    #expect(try await server.program.exit() == .exited(0))
+  }
+
+  /// Promise *durable*: `kill -9` at any moment under load loses no acknowledged claim.
+  @Test(arguments: [1, 2, 3] as [UInt64]) func killLosesNothingAcknowledged(_ seed: UInt64)
+    async throws
+  {
+    let folder = try StoreFolder()
+    var random = SeededGenerator(seed: seed)
+    var acknowledged: [String: String] = [:]
+    for round in 0..<4 {
+      let server = try await ServerProgram.start(store: folder.file)
+      for (key, owner) in acknowledged {
+        let answer = try await HTTPVersion.http2.send(ServerProgram.fetch(key), port: server.port)
+        #expect(answer.status == 200, "\(key) is lost (seed \(seed), round \(round))")
+        #expect(
+          String(decoding: answer.body, as: UTF8.self).contains("\"owner\":\"\(owner)\""),
+          "\(key) has another owner (seed \(seed), round \(round))")
+      }
+      // So many answers are waited for before the kill; more requests are under way then.
+      let enough = Int.random(in: 5...60, using: &random)
+      let answered = try await Self.load(
+        server, keys: (0..<(enough + 40)).map { "r\(round)/\($0)" }, killAfter: enough)
+      for key in answered { acknowledged[key] = "owner of \(key)" }
+      #expect(try await server.program.exit() == .killed(SIGKILL))
+    }
+    #expect(acknowledged.count >= 20)
+  }
+
+  /// Claims `keys` all at once and kills the server after some answers. Returns the keys whose claim
+  /// was acknowledged.
+  private static func load(
+    _ server: ServerProgram, keys: [String], killAfter enough: Int
+  ) async throws -> [String] {
+    await withTaskGroup(of: String?.self) { group in
+      for key in keys {
+        group.addTask {
+          let call = ServerProgram.claim(key, "owner of \(key)")
+          let answer = try? await HTTPVersion.http2.send(call, port: server.port)
+          return answer?.status == 200 ? key : nil
+        }
+      }
+      var acknowledged: [String] = []
+      for await key in group {
+        guard let key else { continue }
+        acknowledged.append(key)
+        if acknowledged.count == enough { server.program.signal(SIGKILL) }
+      }
+      server.program.signal(SIGKILL)
+      return acknowledged
+    }
+  }
+}
+
+/// A `latchkeyd` that runs.
+struct ServerProgram: Sendable {
+  let program: Program
+  let port: Int
+
+  static func start(store: String) async throws -> ServerProgram {
+    let program = try Program(
+      "latchkeyd", ["--listen", "127.0.0.1:0", "--store", "sqlite:\(store)"])
+    let line = try await program.output.line(containing: "listening on 127.0.0.1:")
+    let address = line.split(separator: " ").first { $0.hasPrefix("127.0.0.1:") } ?? ""
+    guard let port = Int(address.dropFirst("127.0.0.1:".count).prefix { $0 != "," }) else {
+      throw PeerFault(message: "no port in \(line)")
+    }
+    return ServerProgram(program: program, port: port)
+  }
+
+  func end() async throws {
+    program.signal(SIGTERM)
+    _ = try await program.exit()
+  }
+
+  /// Waits until a second connection is served: then the first one's request has been read, since
+  /// both belong to event loops that take what comes in turn.
+  func untilBusy() async throws {
+    let health = Call(method: "GET", path: "/metrics", headers: [], body: [])
+    while true {
+      let answer = try await HTTPVersion.http1.send(health, port: port)
+      let text = String(decoding: answer.body, as: UTF8.self)
+      if text.contains("latchkey_connections{protocol=\"http/2\"} 1") { return }
+      try await Task.sleep(for: .milliseconds(10))
+    }
+  }
+
+  static func claim(_ key: String, _ owner: String) -> Call {
+    .json(
+      "Lock",
+      #"{"resource":{"key":"\#(key)","owner":"\#(owner)","type":"lock"},"ttl_in_seconds":600}"#)
+  }
+
+  static func fetch(_ key: String) -> Call { .json("Fetch", #"{"key":"\#(key)"}"#) }
+}

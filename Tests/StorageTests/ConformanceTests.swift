@@ -1,0 +1,16 @@
+import TestKit
+import Testing
+
+/// The engines that the suite runs over. A new one is one line.
+let engines = [
+  EngineUnderTest("memory") { MemoryDatabase() },
+  EngineUnderTest("SQLite") { try SQLiteDatabase() },
+]
+
+@Suite(.timeLimit(.minutes(1)))
+struct ConformanceTests {
+  @Test(arguments: engines, StoreConformance.checks)
+  func conforms(_ engine: EngineUnderTest, to check: StoreConformance.Check) async throws {
+    try await check.run(on: engine)
+  }
+}

@@ -1,0 +1,102 @@
+import LockCore
+import TestKit
+import Testing
+
+@testable import Storage
+
+/// One transaction for everything that waits, as if each had come alone.
+@Suite struct GroupCommitTests {
+  @Test(arguments: engines)
+  func manyKeysAreOneTransactionAndAnswersKeepTheirOrder(_ engine: EngineUnderTest) throws {
+    let bench = try TurnBench(engine.newDatabase())
+    bench.turn(.hold("key-500", "other"))
+    let before = bench.observer.totals.transactions
+    let results = bench.turn((1...1_000).map { .hold("key-\($0)", "a", value: "\($0)") })
+    #expect(bench.observer.totals.transactions == before + 1)
+    #expect(results.count == 1_000)
+    for (index, result) in results.enumerated() {
+      #expect(result == (index == 499 ? .heldByAnother : .granted(token: 1, revision: 1)))
+    }
+    #expect(try bench.database.row(forKey: "key-1000")?.value == "1000")
+  }
+
+  struct Script: Sendable, CustomTestStringConvertible {
+    var testDescription: String
+    var steps: [(command: Command, result: StoreResult)]
+  }
+
+  static let scripts = [
+    Script(
+      testDescription: "one key goes from hand to hand",
+      steps: [
+        (.hold("key", "a"), .granted(token: 1, revision: 1)),
+        (.hold("key", "b"), .heldByAnother),
+        (.hold("key", "a", value: "v"), .renewed(token: 1, revision: 2)),
+        (.release(key: "key", owner: "b"), .heldByAnother),
+        (.release(key: "key", owner: "a"), .released),
+        (.release(key: "key", owner: "a"), .released),
+        (.hold("key", "b"), .granted(token: 2, revision: 4)),
+        (.release(key: "key", owner: "a"), .heldByAnother),
+      ]),
+    Script(
+      testDescription: "keys between each other",
+      steps: [
+        (.release(key: "none", owner: "a"), .released),
+        (.hold("x", "a"), .granted(token: 1, revision: 1)),
+        (.hold("y", "b"), .granted(token: 1, revision: 1)),
+        (.hold("y", "a"), .heldByAnother),
+        (.release(key: "x", owner: "a"), .released),
+        (.hold("none", "b"), .granted(token: 1, revision: 1)),
+        (.hold("x", "b"), .granted(token: 2, revision: 3)),
+      ]),
+    Script(
+      testDescription: "a key that is free again at once",
+      steps: [
+        (.hold("key", "a"), .granted(token: 1, revision: 1)),
+        (.release(key: "key", owner: "a"), .released),
+      ]),
+    Script(
+      testDescription: "keys that only look the same",
+      steps: [
+        (.hold("caf\u{E9}", "a"), .granted(token: 1, revision: 1)),
+        (.hold("cafe\u{301}", "b"), .granted(token: 1, revision: 1)),
+        (.release(key: "caf\u{E9}", owner: "a"), .released),
+        (.hold("cafe\u{301}", "a"), .heldByAnother),
+      ]),
+  ]
+
+  /// Whether in one transaction, or in one each: the results and what is left are the same.
+  @Test(arguments: engines, scripts)
+  func eachIsDecidedOnWhatTheOnesBeforeItLeft(_ engine: EngineUnderTest, _ script: Script) throws {
+    let together = try TurnBench(engine.newDatabase())
+    #expect(together.turn(script.steps.map(\.command)) == script.steps.map(\.result))
+    let apart = try TurnBench(engine.newDatabase())
+    for (command, result) in script.steps { #expect(apart.turn(command) == [result]) }
+    for key in Set(script.steps.map { NameBytes($0.command.key) }) {
+      let key = script.steps.first { NameBytes($0.command.key) == key }!.command.key
+      let rows = [try together.database.row(forKey: key), try apart.database.row(forKey: key)]
+      #expect(rows[0]?.owner == rows[1]?.owner)
+      #expect(rows[0]?.token == rows[1]?.token)
+      #expect(rows[0]?.revision == rows[1]?.revision)
+      #expect(rows[0]?.value == rows[1]?.value)
+      #expect(rows[0]?.freeEpoch == rows[1]?.freeEpoch)
+      #expect(rows[0]?.leaseSeconds == rows[1]?.leaseSeconds)
+    }
+  }
+
+  @Test func aLateOneAndADamagedOneKeepNobodyElse() throws {
+    let bench = try TurnBench()
+    try bench.database.put(.held(id: 1, key: "bad", token: 0))
+    let results = bench.turn(.hold("good", "a"), .hold("bad", "a"), .hold("fine", "a"))
+    #expect(results[0] == .granted(token: 1, revision: 1))
+    #expect(results[2] == .granted(token: 1, revision: 1))
+    guard case .failure(let error) = results[1] else {
+      Issue.record("a damaged row was granted")
+      return
+    }
+    #expect(error.code == .damaged)
+    #expect(bench.health == .working)
+    let late = bench.turn([.hold("late", "a")], deadline: bench.clock.now)
+    #expect(late == [.failure(.deadlinePassed)])
+  }
+}

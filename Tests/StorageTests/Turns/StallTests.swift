@@ -1,0 +1,130 @@
+import LockCore
+import TestKit
+import Testing
+
+@testable import Storage
+
+/// A server that could not do its work first serves what waited meanwhile.
+@Suite struct StallTests {
+  @Test func afterASuspensionRenewalsComeBeforeEnds() throws {
+    let bench = try TurnBench()
+    bench.turn(.hold("renewed", "a", lease: 5), .hold("dead", "a", lease: 5))
+    bench.clock.advance(seconds: 60)
+    bench.turn()
+    #expect(bench.observer.totals.stalls == 1)
+    bench.pass(seconds: 1.75)
+    #expect(bench.observer.totals.expiries == 0)
+    #expect(bench.turn(.hold("renewed", "a", lease: 5)) == [.renewed(token: 1, revision: 2)])
+    bench.pass(seconds: 0.25)
+    #expect(try bench.owner(of: "dead") == nil)
+    #expect(try bench.owner(of: "renewed") == "a")
+    #expect(bench.observer.totals.stalls == 1)
+  }
+
+  @Test func aTurnThatIsALittleLateIsNoStall() throws {
+    let bench = try TurnBench()
+    bench.turn(.hold("key", "a", lease: 1))
+    bench.clock.advance(nanoseconds: 1_250_000_000)
+    bench.turn()
+    #expect(bench.observer.totals.stalls == 0)
+    #expect(try bench.owner(of: "key") == nil)
+  }
+
+  @Test func whileAServingThreadIsSilentNoLeaseEnds() throws {
+    let bench = try TurnBench()
+    let pulse = Pulse(at: bench.clock.now)
+    bench.watch(pulse)
+    bench.turn(.hold("key", "a", lease: 5))
+    bench.pass(seconds: 60)
+    #expect(try bench.owner(of: "key") == "a")
+    #expect(bench.observer.totals.stalls > 0)
+
+    // The thread is back: what waited in its sockets gets the grace to arrive.
+    func beatAndPass(seconds: Double) {
+      for _ in 0..<Int(seconds * 4) {
+        pulse.beat(at: bench.clock.now)
+        bench.pass(seconds: 0.25)
+      }
+    }
+    beatAndPass(seconds: 1.75)
+    #expect(try bench.owner(of: "key") == "a")
+    beatAndPass(seconds: 0.5)
+    #expect(try bench.owner(of: "key") == nil)
+  }
+
+  @Test func afterAnOutageOfTheStoreRenewalsComeBeforeEnds() throws {
+    let bench = try TurnBench()
+    bench.turn(.hold("renewed", "a", lease: 5), .hold("dead", "a", lease: 5))
+    bench.faults.fail(.begin, times: 40)
+    #expect(bench.turn(.hold("renewed", "a", lease: 5)) == [.failed])
+    bench.pass(seconds: 9.5)
+    #expect(bench.health == .failing(Fault.error))
+    #expect(try bench.owner(of: "dead") == "a")
+
+    // Nobody asks for anything; the store finds out by itself that it works again.
+    bench.pass(seconds: 0.5)
+    #expect(bench.health == .working)
+    #expect(bench.observer.totals.recoveries == 1)
+    bench.pass(seconds: 1.5)
+    #expect(bench.turn(.hold("renewed", "a", lease: 5)) == [.renewed(token: 1, revision: 2)])
+    #expect(bench.observer.totals.expiries == 0)
+    bench.pass(seconds: 0.75)
+    #expect(try bench.owner(of: "dead") == nil)
+    #expect(try bench.owner(of: "renewed") == "a")
+  }
+
+  @Test func aStoreThatCanOnlyBeReadHasNotRecovered() throws {
+    let bench = try TurnBench()
+    bench.turn(.hold("key", "a"))
+    bench.faults.fail(.write, times: 10)
+    #expect(bench.turn(.hold("key", "a")) == [.failed])
+    for _ in 1...9 { #expect(bench.turn(.hold("key", "b")) == [.failed]) }
+    #expect(bench.observer.totals.recoveries == 0)
+    #expect(bench.turn(.hold("key", "b")) == [.heldByAnother])
+    #expect(bench.observer.totals.recoveries == 1)
+  }
+
+  @Test func aConnectionThatIsLostIsReplacedAfterAPause() throws {
+    let bench = try TurnBench()
+    bench.turn(.hold("key", "a"))
+    bench.faults.fail(.commit, .connectionLost)
+    bench.faults.fail(.openWriter)
+    #expect(bench.turn(.hold("key", "a")) == [.failed])
+    // Until the pause is over nothing is even tried.
+    #expect(bench.turn(.hold("key", "a")) == [.failed])
+    #expect(bench.faults.injected == 1)
+    bench.clock.advance(nanoseconds: bench.limits.reopenNanoseconds)
+    #expect(bench.turn(.hold("key", "a")) == [.failed])
+    #expect(bench.faults.injected == 2)
+    bench.clock.advance(nanoseconds: bench.limits.reopenNanoseconds)
+    #expect(bench.turn(.hold("key", "a")) == [.renewed(token: 1, revision: 2)])
+    #expect(bench.observer.totals.recoveries == 1)
+  }
+
+  @Test func theWaitForTheNextTurnIsNoLongerAndNoShorterThanItNeedsToBe() throws {
+    let bench = try TurnBench()
+    let tick = bench.limits.tickNanoseconds
+    #expect(bench.waitNanoseconds == 0)
+    bench.turn()
+    bench.pass(seconds: 1)
+    #expect(bench.waitNanoseconds == tick)
+    bench.turn(.hold("key", "a", lease: 1))
+    bench.pass(seconds: 0.75)
+    bench.clock.advance(nanoseconds: 100_000_000)
+    #expect(bench.waitNanoseconds == 150_000_000)
+
+    // While the store fails nothing is gained by looking all the time, whatever is due.
+    bench.faults.fail(.begin, times: 1_000)
+    bench.turn(.hold("key", "a"))
+    bench.clock.advance(nanoseconds: bench.limits.epochNanoseconds)
+    bench.turn()
+    #expect(bench.waitNanoseconds == tick)
+  }
+
+  @Test func aServerThatStartsOnAFailingStoreDoesNotSpin() throws {
+    let bench = try TurnBench()
+    bench.faults.fail(.begin, times: 10)
+    bench.turn()
+    #expect(bench.waitNanoseconds == bench.limits.tickNanoseconds)
+  }
+}

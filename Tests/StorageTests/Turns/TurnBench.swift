@@ -1,0 +1,103 @@
+import LockCore
+import Synchronization
+import TestKit
+
+@testable import Storage
+
+/// The writing side of a store without its threads: a test says when its turn comes, and what time
+/// it is then. Scans are read between two turns.
+final class TurnBench {
+  let clock: ManualClock
+  let database: any TestDatabase
+  let limits: StoreLimits
+  let observer = RecordingObserver()
+  let faults = FaultPlan()
+  private(set) var health = StoreHealth.working
+  private(set) var scans = 0
+
+  private let queue = BatchQueue<CommandWriter.Item>(capacity: 10_000)
+  private let reader: SnapshotReader
+  private var writer: CommandWriter!
+  private var isScanWaiting = false
+
+  init(
+    _ database: any TestDatabase = MemoryDatabase(), clock: ManualClock = ManualClock(),
+    limits: StoreLimits = StoreLimits()
+  ) throws {
+    self.clock = clock
+    self.database = database
+    self.limits = limits
+    let engine = FaultyEngine(database.engine(), plan: faults)
+    let opened = try engine.openWriter()
+    reader = SnapshotReader(
+      engine: engine, reader: try engine.openReader(), limits: limits, clock: clock.reading,
+      observer: observer)
+    writer = CommandWriter(
+      engine: engine, writer: opened, limits: limits, clock: clock.reading, observer: observer,
+      startScan: { [unowned self] in isScanWaiting = true },
+      noteHealth: { [unowned self] in health = $0 })
+  }
+
+  var waitNanoseconds: Int64 { writer.waitNanoseconds }
+
+  /// One turn: first what a scan found, then `commands`. Returns their results, in their order.
+  @discardableResult
+  func turn(_ commands: [Command], deadline: MonotonicTime? = nil) -> [StoreResult] {
+    let calls = commands.map { _ in KeptCall() }
+    var items = queue.count > 0 ? queue.take(max: .max, waitNanoseconds: 0) : []
+    items += zip(commands, calls).map { .command($0, deadline: deadline, call: $1) }
+    writer.turn(items)
+    if isScanWaiting {
+      isScanWaiting = false
+      scans += 1
+      reader.turn([.scan(writer: queue)])
+    }
+    return calls.map { $0.result! }
+  }
+
+  @discardableResult
+  func turn(_ commands: Command...) -> [StoreResult] { turn(commands) }
+
+  func watch(_ pulse: Pulse) { writer.turn([.pulse(pulse)]) }
+
+  /// Lets time pass as it does: with a turn at every tick.
+  func pass(seconds: Double) {
+    var rest = Int64(seconds * 1_000_000_000)
+    while rest > 0 {
+      let step = min(rest, limits.tickNanoseconds)
+      clock.advance(nanoseconds: step)
+      rest -= step
+      turn()
+    }
+  }
+
+  func owner(of key: String) throws -> String? { try database.row(forKey: key)?.owner }
+}
+
+final class KeptCall: StoreCall {
+  private let kept = Mutex<StoreResult?>(nil)
+
+  var result: StoreResult? { kept.withLock { $0 } }
+  var replyTarget: any ReplyTarget { DirectTarget.shared }
+
+  func complete(_ result: StoreResult) {
+    kept.withLock {
+      precondition($0 == nil, "a call is answered once")
+      $0 = result
+    }
+  }
+}
+
+extension StoreResult {
+  static func granted(token: Int64, revision: Int64) -> StoreResult {
+    .success(.claimed(token: token, revision: revision, isNewGrant: true))
+  }
+
+  static func renewed(token: Int64, revision: Int64) -> StoreResult {
+    .success(.claimed(token: token, revision: revision, isNewGrant: false))
+  }
+
+  static let released = StoreResult.success(.released)
+  static let heldByAnother = StoreResult.success(.heldByAnother)
+  static let failed = StoreResult.failure(Fault.error)
+}

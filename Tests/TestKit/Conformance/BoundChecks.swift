@@ -1,0 +1,61 @@
+import LockCore
+import Storage
+import Testing
+
+extension StoreConformance {
+  /// Queues, deadlines and the end.
+  static let boundChecks = [
+    Check("more than the queue holds is refused as overload, and what is in it is done") {
+      database in
+      var limits = StoreLimits.prompt
+      limits.queueMax = 10
+      let node = try StoreNode(database, limits: limits)
+      defer { node.close() }
+      let gate = node.faults.hold(.begin)
+      async let first = node.store.perform(.hold("first", "a"))
+      await gate.arrival()
+      let results = await node.store.perform((1...15).map { .hold("key-\($0)", "a") }) {
+        gate.open()
+      }
+      // The first one is in the queue still where the gate stopped the store's own transaction.
+      let refused = results.filter {
+        guard case .failure(let error) = $0 else { return false }
+        return error.code == .overloaded
+      }
+      #expect((5...6).contains(refused.count))
+      #expect(results.prefix(9).allSatisfy { (try? $0.get()) != nil })
+      #expect(try await first.get() == .claimed(token: 1, revision: 1, isNewGrant: true))
+      #expect(try await node.list(.lock).count == 16 - refused.count)
+    },
+    Check("what comes to its turn after its deadline is not done") { database in
+      let node = try StoreNode(database)
+      defer { node.close() }
+      let now = node.clock.now
+      let late = StoreResult.failure(.deadlinePassed)
+      #expect(await node.store.perform(.hold("key", "a"), deadline: now) == late)
+      #expect(await node.store.ask(.fetch(key: "key"), deadline: now) == late)
+      #expect(try database.row(forKey: "key") == nil)
+      let soon = now + 1
+      #expect(try await node.store.perform(.hold("key", "a"), deadline: soon).get() != .released)
+      #expect(try await node.store.ask(.fetch(key: "key"), deadline: soon).get() != .found(nil))
+    },
+    Check("shutdown finishes what is queued, refuses the rest, and leaves the rows") { database in
+      let node = try StoreNode(database)
+      let gate = node.faults.hold(.begin)
+      async let first = node.store.perform(.hold("first", "a"))
+      await gate.arrival()
+      let results = await node.store.perform((1...5_000).map { .hold("key-\($0)", "a") }) {
+        // Shutting down blocks until the store is done, so it needs a thread beside this one.
+        Task.detached { node.close() }
+        gate.open()
+      }
+      _ = try await first.get()
+      #expect(results.allSatisfy { (try? $0.get()) != nil })
+      node.close()
+      let refused = StoreResult.failure(.shuttingDown)
+      while await node.store.perform(.hold("late", "a")) != refused { await Task.yield() }
+      #expect(await node.store.ask(.fetch(key: "first")) == refused)
+      #expect(try database.row(forKey: "key-5000")?.owner == "a")
+    },
+  ]
+}

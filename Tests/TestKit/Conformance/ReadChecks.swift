@@ -1,0 +1,91 @@
+import LockCore
+import Storage
+import Testing
+
+extension StoreConformance {
+  /// Answers come from snapshots that contain everything acknowledged.
+  static let readChecks = [
+    Check("a read after an acknowledgement contains the change, through whichever server") {
+      database in
+      let nodes = [try StoreNode(database), try StoreNode(database)]
+      defer { for node in nodes { node.close() } }
+      for round in 1...50 {
+        let grant = try await nodes[round % 2].claim("key", "a", value: "\(round)")
+        for node in nodes {
+          let record = try #require(try await node.fetch("key"))
+          #expect(record.holder?.value == "\(round)")
+          #expect(record.revision == grant.revision)
+        }
+        #expect(try await nodes[0].list(.lock).map(\.revision) == [grant.revision])
+      }
+    },
+    Check("lists are in the order of the keys' bytes, across pages, without reserved keys") {
+      database in
+      var limits = StoreLimits.prompt
+      limits.pageMax = 3
+      let node = try StoreNode(database, limits: limits)
+      defer { node.close() }
+      let keys = [
+        "a", "B", "aa", "a/", "\u{E9}", "e\u{301}", "\u{1F512}", "\u{FFFD}", "~", "0", " ",
+        "_latchkez", "_", "_latchkey", "\u{1}",
+      ]
+      let reserved = (1...7).map { ReservedKeys.servers + "server-\($0)" }
+      for key in (keys + reserved).shuffled() { _ = try await node.claim(key, "a") }
+      _ = try await node.claim("presence", "a", kind: .presence)
+      _ = try await node.claim("free", "a")
+      try await node.perform(.release(key: "free", owner: "a"))
+
+      let listed = try await node.list(.lock).map { Array($0.key.utf8) }
+      let expected = keys.map { Array($0.utf8) }.sorted { $0.lexicographicallyPrecedes($1) }
+      #expect(listed == expected)
+      #expect(try await node.list(.presence).map(\.key) == ["presence"])
+    },
+    Check("every length of list is complete, whatever the page") { database in
+      var limits = StoreLimits.prompt
+      limits.pageMax = 4
+      let node = try StoreNode(database, limits: limits)
+      defer { node.close() }
+      for count in 0...13 {
+        #expect(try await node.list(.lock).count == count)
+        _ = try await node.claim("key-\(count)", "a")
+      }
+    },
+    Check("a list ends where its reader has had enough") { database in
+      var limits = StoreLimits.prompt
+      limits.pageMax = 4
+      let node = try StoreNode(database, limits: limits)
+      defer { node.close() }
+      for number in 10..<30 { _ = try await node.claim("key-\(number)", "a") }
+      let sink = RecordCollector(max: 5)
+      let outcome = try await node.store.ask(.list(kind: .lock, into: sink)).get()
+      #expect(outcome == .listed(isComplete: false))
+      #expect(sink.records.map(\.key) == (10..<18).map { "key-\($0)" })
+    },
+    Check("a query by prefix gives what is held under it, up to its bound") { database in
+      var limits = StoreLimits.prompt
+      limits.prefixRowsMax = 3
+      let node = try StoreNode(database, limits: limits)
+      defer { node.close() }
+      for key in ["p/3", "p/1", "p", "p0", "o/1", "P/1", "p/\u{10000}"] {
+        _ = try await node.claim(key, "a", kind: .presence)
+      }
+      func under(_ prefix: String) async throws -> [String] {
+        let outcome = try await node.store.ask(.prefix(prefix)).get()
+        guard case .records(let records) = outcome else { throw Unexpected(outcome: outcome) }
+        return records.map(\.key)
+      }
+      #expect(try await under("p/") == ["p/1", "p/3", "p/\u{10000}"])
+      #expect(try await under("q").isEmpty)
+      #expect(try await under("p").count == 3)
+    },
+    Check("the store says of itself what its meta rows say") { database in
+      let node = try StoreNode(database)
+      defer { node.close() }
+      try database.set(.newestShape, to: 2, note: "")
+      try database.set(.tokenFloor, to: 41, note: "")
+      guard case .meta(let meta) = try await node.store.ask(.meta).get() else { return }
+      #expect(meta == StoreMeta(newestShape: 2, oldestShape: 1, tokenFloor: 41, epoch: meta.epoch))
+      #expect(try await node.claim("key", "a").token == 42)
+    },
+  ]
+}

@@ -1,0 +1,88 @@
+import Glibc
+package import LatchkeyServer
+import LockCore
+import Logging
+import NIOCore
+import StorageSQLite
+
+/// A server of this process: real sockets, a real store, a free port of 127.0.0.1.
+///
+/// ```swift
+/// let folder = try StoreFolder()
+/// let server = try await InProcessServer.start(store: folder.file)
+/// …
+/// try await server.stop()
+/// ```
+package final class InProcessServer: Sendable {
+  package static let host = "127.0.0.1"
+
+  package let port: Int
+  /// The SQLite file of its store.
+  package let store: String
+  private let running: Task<Void, any Error>
+
+  private init(port: Int, store: String, running: Task<Void, any Error>) {
+    self.port = port
+    self.store = store
+    self.running = running
+  }
+
+  /// Starts a server on the store in the file `store`, which is created where it is missing.
+  ///
+  /// - Parameter configure: Changes what the server is started with: its grease, its bounds.
+  package static func start(
+    store: String, id: String = "test",
+    _ configure: (inout ServerConfiguration) -> Void = { _ in }
+  ) async throws -> InProcessServer {
+    var configuration = ServerConfiguration(
+      serverID: id, clock: uptime, logger: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() })
+    configuration.host = host
+    configuration.port = 0
+    configuration.limits.drainTimeout = .seconds(1)
+    configure(&configuration)
+    let server = try LatchkeyServer(
+      configuration, engine: SQLiteEngine(path: store), metrics: PrometheusRegistry(help: [:]),
+      metricsText: nil)
+    let address = try await server.start()
+    guard let port = address.split(separator: ":").last.flatMap({ Int($0) }) else {
+      preconditionFailure("a server listens on host:port, not on \(address)")
+    }
+    return InProcessServer(port: port, store: store, running: Task { try await server.run() })
+  }
+
+  /// Lets the server finish what it has in hand, and waits for its end.
+  package func stop() async throws {
+    running.cancel()
+    try await running.value
+  }
+}
+
+@Sendable private func uptime() -> MonotonicTime {
+  MonotonicTime(nanoseconds: Int64(NIODeadline.now().uptimeNanoseconds))
+}
+
+/// A folder of the temporary directory for one SQLite file, gone with its last reference.
+package final class StoreFolder: Sendable {
+  /// Where the store's file is, or will be.
+  package let file: String
+  private let folder: String
+
+  package init() throws {
+    let parent = getenv("TMPDIR").map { String(cString: $0) } ?? "/tmp"
+    var name = Array("\(parent)/latchkey-test-XXXXXX".utf8CString)
+    guard mkdtemp(&name) != nil else { throw SystemError(what: "mkdtemp", number: errno) }
+    folder = String(decoding: name.dropLast().map(UInt8.init(bitPattern:)), as: UTF8.self)
+    file = folder + "/latchkey.db"
+  }
+
+  deinit {
+    for suffix in ["", "-wal", "-shm"] { unlink(file + suffix) }
+    rmdir(folder)
+  }
+
+  /// What the operating system refused.
+  package struct SystemError: Error {
+    package let what: String
+    package let number: Int32
+  }
+}
