@@ -96,7 +96,7 @@ let package = Package(
       name: "TestKit",
       dependencies: [
         "LockCore", "Storage", "StorageSQLite", "LatchkeyServer", "HTTP2", "RPC", "WireSchema",
-        nio.core, nio.posix, logging,
+        "CSQLite", nio.core, nio.posix, logging,
       ],
       path: "Tests/TestKit", swiftSettings: strict),
     .testTarget(name: "LockCoreTests", dependencies: ["LockCore"], swiftSettings: strict),
@@ -113,7 +113,9 @@ let package = Package(
       swiftSettings: strict),
     .testTarget(
       name: "LatchkeyServerTests",
-      dependencies: ["LatchkeyServer", "TestKit", "WireSchema", nio.core, nio.posix],
+      dependencies: [
+        "LatchkeyServer", "TestKit", "WireSchema", metrics, nio.core, "latchkeyd",
+      ],
       swiftSettings: strict),
     .testTarget(
       name: "LatchkeyClientTests",

@@ -15,8 +15,8 @@ struct FrameMeter {
   private var prefaceLeft: Int
   /// Payload still to come before the next frame header.
   private var payloadLeft = 0
-  /// The bytes of a frame header whose end has not come yet, and their value so far: length, type
-  /// and flags. The stream id does not matter here.
+  /// How much has come of a frame header, and what its first 5 bytes are: length, type and flags. The
+  /// stream id does not matter here.
   private var headerCount = 0
   private var headerBits: UInt64 = 0
   private let peerIsClient: Bool
@@ -47,17 +47,22 @@ struct FrameMeter {
         offset += skipped
         continue
       }
-      if headerCount < 5 { headerBits = headerBits << 8 | UInt64(bytes[offset]) }
-      headerCount += 1
-      offset += 1
-      if headerCount == Self.headerSize {
-        let (length, type, flags) = (
-          Int(headerBits >> 16), UInt8(truncatingIfNeeded: headerBits >> 8),
-          UInt8(truncatingIfNeeded: headerBits)
-        )
-        (headerCount, headerBits, payloadLeft) = (0, 0, length)
-        if let end = judge(type: type, flags: flags, length: length, at: now) { return end }
+      if headerCount == 0, bytes.count - offset >= Self.headerSize {
+        let start = bytes.loadUnaligned(fromByteOffset: offset, as: UInt64.self)
+        headerBits = UInt64(bigEndian: start) >> 24
+        offset += Self.headerSize
+      } else {
+        if headerCount < 5 { headerBits = headerBits << 8 | UInt64(bytes[offset]) }
+        headerCount += 1
+        offset += 1
+        guard headerCount == Self.headerSize else { continue }
       }
+      let (length, type, flags) = (
+        Int(headerBits >> 16), UInt8(truncatingIfNeeded: headerBits >> 8),
+        UInt8(truncatingIfNeeded: headerBits)
+      )
+      (headerCount, headerBits, payloadLeft) = (0, 0, length)
+      if let end = judge(type: type, flags: flags, length: length, at: now) { return end }
     }
     return nil
   }

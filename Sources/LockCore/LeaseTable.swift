@@ -43,9 +43,6 @@ package struct LeaseTable: Sendable {
     }
   }
 
-  /// Places beyond two for each entry that the queue may hold.
-  package static let strayPlacesMax = 1_024
-
   private var entries: [Int64: Entry] = [:]
   private var queue = Heap<Place>()
   private var locks = 0
@@ -55,7 +52,7 @@ package struct LeaseTable: Sendable {
 
   package var count: Int { entries.count }
 
-  /// Places in the queue: at most two for each entry and ``strayPlacesMax``.
+  /// Places in the queue: at most two for each entry, and ``sparePlacesMax``.
   package var placeCount: Int { queue.count }
 
   /// How many entries are of `kind`.
@@ -79,12 +76,12 @@ package struct LeaseTable: Sendable {
     }
     tally(kind, 1)
     entries[id] = new
-    if queue.count > 2 * entries.count + Self.sparePlaces { dropSparePlaces() }
+    if queue.count > 2 * entries.count + Self.sparePlacesMax { dropSparePlaces() }
   }
 
   /// Places that may be in the queue for nothing, beside one for each entry: keys that are claimed
   /// and released again and again under long leases leave one behind each time.
-  private static let sparePlaces = 4_096
+  package static let sparePlacesMax = 4_096
 
   private mutating func dropSparePlaces() {
     queue = Heap(entries.map { Place(time: $0.value.deadline, id: $0.key) })

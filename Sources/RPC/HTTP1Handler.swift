@@ -40,6 +40,8 @@ final class HTTP1Handler: ChannelInboundHandler, RemovableChannelHandler {
   private var context: ChannelHandlerContext?
   private var timer: RepeatedTask?
   private var isDraining = false
+  /// What came behind the request in hand is no HTTP.
+  private var isPeerBroken = false
 
   init(
     receiver: any RequestReceiver, limits: HTTP1Limits, rejections: HTTP2Rejections
@@ -144,6 +146,7 @@ final class HTTP1Handler: ChannelInboundHandler, RemovableChannelHandler {
       context?.close(promise: nil)
       return
     }
+    if isPeerBroken { return refuse(rejections.malformed) }
     if case .answering = state, let context { state = .idle(since: context.eventLoop.now) }
   }
 
@@ -175,6 +178,8 @@ final class HTTP1Handler: ChannelInboundHandler, RemovableChannelHandler {
     switch state {
     case .idle where error is HTTPParserError, .receiving where error is HTTPParserError:
       refuse(rejections.malformed)
+    // It comes between the answer's last write and the flush: closing now would lose the answer.
+    case .answering where error is HTTPParserError: isPeerBroken = true
     default: context.close(promise: nil)
     }
   }

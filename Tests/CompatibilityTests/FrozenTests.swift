@@ -49,7 +49,7 @@ struct FrozenTests {
     let ranges = try #require(file.member("ranges").list)
     #expect(!ranges.isEmpty)
     for item in ranges {
-      let range = try #require(Self.range(item))
+      let range = try #require(try Self.range(item))
       let setting = try Self.number(item.member("setting"))
       let header = try #require(item.member("header").string)
       let message = try item.member("message").expandedBytes()
@@ -173,13 +173,13 @@ struct FrozenTests {
 
     let folder = try StoreFolder()
     _ = try SQLiteEngine(path: folder.file).openWriter()
-    let tables = try SQLiteFile.run("SELECT name, sql FROM sqlite_master", in: folder.file)
+    let tables = try SQLiteFile(folder.file).run("SELECT name, sql FROM sqlite_master")
     for table in [S1.metaTable, S1.resourceTable] {
       let sql = tables.first { $0["name"] == table }?["sql"] ?? nil
       let created = try #require(sql?.replacing("CREATE TABLE ", with: ""))
       #expect(recorded.contains("CREATE TABLE IF NOT EXISTS \(created);\n"))
     }
-    let id = try SQLiteFile.run("PRAGMA application_id", in: folder.file)
+    let id = try SQLiteFile(folder.file).run("PRAGMA application_id")
     #expect(id.first?["application_id"] == "\(0x4C54_4B59)")
   }
 

@@ -29,6 +29,12 @@ struct TimeCapsuleTests {
           (try $0.member("name").string ?? "", try $0.member("value").integer ?? -1)
         })
     }
+
+    /// Runs SQL on the copy, as another program would.
+    @discardableResult
+    func run(_ statements: String) throws -> [[String: String?]] {
+      try SQLiteFile(folder.file).run(statements)
+    }
   }
 
   @Test("there is a capsule")
@@ -92,8 +98,8 @@ struct TimeCapsuleTests {
     try await server.stop()
 
     let tokens = Dictionary(
-      uniqueKeysWithValues: try SQLiteFile.run(
-        "SELECT resource_key, token FROM latchkey_resources", in: capsule.folder.file
+      uniqueKeysWithValues: try capsule.run(
+        "SELECT resource_key, token FROM latchkey_resources"
       ).map { ($0["resource_key"]! ?? "", Int64($0["token"]! ?? "") ?? 0) })
     for row in capsule.rows {
       let key = try #require(row["resource_key"]?.string)
@@ -129,7 +135,7 @@ struct TimeCapsuleTests {
   @Test("beside a newer shape: its rows are left alone, its columns survive", arguments: versions)
   func newerShape(_ version: String) async throws {
     let capsule = try Capsule(version)
-    try SQLiteFile.run(Self.future, in: capsule.folder.file)
+    try capsule.run(Self.future)
     let server = try await InProcessServer.start(store: capsule.folder.file)
 
     // A row that needs a newer server is held by its owner, and neither renewed nor released.
@@ -166,11 +172,10 @@ struct TimeCapsuleTests {
     #expect(granted["s2_labels"] == "labels of renewed")
     try await server.stop()
 
-    let later = try SQLiteFile.run(
-      "SELECT value, note FROM latchkey_meta WHERE name = 'backfill_cursor'",
-      in: capsule.folder.file)
+    let later = try capsule.run(
+      "SELECT value, note FROM latchkey_meta WHERE name = 'backfill_cursor'")
     #expect(later == [["value": "17", "note": "later"]])
-    let readers = try SQLiteFile.run("SELECT * FROM latchkey_readers", in: capsule.folder.file)
+    let readers = try capsule.run("SELECT * FROM latchkey_readers")
     #expect(readers.count == capsule.rows.count)
   }
 
@@ -182,7 +187,7 @@ struct TimeCapsuleTests {
   @Test("a store that has left s1 behind is refused and not touched", arguments: versions)
   func contractedStore(_ version: String) async throws {
     let capsule = try Capsule(version)
-    try SQLiteFile.run(Self.contracted, in: capsule.folder.file)
+    try capsule.run(Self.contracted)
     let before = try contents(capsule)
     let refusal = await #expect(throws: StoreError.self) {
       _ = try await InProcessServer.start(store: capsule.folder.file)
@@ -197,7 +202,7 @@ struct TimeCapsuleTests {
     let capsule = try Capsule(version)
     let server = try await InProcessServer.start(store: capsule.folder.file)
     #expect(try await claim("held", "worker-1", server).status == 200)
-    try SQLiteFile.run(Self.contracted, in: capsule.folder.file)
+    try capsule.run(Self.contracted)
     let before = try contents(capsule)
     #expect(try await code(claim("held", "worker-1", server)) == "unavailable")
     #expect(try await code(release("held", "worker-1", server)) == "unavailable")
@@ -239,15 +244,14 @@ struct TimeCapsuleTests {
   }
 
   private func row(_ key: String, _ capsule: Capsule) throws -> [String: String?] {
-    let rows = try SQLiteFile.run(
-      "SELECT * FROM latchkey_resources WHERE resource_key = '\(key)'", in: capsule.folder.file)
+    let rows = try capsule.run(
+      "SELECT * FROM latchkey_resources WHERE resource_key = '\(key)'")
     return try #require(rows.first)
   }
 
   private func contents(_ capsule: Capsule) throws -> [[String: String?]] {
-    try SQLiteFile.run(
-      "SELECT * FROM latchkey_resources ORDER BY id; SELECT * FROM latchkey_meta ORDER BY name",
-      in: capsule.folder.file)
+    try capsule.run(
+      "SELECT * FROM latchkey_resources ORDER BY id; SELECT * FROM latchkey_meta ORDER BY name")
   }
 
   /// Asks until `condition` holds, for half a minute at most.

@@ -73,7 +73,7 @@ private struct Replay {
       case .restart:
         for (_, running) in servers { try await running.stop() }
         servers = [:]
-      case .sql(let statement): try SQLiteFile.run(statement, in: folder.file)
+      case .sql(let statement): try SQLiteFile(folder.file).run(statement)
       }
     }
     let answer = try await http.send(call, port: server("a").port)

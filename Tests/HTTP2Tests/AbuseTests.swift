@@ -212,6 +212,19 @@ import Testing
     #expect(!client.channel.isActive)
   }
 
+  @Test(arguments: floods) func aFloodInPiecesEndsToo(_ row: FloodCase) throws {
+    let client = try RawClient()
+    let rounds = (0..<UInt32(row.rounds) + 2).flatMap(row.round)
+    var rest = (row.opening + rounds).flatMap(\.bytes)[...]
+    while !rest.isEmpty, client.channel.isActive {
+      let piece = rest.prefix(97)
+      try client.send(Array(piece))
+      rest = rest.dropFirst(piece.count)
+    }
+    #expect(client.events.ends.map(\.code) == [row.code])
+    #expect(rest.count < 2 * rounds.flatMap(\.bytes).count / row.rounds + 97)
+  }
+
   @Test func aBusyClientMayDoMoreOfEverything() throws {
     let client = try RawClient()
     client.receiver.echo()

@@ -80,7 +80,7 @@ struct CLICommandTests {
 
       #expect(
         try await server.run("list").output == [
-          "KEY  KIND      OWNER  VALUE", "b    lock      x      v 1", "a    presence  y      ",
+          "KEY  KIND      OWNER  VALUE", "b    lock      x      v 1", "a    presence  y",
         ])
       #expect(try await server.run("list", "--kind", "presence").output.count == 2)
       #expect(try await server.run("release", "b", "--owner", "y").end == .exited(75))

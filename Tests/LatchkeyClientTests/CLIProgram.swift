@@ -217,25 +217,38 @@ final class CLIEvent: Sendable {
 struct CLIServer: Sendable {
   let program: CLIProgram
   let address: String
+  private let folder: String
 
   /// Runs `body` with a fresh server, which is gone afterwards.
   static func run(_ body: (CLIServer) async throws -> Void) async throws {
     var template = Array("/tmp/latchkey-cli-XXXXXX".utf8CString)
     guard mkdtemp(&template) != nil else { throw CLITestError("no folder for the store") }
     let folder = String(decoding: template.dropLast().map { UInt8(bitPattern: $0) }, as: UTF8.self)
-    let program = try CLIProgram(
+    let server = try await CLIServer(folder)
+    do {
+      try await body(server)
+    } catch {
+      await end(server.program, folder)
+      throw error
+    }
+    await end(server.program, folder)
+  }
+
+  private init(_ folder: String) async throws {
+    self.folder = folder
+    program = try CLIProgram(
       "latchkeyd", ["--listen", "127.0.0.1:0", "--store", "sqlite:\(folder)/store.db"])
     do {
       let line = try await program.output.line(containing: "listening on ")
-      let rest = line.components(after: "listening on ")
-      try await body(
-        CLIServer(program: program, address: String(rest.prefix { !", ".contains($0) })))
+      address = String(line.components(after: "listening on ").prefix { !", ".contains($0) })
     } catch {
-      await end(program, folder)
+      program.signal(SIGKILL)
       throw error
     }
-    await end(program, folder)
   }
+
+  /// Another server on the same store, at another address.
+  func another() async throws -> CLIServer { try await CLIServer(folder) }
 
   private static func end(_ program: CLIProgram, _ folder: String) async {
     program.signal(SIGKILL)

@@ -88,7 +88,7 @@ struct CLIValueTests {
 
 @Suite("Command line: output")
 struct CLIOutputTests {
-  @Test("Columns are as wide as their widest cell, and the last one has no blanks after it")
+  @Test("Columns are as wide as their widest cell, and no line ends in blanks")
   func alignsColumns() {
     var table = Table([("KEY", .left), ("COUNT", .right), ("VALUE", .left)])
     table.append(["a", "1,000,000", "x"])
@@ -97,7 +97,7 @@ struct CLIOutputTests {
       table.lines() == [
         "KEY           COUNT  VALUE",
         "a         1,000,000  x",
-        "long-key          2  ",
+        "long-key          2",
       ])
   }
 

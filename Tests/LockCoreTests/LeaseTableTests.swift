@@ -103,6 +103,6 @@ import Testing
         lease: round % 2 == 0 ? .longest : Lease(seconds: 1)!, kind: .lock, at: Self.at(round))
       _ = table.takeDue(at: Self.at(round), limit: 9, retryNanoseconds: Self.second)
     }
-    #expect(table.placeCount <= 2 * table.count + LeaseTable.strayPlacesMax)
+    #expect(table.placeCount <= 2 * table.count + LeaseTable.sparePlacesMax)
   }
 }

@@ -97,7 +97,7 @@ struct LoadRun: Sendable {
           to: endpoint, on: loops[index % loops.count], connectTimeout: settings.timeout)
       } catch {
         for connection in connections { await connection.close() }
-        throw Failure(.unavailable, "cannot connect to \(endpoint): \(error)")
+        throw Failure(.unavailable, "cannot connect to \(endpoint)")
       }
       let first = index * workload.streams
       connections.append(

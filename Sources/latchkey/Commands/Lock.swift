@@ -16,7 +16,8 @@ struct LockCommand: SignalAware {
       If the lease cannot be renewed, the command and all processes that it started get SIGTERM, and \
       SIGKILL up to 5 seconds later: before anyone else may get the lock. If latchkey itself is \
       killed (SIGKILL), the kernel kills the command, though not processes that the command \
-      started: let scripts exec what takes long.
+      started: let scripts exec what takes long. While latchkey alone is stopped (SIGSTOP), nobody \
+      watches over the command.
 
       SIGTERM, SIGINT, SIGHUP, SIGQUIT, SIGUSR1 and SIGUSR2 are passed on to the command.
 

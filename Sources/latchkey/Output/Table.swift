@@ -37,9 +37,10 @@ struct Table {
         let fill = String(repeating: " ", count: widths[column] - cell.columns)
         switch columns[column].alignment {
         case .right: line += fill + cell
-        case .left: line += cell + (column == cells.count - 1 ? "" : fill)
+        case .left: line += cell + fill
         }
       }
+      while line.last == " " { line.removeLast() }
       return width.map { line.clipped(toColumns: $0) } ?? line
     }
   }

@@ -14,6 +14,11 @@ final class HeldCommand: Sendable {
   /// How large a part of the lease the grace takes, at most: a renewal every third of the lease may
   /// fail, and be repeated, before the command is asked to end.
   static let gracePartOfLease = 4
+  /// How long before the end of the lease SIGKILL is sent: processes take their time to die, and a
+  /// busy machine to send it.
+  static let killMarginMax = Duration.milliseconds(250)
+  /// How large a part of the lease that takes, at most.
+  static let killMarginPartOfLease = 20
   /// How often to look whether the processes that the command started are gone.
   private static let lookInterval = Duration.milliseconds(20)
   /// Rounds of SIGKILL, one each `lookInterval`, for processes that go on starting others.
@@ -85,7 +90,8 @@ final class HeldCommand: Sendable {
       }
     } catch {}
     guard !child.hasEnded else { return }
-    let left = max(.zero, min(grace, grant.remaining))
+    let margin = min(Self.killMarginMax, grant.lease / Self.killMarginPartOfLease)
+    let left = max(.zero, min(grace, grant.remaining) - margin)
     let deadline = ContinuousClock.now + left
     phase.withLock { $0 = .stopping(child, deadline: deadline) }
     if left > .zero {

@@ -1,3 +1,5 @@
+import TestKit
+
 /// One frame of HTTP/2 (RFC 9113 4.1), written and read by hand so that a test sees every byte.
 struct Frame: Equatable, Sendable {
   var type: UInt8

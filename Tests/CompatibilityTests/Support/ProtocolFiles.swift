@@ -1,5 +1,6 @@
 import Foundation
 import SwiftProtobuf
+import TestKit
 
 /// The files of Protocol/ and the recorded databases, found by the path of this source file.
 enum ProtocolFiles {

@@ -1,4 +1,5 @@
 import SwiftProtobuf
+import TestKit
 import Testing
 
 typealias JSONValue = Google_Protobuf_Value

@@ -8,11 +8,17 @@ import Testing
 @Suite struct ScanTests {
   private static let interval = StoreLimits().scanIntervalNanoseconds
 
+  private func starts(
+    _ schedule: inout ScanSchedule, changes: Int64, at now: MonotonicTime
+  ) -> Bool {
+    schedule.shouldStart(changes: changes, at: now)
+  }
+
   @Test func theScheduleAsksForAScanOnlyWhenThereIsNews() {
     let clock = ManualClock()
     var schedule = ScanSchedule(limits: StoreLimits(), now: clock.now)
     #expect(schedule.isDue(at: clock.now))
-    #expect(schedule.shouldStart(changes: 5, at: clock.now))
+    #expect(starts(&schedule, changes: 5, at: clock.now))
     // One at a time, however long it takes.
     clock.advance(seconds: 60)
     #expect(!schedule.isDue(at: clock.now))
@@ -20,16 +26,16 @@ import Testing
     #expect(!schedule.isDue(at: clock.now))
     clock.advance(nanoseconds: Self.interval)
     #expect(schedule.isDue(at: clock.now))
-    #expect(!schedule.shouldStart(changes: 5, at: clock.now))
+    #expect(!starts(&schedule, changes: 5, at: clock.now))
     #expect(!schedule.isDue(at: clock.now))
     clock.advance(nanoseconds: Self.interval)
-    #expect(schedule.shouldStart(changes: 6, at: clock.now))
+    #expect(starts(&schedule, changes: 6, at: clock.now))
   }
 
   @Test func aLongScanIsFollowedByALongPause() {
     let clock = ManualClock()
     var schedule = ScanSchedule(limits: StoreLimits(), now: clock.now)
-    #expect(schedule.shouldStart(changes: 1, at: clock.now))
+    #expect(starts(&schedule, changes: 1, at: clock.now))
     schedule.ended(at: clock.now, nanoseconds: Self.interval, isComplete: true)
     clock.advance(nanoseconds: 10 * Self.interval - 1)
     #expect(!schedule.isDue(at: clock.now))
@@ -40,10 +46,10 @@ import Testing
   @Test func aScanThatFailedIsDoneAgain() {
     let clock = ManualClock()
     var schedule = ScanSchedule(limits: StoreLimits(), now: clock.now)
-    #expect(schedule.shouldStart(changes: 1, at: clock.now))
+    #expect(starts(&schedule, changes: 1, at: clock.now))
     schedule.ended(at: clock.now, nanoseconds: 1, isComplete: false)
     clock.advance(nanoseconds: Self.interval)
-    #expect(schedule.shouldStart(changes: 1, at: clock.now))
+    #expect(starts(&schedule, changes: 1, at: clock.now))
   }
 
   @Test(arguments: engines)

@@ -1,14 +1,22 @@
 import CSQLite
 
 /// A SQLite file as another program would open it, beside the server.
-enum SQLiteFile {
+package final class SQLiteFile {
+  private let handle: OpaquePointer?
+
+  package init(_ path: String) throws {
+    var handle: OpaquePointer?
+    let code = sqlite3_open(path, &handle)
+    self.handle = handle
+    guard code == SQLITE_OK else { throw fault }
+    sqlite3_busy_timeout(handle, 10_000)
+  }
+
+  deinit { sqlite3_close(handle) }
+
   /// Runs `statements`, and returns the rows of those that have any: the columns as text, by name.
   @discardableResult
-  static func run(_ statements: String, in path: String) throws -> [[String: String?]] {
-    var handle: OpaquePointer?
-    defer { sqlite3_close(handle) }
-    guard sqlite3_open(path, &handle) == SQLITE_OK else { throw fault(handle) }
-    sqlite3_busy_timeout(handle, 10_000)
+  package func run(_ statements: String) throws -> [[String: String?]] {
     let rows = Rows()
     let code = sqlite3_exec(
       handle, statements,
@@ -22,7 +30,7 @@ enum SQLiteFile {
         if let context { Unmanaged<Rows>.fromOpaque(context).takeUnretainedValue().all.append(row) }
         return 0
       }, Unmanaged.passUnretained(rows).toOpaque(), nil)
-    guard code == SQLITE_OK else { throw fault(handle) }
+    guard code == SQLITE_OK else { throw fault }
     return rows.all
   }
 
@@ -30,7 +38,7 @@ enum SQLiteFile {
     var all: [[String: String?]] = []
   }
 
-  private static func fault(_ handle: OpaquePointer?) -> PeerFault {
+  private var fault: PeerFault {
     PeerFault(message: "SQLite: \(String(cString: sqlite3_errmsg(handle)))")
   }
 }

@@ -1,8 +1,6 @@
-import TestKit
-
 /// A call over HTTP/1.1 (RFC 9112), as plain as it gets: one connection, one request.
-enum HTTP1Call {
-  static func send(_ call: Call, port: Int) async throws -> Answer {
+package enum HTTP1Call {
+  package static func send(_ call: Call, port: Int) async throws -> Answer {
     let connection = try await RawConnection.open(port: port)
     defer { connection.close() }
     connection.send(head(of: call, port: port) + call.body)
@@ -21,9 +19,9 @@ enum HTTP1Call {
   }
 }
 
-enum HTTP1Answer {
+package enum HTTP1Answer {
   /// The first complete answer in `bytes`; nil where there is none. Answers have a Content-Length.
-  static func parse(_ bytes: [UInt8]) -> Answer? {
+  package static func parse(_ bytes: [UInt8]) -> Answer? {
     let separator = Array("\r\n\r\n".utf8)
     guard
       let end = bytes.indices.first(where: { bytes[$0...].starts(with: separator) })

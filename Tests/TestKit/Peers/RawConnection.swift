@@ -1,14 +1,13 @@
 import NIOCore
 import NIOPosix
-import TestKit
 
 /// A TCP connection that sends whatever bytes a test likes and keeps all that it gets.
-final class RawConnection: Sendable {
+package final class RawConnection: Sendable {
   private let channel: any Channel
 
   private init(_ channel: any Channel) { self.channel = channel }
 
-  static func open(port: Int) async throws -> RawConnection {
+  package static func open(port: Int) async throws -> RawConnection {
     let channel = try await ClientBootstrap(group: MultiThreadedEventLoopGroup.singleton)
       .channelInitializer { channel in
         channel.eventLoop.makeCompletedFuture {
@@ -20,13 +19,15 @@ final class RawConnection: Sendable {
   }
 
   /// Sends `bytes`. A peer that has closed is noticed by ``receive(until:)``.
-  func send(_ bytes: [UInt8]) {
+  package func send(_ bytes: [UInt8]) {
     channel.writeAndFlush(ByteBuffer(bytes: bytes), promise: nil)
   }
 
   /// All bytes that have come since the connection opened, as soon as `isEnough` says so of them or
   /// the peer has closed.
-  func receive(until isEnough: @escaping @Sendable ([UInt8]) -> Bool) async throws -> [UInt8] {
+  package func receive(until isEnough: @escaping @Sendable ([UInt8]) -> Bool) async throws
+    -> [UInt8]
+  {
     try await channel.eventLoop.flatSubmit { [channel] in
       do {
         let received = try channel.pipeline.syncOperations.handler(type: ReceivedBytes.self)
@@ -37,7 +38,7 @@ final class RawConnection: Sendable {
     }.get()
   }
 
-  func close() { channel.close(promise: nil) }
+  package func close() { channel.close(promise: nil) }
 }
 
 private final class ReceivedBytes: ChannelInboundHandler {

@@ -1,11 +1,10 @@
 import HTTP2
 import NIOCore
 import NIOPosix
-import TestKit
 
 /// A call over HTTP/2 by the client role of this project's own handler.
-enum HTTP2Call {
-  static func send(_ call: Call, port: Int) async throws -> Answer {
+package enum HTTP2Call {
+  package static func send(_ call: Call, port: Int) async throws -> Answer {
     let authority = "\(InProcessServer.host):\(port)"
     let channel = try await ClientBootstrap(group: MultiThreadedEventLoopGroup.singleton)
       .channelInitializer { channel in

@@ -1,0 +1,88 @@
+import HTTP2
+import NIOCore
+import NIOEmbedded
+import RPC
+
+/// A connection to the server's pipeline whose time and bytes are the test's.
+final class TestConnection {
+  let loop = EmbeddedEventLoop()
+  let channel: EmbeddedChannel
+  let receiver = TestReceiver()
+  private let opening = Opening()
+
+  init(http1: HTTP1Limits = HTTP1Limits()) throws {
+    channel = EmbeddedChannel(loop: loop)
+    let pipeline = ServerPipeline(http1: http1, grease: .none, commonFields: [("x-common", "yes")])
+    try pipeline.configure(
+      channel, receiver: receiver,
+      offer: { HandshakeOffer(settingsValue: 0x0001_0001, hello: []) }, events: NoEvents(),
+      opened: { [opening] in (opening.connection, opening.protocolName) = ($0, $1) })
+    channel.connect(to: try SocketAddress(ipAddress: "127.0.0.1", port: 1), promise: nil)
+    loop.run()
+  }
+
+  /// What the connection turned out to speak; nil while that is not known.
+  var protocolName: String? { opening.protocolName }
+  var isOpen: Bool { channel.isActive }
+
+  func beginDrain() { opening.connection?.beginDrain() }
+
+  func send(_ bytes: [UInt8]) throws {
+    if channel.isActive { try channel.writeInbound(ByteBuffer(bytes: bytes)) }
+    loop.run()
+  }
+
+  func send(_ text: String) throws { try send(Array(text.utf8)) }
+
+  func advance(by time: TimeAmount) { loop.advanceTime(by: time) }
+
+  /// What the server has written since this was asked last.
+  func takeBytes() throws -> [UInt8] {
+    loop.run()
+    var bytes: [UInt8] = []
+    while let buffer = try channel.readOutbound(as: ByteBuffer.self) {
+      bytes.append(contentsOf: buffer.readableBytesView)
+    }
+    return bytes
+  }
+
+  func takeText() throws -> String { String(decoding: try takeBytes(), as: UTF8.self) }
+
+  private final class Opening {
+    var connection: (any ServerPipeline.Connection)?
+    var protocolName: String?
+  }
+}
+
+/// Keeps what it gets, and answers when the test says so.
+final class TestReceiver: RequestReceiver {
+  struct Request {
+    var method: String
+    var path: String
+    var head: HeaderBlock
+    var body: [UInt8]
+    var exchange: any Exchange
+
+    func answer(_ text: String = "fine", status: Int = 200) {
+      exchange.respond(
+        ResponseHeaders(status: status, fields: [("x-answer", "yes")]), body: Array(text.utf8))
+    }
+  }
+
+  var requests: [Request] = []
+  var answersAtOnce = true
+
+  func receive(_ head: HeaderBlock, body: [UInt8], exchange: any Exchange) {
+    let request = Request(
+      method: head.value(of: ":method") ?? "", path: head.value(of: ":path") ?? "", head: head,
+      body: body, exchange: exchange)
+    requests.append(request)
+    if answersAtOnce { request.answer() }
+  }
+}
+
+private final class NoEvents: HTTP2ServerEvents {
+  func peerOffered(settingsValue: UInt32) {}
+  func peerHello(_ payload: [UInt8]) {}
+  func connectionEnded(reason: HTTP2ConnectionEnd) {}
+}
