@@ -127,8 +127,8 @@ let package = Package(
     .testTarget(
       name: "CompatibilityTests",
       dependencies: [
-        "LatchkeyClient", "LatchkeyServer", "HTTP2", "RPC", "Storage", "StorageSQLite", "LockCore",
-        "TestKit", "WireSchema", "CSQLite", protobuf, nio.core, nio.posix,
+        "LatchkeyServer", "RPC", "Storage", "StorageSQLite", "LockCore", "TestKit", "WireSchema",
+        protobuf,
       ],
       // Recorded databases: tests find them by the path of their source file.
       exclude: ["Capsules"],

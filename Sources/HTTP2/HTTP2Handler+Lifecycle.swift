@@ -87,13 +87,17 @@ extension HTTP2Handler {
   final func extensionEnded(_ frame: nghttp2_frame_hd) {
     let payload = helloReceived
     helloReceived = []
-    guard frame.stream_id == 0, frame.length <= limits.helloBytesMax else { return }
+    guard frame.stream_id == 0, frame.length <= limits.helloBytesMax, phase != .ended else {
+      return
+    }
     peerHello(payload)
   }
 
   // Frames of either role.
 
   final func receivedFrame(_ frame: UnsafePointer<nghttp2_frame>) {
+    // A callback may have closed the channel, with the rest of the bytes still being received.
+    guard phase != .ended else { return }
     let header = frame.pointee.hd
     switch UInt32(header.type) {
     case NGHTTP2_HEADERS.rawValue:

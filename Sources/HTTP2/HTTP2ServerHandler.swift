@@ -117,7 +117,9 @@ package final class HTTP2ServerHandler: HTTP2Handler {
 
   override func headersBegan(_ frame: UnsafePointer<nghttp2_frame>) {
     // Trailers (RFC 9113 8.1) are dropped.
-    guard frame.pointee.headers.cat == NGHTTP2_HCAT_REQUEST, let loop = context?.eventLoop else {
+    guard frame.pointee.headers.cat == NGHTTP2_HCAT_REQUEST, phase != .ended,
+      let loop = context?.eventLoop
+    else {
       return current = nil
     }
     let stream = ServerStream(
@@ -245,8 +247,10 @@ package final class HTTP2ServerHandler: HTTP2Handler {
   }
 
   override func messageSent(_ id: Int32) {
+    guard let stream = stream(id) else { return }
+    stream.isAnswerSent = true
     // RFC 9113 8.1: the peer need not send the rest of a request that is answered.
-    guard let stream = stream(id), stream.state != .complete else { return }
+    guard stream.state != .complete else { return }
     nghttp2_submit_rst_stream(
       session.handle, UInt8(NGHTTP2_FLAG_NONE.rawValue), id, ErrorCode.noError)
   }
@@ -254,8 +258,9 @@ package final class HTTP2ServerHandler: HTTP2Handler {
   override func streamClosed(_ id: Int32, code: UInt32) {
     guard let stream = stream(id) else { return }
     if stream === current { current = nil }
-    if code == ErrorCode.noError { meter?.earnForStream() }
-    if stream.answer != nil, code != ErrorCode.noError { retired.append(stream) }
+    // Not by the error code: the peer chooses that of its resets.
+    if stream.isAnswerSent, stream.state == .complete { meter?.earnForStream() }
+    if stream.answer != nil, !stream.isAnswerSent { retired.append(stream) }
     remove(stream)
   }
 

@@ -28,6 +28,8 @@ final class ServerStream: FrameStream, Exchange {
 
   /// Kept until the stream ends, because nghttp2 has pointers into it.
   var answer: ResponseHeaders?
+  /// Whether nghttp2 has handed out the answer's end.
+  var isAnswerSent = false
   /// What `outgoing` counts in the connection's `waitingAnswerBytes`.
   var waitingBytes = 0
   /// How much of the answer was taken when the timer last looked, and since when.

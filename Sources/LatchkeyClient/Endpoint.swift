@@ -31,9 +31,11 @@ public struct Endpoint: Hashable, Sendable, CustomStringConvertible {
       guard let end = text.firstIndex(of: "]") else { return nil }
       host = text[text.index(after: text.startIndex)..<end]
       rest = text[text.index(after: end)...]
-      guard host.contains(":"), host.allSatisfy({ $0.isHexDigit || ":.%".contains($0) }) else {
-        return nil
-      }
+      // A zone (RFC 4007) such as %eth0 may follow.
+      let address = host.prefix { $0 != "%" }
+      guard address.contains(":"), address.allSatisfy({ $0.isHexDigit || ":.".contains($0) }),
+        host.dropFirst(address.count + 1).allSatisfy(isHostCharacter)
+      else { return nil }
     } else {
       host = text.prefix { $0 != ":" }
       rest = text.dropFirst(host.count)

@@ -62,8 +62,10 @@ package final class Store: Sendable {
         engine: engine, writer: connections.writer, limits: limits, clock: clock,
         observer: observer,
         startScan: { [self] in
-          if longQueries.append(.scan(writer: commands)) != .admitted {
-            commands.appendAlways(.scanEnded(nanoseconds: 0, isComplete: false))
+          switch longQueries.append(.scan(writer: commands)) {
+          case .admitted: break
+          case .full: commands.appendAlways(.scanEnded(nanoseconds: 0, isComplete: false))
+          case .closed: break  // Nobody looks any more; an end to note would only delay the end.
           }
         },
         noteHealth: { [self] health in latestHealth.withLock { $0 = health } })

@@ -6,7 +6,7 @@ import WireSchema
 
 /// Every exchange of Protocol/vectors, replayed against a real server over real sockets. Each one
 /// starts from an empty store.
-@Suite("Vectors of wire v1", .timeLimit(.minutes(5)))
+@Suite("Vectors of wire v1", .timeLimit(.minutes(10)))
 struct VectorTests {
   private static let loaded = Result { try VectorFile.all(in: "v1") }
   private static let files = (try? loaded.get()) ?? []

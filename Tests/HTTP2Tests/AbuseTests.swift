@@ -151,6 +151,24 @@ import Testing
         Frame(type: Frame.reset, stream: 2 * number + 1, payload: Frame.number(8)),
       ]
     },
+    FloodCase(
+      testDescription: "rapid reset without an error", code: .resetFlood, rounds: 500
+    ) { number in
+      [
+        Frame(
+          type: Frame.headers, flags: 5, stream: 2 * number + 1, payload: PlainHPACK.request),
+        Frame(type: Frame.reset, stream: 2 * number + 1, payload: Frame.number(0)),
+      ]
+    },
+    FloodCase(
+      testDescription: "rapid reset of uploads", code: .resetFlood, rounds: 500
+    ) { number in
+      [
+        Frame(
+          type: Frame.headers, flags: 4, stream: 2 * number + 1, payload: PlainHPACK.request),
+        Frame(type: Frame.reset, stream: 2 * number + 1, payload: Frame.number(0)),
+      ]
+    },
     FloodCase(testDescription: "made you reset", code: .resetFlood, rounds: 500) { number in
       [
         Frame(

@@ -111,7 +111,9 @@ import Testing
     // Made for this answer only: nothing keeps it but the stream.
     client.receiver.received[0].exchange.respond(
       ResponseHeaders(status: 200, fields: [("x-only", "here")]), body: [1])
+    weak let exchange = client.receiver.received[0].exchange
     client.receiver.received = []
+    #expect(exchange != nil)
     try client.send([
       Frame(type: Frame.reset, stream: 1, payload: Frame.number(8)),
       client.openStream(3, endStream: true),
@@ -122,6 +124,7 @@ import Testing
     try client.settle()
     #expect(client.status(1) == nil)
     #expect(client.status(3) == 200)
+    #expect(exchange == nil)
     #expect(client.channel.isActive)
   }
 

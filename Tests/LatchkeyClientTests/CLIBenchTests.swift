@@ -4,7 +4,7 @@ import Testing
 
 @testable import latchkey
 
-@Suite("Command line: bench")
+@Suite("Command line: bench", .serialized)
 struct CLIBenchTests {
   private typealias Fields = [String: Google_Protobuf_Value]
 

@@ -4,7 +4,7 @@ import Testing
 
 @testable import latchkey
 
-@Suite("Command line: commands")
+@Suite("Command line: commands", .serialized)
 struct CLICommandTests {
   @Test(
     "The exit code of lock is that of its command, as in a shell",
@@ -15,9 +15,7 @@ struct CLICommandTests {
     ] as [([String], Int32, String?)])
   func exitCodes(command: [String], code: Int32, message: String?) async throws {
     try await CLIServer.run { server in
-      let result = try await CLIProgram.run(
-        "latchkey", ["lock", "k", "--"] + command,
-        environment: ["LATCHKEY_SERVER=\(server.address)"])
+      let result = try await server.run(["lock", "k", "--"] + command)
       #expect(result.end == .exited(code))
       #expect(result.errors.count == (message == nil ? 0 : 1))
       if let message { #expect(result.errors.first?.contains(message) == true) }

@@ -3,17 +3,17 @@ import Testing
 
 @testable import latchkey
 
-@Suite("Command line: lock and presence")
+@Suite("Command line: lock and presence", .serialized)
 struct CLIHoldingTests {
   @Test("A killed holder takes its command with it, and the next one starts only then")
   func takeover() async throws {
     try await CLIServer.run { server in
       let first = try server.start(
-        "lock", "nightly", "--ttl", "1s", "--", "sh", "-c", "echo first; exec sleep 300")
+        "lock", "nightly", "--ttl", "2s", "--", "sh", "-c", "echo first; exec sleep 300")
       defer { first.signal(SIGKILL) }
       try await first.output.line(containing: "first")
       let second = try server.start(
-        "lock", "nightly", "--ttl", "1s", "--", "sh", "-c", "echo second")
+        "lock", "nightly", "--ttl", "2s", "--", "sh", "-c", "echo second")
       defer { second.signal(SIGKILL) }
       let notice = try await second.errors.line(containing: "waiting for \"nightly\", held by")
       #expect(notice.contains("/\(first.id)/"))
@@ -21,7 +21,7 @@ struct CLIHoldingTests {
       first.signal(SIGKILL)
       // The command has the other end of this pipe: it is closed when the command is dead.
       #expect(try await first.output.all() == ["first"])
-      try await second.output.line(containing: "second")
+      #expect(try await second.output.all() == ["second"])
       #expect(try await second.exit() == .exited(0))
       let firstEnd = try #require(first.output.endTime.withLock { $0 })
       let secondEnd = try #require(second.output.endTime.withLock { $0 })

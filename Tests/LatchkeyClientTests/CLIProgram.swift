@@ -6,7 +6,7 @@ import Synchronization
 /// A program that runs beside the tests, with its output line by line.
 final class CLIProgram: Sendable {
   /// Generous: the machine may be busy with other tests.
-  static let waitMax = Duration.seconds(60)
+  static let waitMax = Duration.seconds(120)
 
   /// Where the programs of this package are: beside the test binary.
   static let folder: String = {
@@ -93,14 +93,25 @@ final class CLIProgram: Sendable {
     return end.withLock { $0! }
   }
 
+  /// What came of a program.
+  struct Result {
+    var end: ProcessEnd
+    var output: [String]
+    var errors: [String]
+  }
+
+  /// Waits for the program's end.
+  func result() async throws -> Result {
+    defer { signal(SIGKILL) }
+    let end = try await exit()
+    return Result(end: end, output: try await output.all(), errors: try await errors.all())
+  }
+
   /// Runs a program to its end.
   static func run(
     _ name: String, _ arguments: [String], environment: [String] = []
-  ) async throws -> (end: ProcessEnd, output: [String], errors: [String]) {
-    let program = try CLIProgram(name, arguments, environment: environment)
-    defer { program.signal(SIGKILL) }
-    let end = try await program.exit()
-    return (end, try await program.output.all(), try await program.errors.all())
+  ) async throws -> Result {
+    try await CLIProgram(name, arguments, environment: environment).result()
   }
 }
 
@@ -259,17 +270,22 @@ struct CLIServer: Sendable {
 
   /// Starts `latchkey`, for this server.
   func start(_ arguments: String..., closesOutput: Bool = false) throws -> CLIProgram {
-    try CLIProgram(
-      "latchkey", arguments, environment: ["LATCHKEY_SERVER=\(address)"],
-      closesOutput: closesOutput)
+    try start(arguments, closesOutput: closesOutput)
+  }
+
+  private func start(_ arguments: [String], closesOutput: Bool = false) throws -> CLIProgram {
+    // First, so that a test may say otherwise.
+    let patience = ["--timeout", "100s"]
+    return try CLIProgram(
+      "latchkey", arguments.prefix(1) + patience + arguments.dropFirst(),
+      environment: ["LATCHKEY_SERVER=\(address)"], closesOutput: closesOutput)
   }
 
   /// Runs `latchkey` to its end, for this server.
-  func run(_ arguments: String...) async throws -> (
-    end: ProcessEnd, output: [String], errors: [String]
-  ) {
-    try await CLIProgram.run(
-      "latchkey", arguments, environment: ["LATCHKEY_SERVER=\(address)"])
+  func run(_ arguments: String...) async throws -> CLIProgram.Result { try await run(arguments) }
+
+  func run(_ arguments: [String]) async throws -> CLIProgram.Result {
+    try await start(arguments).result()
   }
 }
 

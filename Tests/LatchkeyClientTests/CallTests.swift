@@ -160,11 +160,21 @@ struct CallTests {
   }
 
   @Test func retriesStopAtTheDeadline() async throws {
+    let time = ManualTime()
     let server = try await FakeServer { _ in .error(RPCError(.unavailable, "never")) }
-    let client = LatchkeyClient.testing([server]) { $0.requestTimeout = .milliseconds(300) }
-    #expect(await code { _ = try await client.fetch("a") } == .unavailable)
-    // At 0, about 50, 150 and, by luck, 350 ms.
-    #expect((2...8).contains(server.requests.count))
+    let client = LatchkeyClient.testing([server], time: time) {
+      $0.requestTimeout = .milliseconds(300)
+    }
+    async let result = code { _ = try await client.fetch("a") }
+    // Pauses of 50, 100 and 200 ms.
+    for (number, pauseEnd) in [50, 150, 350].enumerated() {
+      await time.untilPlanned(at: .milliseconds(pauseEnd))
+      #expect(server.requests.count == number + 1)
+      try await time.advance(to: .milliseconds(min(pauseEnd, 300)))
+    }
+    #expect(await result == .unavailable)
+    try await time.advance(to: .milliseconds(400))
+    #expect(server.requests.count == 3)
     await client.shutdown()
     try await server.stop()
   }

@@ -121,11 +121,12 @@ struct LockTests {
   }
 
   @Test func waitingPollsWithPausesThatGrow() async throws {
-    let scene = try await Scene()
+    let range = LatchkeyClient.DelayRange(min: .milliseconds(60), max: .milliseconds(900))
+    let scene = try await Scene { $0.pollInterval = range }
     scene.locks.give("a", to: "somebody")
     let task = Task { try await scene.client.withLock("a") { _ in scene.time.elapsed } }
     var elapsed = Duration.zero
-    for (number, pause) in [50, 100, 200, 400, 800, 1_000, 1_000].enumerated() {
+    for (number, pause) in [60, 120, 240, 480, 900, 900, 900].enumerated() {
       elapsed += .milliseconds(pause)
       await scene.time.untilPlanned(at: elapsed)
       #expect(scene.server.requests("Lock").count == number + 1)
@@ -401,9 +402,9 @@ struct RenewalTests {
     try await time.advance(to: .seconds(1))
     try await first.received(2, "Lock")
     // The attempt is given up after a sixth of the lease, and the next one goes elsewhere.
-    try await time.advance(to: .seconds(1.5))
-    await time.untilPlanned(at: .seconds(1.6))
-    try await time.advance(to: .seconds(1.6))
+    try await time.advance(to: .milliseconds(1_500))
+    await time.untilPlanned(at: .milliseconds(1_600))
+    try await time.advance(to: .milliseconds(1_600))
     try await second.received(1, "Lock")
     try await until { grant.now!.remaining == .seconds(3) }
     task.cancel()
@@ -430,15 +431,16 @@ struct RenewalTests {
 
   @Test func theLossIsThrownWhateverTheBodyReturns() async throws {
     let scene = try await Scene()
+    let isHeld = Shared(false)
     let task = Task {
       try await scene.client.withLock("a", lease: .seconds(1)) { grant in
+        isHeld.set(true)
         await grant.untilLost()
         return "done"
       }
     }
-    try await until { scene.locks.owner(of: "a") != nil }
+    try await until { isHeld.now }
     scene.server.change { _ in .silence }
-    await scene.time.untilPlanned(at: .seconds(1))
     try await scene.time.advance(to: .seconds(1))
     #expect(await code { _ = try await task.value } == .leaseLost)
     try await scene.end()
@@ -447,15 +449,18 @@ struct RenewalTests {
   @Test func aCancelledBodyIsProtectedWhileItCleansUp() async throws {
     let scene = try await Scene()
     let mayEnd = Shared(false)
+    let isHeld = Shared(false)
     let isCleaningUp = Shared(false)
     let task = Task {
       try await scene.client.withLock("a") { grant in
+        isHeld.set(true)
         await untilCancelled()
         isCleaningUp.set(true)
         while !mayEnd.now { await Task.yield() }
         return grant.remaining
       }
     }
+    try await until { isHeld.now }
     await scene.time.untilPlanned(at: .seconds(5))
     task.cancel()
     try await until { isCleaningUp.now }
@@ -473,7 +478,9 @@ struct RenewalTests {
     let locks = scene.locks
     let ran = Shared(0)
     scene.server.change { _ in .silence }
-    let task = Task { try await scene.client.withLock("a", lease: .seconds(1)) { _ in ran.set(1) } }
+    let task = Task {
+      try await scene.client.withLock("a", lease: .seconds(1)) { _ in ran.set(1) }
+    }
     try await scene.server.received(1, "Lock")
     // A claim is not waited for beyond the end of its lease.
     try await scene.time.advance(to: .seconds(1) - .nanoseconds(1))

@@ -23,9 +23,12 @@ final class Link: Sendable {
       await withCheckedContinuation { continuation in
         loop.execute { [driver] in
           let attempt = Attempt(question, deadline: deadline) { continuation.resume(returning: $0) }
-          driver.value.submit(id, attempt)
-          // Cancelled before it was submitted.
-          if cancellation.isRequested.load(ordering: .relaxed) { driver.value.cancel(id) }
+          // Where the cancellation came first, it found no attempt to cancel.
+          if cancellation.isRequested.load(ordering: .relaxed) {
+            attempt.complete(.failed(LinkDriver.cancelledFailure))
+          } else {
+            driver.value.submit(id, attempt)
+          }
         }
       }
     } onCancel: {

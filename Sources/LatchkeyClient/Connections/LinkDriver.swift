@@ -60,7 +60,7 @@ final class LinkDriver {
 
   /// The caller does not want it any more.
   func cancel(_ id: LinkState.AttemptID) {
-    giveUp(id, LatchkeyError(.cancelled, "the task was cancelled"))
+    giveUp(id, Self.cancelledFailure.error)
   }
 
   private func expired(_ id: LinkState.AttemptID) {
@@ -212,6 +212,9 @@ final class LinkDriver {
       "\(endpoint) speaks wire \(range), this client (\(Release.version)) speaks "
         + "\(negotiation.spoken)")
   }
+
+  static let cancelledFailure = AttemptFailure(
+    error: LatchkeyError(.cancelled, "the task was cancelled"), mayHaveHappened: false)
 
   static let closedFailure = AttemptFailure(
     error: LatchkeyError(.closed, "the client was shut down"), mayHaveHappened: false)

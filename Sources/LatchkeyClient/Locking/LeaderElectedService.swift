@@ -84,7 +84,11 @@ public struct LeaderElectedService<Child: Service>: Service {
   }
 
   private func term(_ held: HeldLease) async throws -> TermEnd {
-    let group = ServiceGroup(services: [makeChild()], logger: logger)
+    // A child that returns is no failure; it ends the term.
+    let child = ServiceGroupConfiguration.ServiceConfiguration(
+      service: makeChild(), successTerminationBehavior: .gracefullyShutdownGroup)
+    let group = ServiceGroup(
+      configuration: ServiceGroupConfiguration(services: [child], logger: logger))
     return try await withThrowingTaskGroup(of: TermEnd.self) { tasks in
       tasks.addTask {
         // A graceful shutdown of the surroundings reaches the child by itself.

@@ -28,8 +28,35 @@ enum Descendants {
   }
 
   /// All descendants of this process that still run.
+  ///
+  /// Where the kernel lists the children of a process (CONFIG_PROC_CHILDREN), this costs no more
+  /// than there are descendants: it runs when a lease is about to end, on a machine that may be busy.
+  /// That list may be incomplete while processes end, so nobody is only believed after a look at all.
   static func ofThisProcess() -> [pid_t] {
-    descendants(of: getpid(), among: allProcesses())
+    let listed = listedDescendants()
+    return listed.isEmpty ? descendants(of: getpid(), among: allProcesses()) : listed
+  }
+
+  private static func listedDescendants() -> [pid_t] {
+    var found: [pid_t] = []
+    var next = [getpid()]
+    while let parent = next.popLast() {
+      for child in listedChildren(of: parent) {
+        if let process = process(child), !process.isZombie { found.append(child) }
+        next.append(child)
+      }
+    }
+    return found
+  }
+
+  private static func listedChildren(of parent: pid_t) -> [pid_t] {
+    let path = "/proc/\(parent)/task"
+    guard let directory = opendir(path) else { return [] }
+    defer { closedir(directory) }
+    return entryNames(of: directory).flatMap { thread in
+      let list = pid_t(thread).flatMap { text(of: "\(path)/\($0)/children") } ?? ""
+      return list.split(separator: " ").compactMap { pid_t($0) }
+    }
   }
 
   static func descendants(of root: pid_t, among processes: [Process]) -> [pid_t] {
@@ -48,21 +75,23 @@ enum Descendants {
   private static func allProcesses() -> [Process] {
     guard let directory = opendir("/proc") else { return [] }
     defer { closedir(directory) }
-    return entryNames(of: directory).compactMap { name in
-      guard pid_t(name) != nil, let stat = firstLine(of: "/proc/\(name)/stat") else { return nil }
-      return Process(stat: stat)
-    }
+    return entryNames(of: directory).compactMap { pid_t($0).flatMap { process($0) } }
   }
 
-  /// Nil where there is no such file (any more).
-  private static func firstLine(of path: String) -> String? {
+  /// Nil where there is none (any more).
+  private static func process(_ id: pid_t) -> Process? {
+    text(of: "/proc/\(id)/stat").flatMap { Process(stat: $0) }
+  }
+
+  /// The first 4,096 bytes of a file: more than the fields of interest take, and hundreds of
+  /// children. Those that do not fit are found when the others are gone.
+  private static func text(of path: String) -> String? {
     let descriptor = open(path, O_RDONLY | O_CLOEXEC)
     guard descriptor >= 0 else { return nil }
     defer { close(descriptor) }
-    // More than the fields that are read here ever take.
-    return withUnsafeTemporaryAllocation(byteCount: 512, alignment: 1) { buffer in
+    return withUnsafeTemporaryAllocation(byteCount: 4_096, alignment: 1) { buffer in
       let count = read(descriptor, buffer.baseAddress!, buffer.count)
-      return count > 0 ? String(decoding: buffer.prefix(count), as: UTF8.self) : nil
+      return count >= 0 ? String(decoding: buffer.prefix(count), as: UTF8.self) : nil
     }
   }
 }

@@ -16,9 +16,9 @@ final class HeldCommand: Sendable {
   static let gracePartOfLease = 4
   /// How long before the end of the lease SIGKILL is sent: processes take their time to die, and a
   /// busy machine to send it.
-  static let killMarginMax = Duration.milliseconds(250)
+  static let killMarginMax = Duration.milliseconds(500)
   /// How large a part of the lease that takes, at most.
-  static let killMarginPartOfLease = 20
+  static let killMarginPartOfLease = 10
   /// How often to look whether the processes that the command started are gone.
   private static let lookInterval = Duration.milliseconds(20)
   /// Rounds of SIGKILL, one each `lookInterval`, for processes that go on starting others.

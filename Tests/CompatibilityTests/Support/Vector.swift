@@ -193,13 +193,24 @@ extension JSONValue {
 
   /// The bytes that a text of hexadecimal digits stands for.
   func expandedBytes() throws -> [UInt8] {
-    let digits = Array(try expandedText().utf8)
-    guard digits.count.isMultiple(of: 2) else { throw PeerFault(message: "half a byte") }
-    return try stride(from: 0, to: digits.count, by: 2).map { start in
-      let pair = String(decoding: digits[start..<start + 2], as: UTF8.self)
-      guard let byte = UInt8(pair, radix: 16) else { throw PeerFault(message: "no hex: \(pair)") }
-      return byte
+    var bytes: [UInt8] = []
+    var high: UInt8?
+    for digit in try expandedText().utf8 {
+      let value: UInt8 =
+        switch digit {
+        case UInt8(ascii: "0")...UInt8(ascii: "9"): digit - UInt8(ascii: "0")
+        case UInt8(ascii: "a")...UInt8(ascii: "f"): digit - UInt8(ascii: "a") + 10
+        default: throw PeerFault(message: "no hexadecimal digit: \(digit)")
+        }
+      if let first = high {
+        bytes.append(first << 4 | value)
+        high = nil
+      } else {
+        high = value
+      }
     }
+    guard high == nil else { throw PeerFault(message: "half a byte") }
+    return bytes
   }
 
   /// The same value with every compact text written out.

@@ -88,6 +88,11 @@ struct SQLiteDatabase: TestDatabase {
 
   func integer(_ sql: String) throws -> Int64? { try connection().integer(sql) }
 
+  /// What SQLite's own check of the whole file says: "ok".
+  func integrity() throws -> String? {
+    try connection().prepare("PRAGMA integrity_check").firstText()
+  }
+
   func put(_ row: S1Row) throws {
     _ = try engine().openWriter()
     let blob = "x'80'"
@@ -133,5 +138,12 @@ struct SQLiteDatabase: TestDatabase {
     try execute(
       "UPDATE \(S1.metaTable) SET value = \(value), note = '\(note)' WHERE name = '\(name.rawValue)'"
     )
+  }
+}
+
+extension SQLiteStatement {
+  /// The first column of the first row.
+  func firstText() throws(StoreError) -> String? {
+    try query { () throws(StoreError) in try step() ? text(0) : nil }
   }
 }

@@ -1,21 +1,27 @@
 import NIOCore
 import NIOPosix
+import Synchronization
 
 /// A TCP connection that sends whatever bytes a test likes and keeps all that it gets.
 package final class RawConnection: Sendable {
   private let channel: any Channel
+  private let received: ReceivedBytes
 
-  private init(_ channel: any Channel) { self.channel = channel }
+  private init(_ channel: any Channel, _ received: ReceivedBytes) {
+    self.channel = channel
+    self.received = received
+  }
 
   package static func open(port: Int) async throws -> RawConnection {
+    let received = ReceivedBytes()
     let channel = try await ClientBootstrap(group: MultiThreadedEventLoopGroup.singleton)
       .channelInitializer { channel in
         channel.eventLoop.makeCompletedFuture {
-          try channel.pipeline.syncOperations.addHandler(ReceivedBytes())
+          try channel.pipeline.syncOperations.addHandler(received)
         }
       }
       .connect(host: InProcessServer.host, port: port).get()
-    return RawConnection(channel)
+    return RawConnection(channel, received)
   }
 
   /// Sends `bytes`. A peer that has closed is noticed by ``receive(until:)``.
@@ -28,53 +34,58 @@ package final class RawConnection: Sendable {
   package func receive(until isEnough: @escaping @Sendable ([UInt8]) -> Bool) async throws
     -> [UInt8]
   {
-    try await channel.eventLoop.flatSubmit { [channel] in
-      do {
-        let received = try channel.pipeline.syncOperations.handler(type: ReceivedBytes.self)
-        return received.wait(until: isEnough, channel.eventLoop)
-      } catch {
-        return channel.eventLoop.makeFailedFuture(error)
-      }
-    }.get()
+    await received.wait(until: isEnough)
   }
 
   package func close() { channel.close(promise: nil) }
 }
 
-private final class ReceivedBytes: ChannelInboundHandler {
+/// What has come, even when the connection is gone by the time that a test asks.
+private final class ReceivedBytes: ChannelInboundHandler, Sendable {
   typealias InboundIn = ByteBuffer
 
-  private var bytes: [UInt8] = []
-  private var isClosed = false
-  private var waiter: (isEnough: ([UInt8]) -> Bool, promise: EventLoopPromise<[UInt8]>)?
+  private struct State: Sendable {
+    var bytes: [UInt8] = []
+    var isClosed = false
+    var waiter: Waiter?
+  }
 
-  func wait(
-    until isEnough: @escaping ([UInt8]) -> Bool, _ loop: any EventLoop
-  ) -> EventLoopFuture<[UInt8]> {
-    precondition(waiter == nil, "one test waits at a time")
-    let promise = loop.makePromise(of: [UInt8].self)
-    waiter = (isEnough, promise)
-    look()
-    return promise.futureResult
+  private struct Waiter: Sendable {
+    var isEnough: @Sendable ([UInt8]) -> Bool
+    var continuation: CheckedContinuation<[UInt8], Never>
+  }
+
+  private let state = Mutex(State())
+
+  func wait(until isEnough: @escaping @Sendable ([UInt8]) -> Bool) async -> [UInt8] {
+    await withCheckedContinuation { continuation in
+      change { state in
+        precondition(state.waiter == nil, "one test waits at a time")
+        state.waiter = Waiter(isEnough: isEnough, continuation: continuation)
+      }
+    }
   }
 
   func channelRead(context: ChannelHandlerContext, data: NIOAny) {
-    bytes.append(contentsOf: unwrapInboundIn(data).readableBytesView)
-    look()
+    let buffer = unwrapInboundIn(data)
+    change { $0.bytes.append(contentsOf: buffer.readableBytesView) }
   }
 
-  func channelInactive(context: ChannelHandlerContext) {
-    isClosed = true
-    look()
-  }
+  func channelInactive(context: ChannelHandlerContext) { change { $0.isClosed = true } }
 
   func errorCaught(context: ChannelHandlerContext, error: any Error) {
     context.close(promise: nil)
   }
 
-  private func look() {
-    guard let (isEnough, promise) = waiter, isClosed || isEnough(bytes) else { return }
-    waiter = nil
-    promise.succeed(bytes)
+  private func change(_ body: (inout State) -> Void) {
+    let done = state.withLock { state -> (waiter: Waiter, bytes: [UInt8])? in
+      body(&state)
+      guard let waiter = state.waiter, state.isClosed || waiter.isEnough(state.bytes) else {
+        return nil
+      }
+      state.waiter = nil
+      return (waiter, state.bytes)
+    }
+    done?.waiter.continuation.resume(returning: done?.bytes ?? [])
   }
 }

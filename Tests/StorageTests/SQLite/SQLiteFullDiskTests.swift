@@ -1,0 +1,159 @@
+import Glibc
+import LockCore
+import TestKit
+import Testing
+
+@testable import Storage
+@testable import StorageSQLite
+
+/// A disk that is full, and then is not.
+@Suite(.timeLimit(.minutes(1))) struct SQLiteFullDiskTests {
+  /// A small disk of its own where the test may mount one, which takes a privileged user.
+  private final class SmallDisk {
+    let folder: TemporaryFolder
+
+    init?(kibibytes: Int) throws {
+      folder = try TemporaryFolder()
+      guard mount("tmpfs", folder.path, "tmpfs", 0, "size=\(kibibytes)k") == 0 else { return nil }
+    }
+
+    deinit {
+      for file in folder.files { unlink("\(folder.path)/\(file)") }
+      umount2(folder.path, Int32(MNT_DETACH.rawValue))
+    }
+  }
+
+  private struct Disk: TestDatabase {
+    let path: String
+    func engine() -> any StoreEngine { SQLiteEngine(path: path) }
+    func put(_ row: S1Row) throws { throw Fault.error }
+    func set(_ name: StoreMeta.Name, to value: Int64, note: String) throws { throw Fault.error }
+    func row(forKey key: String) throws -> S1Row? {
+      let reader = try engine().openReader()
+      try reader.begin()
+      defer { reader.end() }
+      return try reader.row(forKey: key).map { row in
+        .held(
+          id: row.id, key: row.record.key, owner: row.record.holder?.owner, token: row.record.token,
+          revision: row.record.revision, value: row.record.holder?.value)
+      }
+    }
+    var meta: StoreMeta {
+      get throws {
+        let reader = try engine().openReader()
+        try reader.begin()
+        defer { reader.end() }
+        return try reader.meta()
+      }
+    }
+  }
+
+  @Test func aFullDiskLosesNothingAndNeedsNoRestart() throws {
+    guard let disk = try SmallDisk(kibibytes: 512) else { return }
+    let database = Disk(path: "\(disk.folder.path)/store.db")
+    let ballast = "\(disk.folder.path)/ballast"
+    let bench = try TurnBench(database)
+    try fill(bench, database) {
+      // What else is on the disk grows until there is no room.
+      let file = open(ballast, O_WRONLY | O_CREAT | O_APPEND, 0o600)
+      defer { close(file) }
+      let page = [UInt8](repeating: 1, count: 4_096)
+      while write(file, page, page.count) > 0 {}
+    } relief: {
+      unlink(ballast)
+    }
+    let connection = try SQLiteConnection(path: database.path, create: false)
+    #expect(try connection.prepare("PRAGMA integrity_check").firstText() == "ok")
+  }
+
+  @Test func aDatabaseAtItsLargestLosesNothingAndNeedsNoRestart() throws {
+    let database = try SQLiteDatabase()
+    let engine = PageLimitEngine(path: database.path)
+    let bench = try TurnBench(LimitedDatabase(database, engine))
+    try fill(bench, database) {
+      try engine.connection!.execute("PRAGMA max_page_count = 1")
+    } relief: {
+      try engine.connection!.execute("PRAGMA max_page_count = 1000000")
+    }
+    #expect(try database.integrity() == "ok")
+  }
+
+  private func fill(
+    _ bench: TurnBench, _ database: any TestDatabase, shortage: () throws -> Void,
+    relief: () throws -> Void
+  ) throws {
+    let value = String(repeating: "v", count: 9_000)
+    func claim(_ number: Int) -> StoreResult {
+      bench.turn(.hold("key-\(number)", "a", lease: 3_600, value: value))[0]
+    }
+    var acknowledged: [Int] = []
+    for number in 1...5 {
+      #expect(claim(number) == .granted(token: 1, revision: 1))
+      acknowledged.append(number)
+    }
+    try shortage()
+    var refusals = 0
+    for number in 6...400 where refusals < 5 {
+      switch claim(number) {
+      case .success: acknowledged.append(number)
+      case .failure(let error):
+        refusals += 1
+        #expect(error.code == .unavailable)
+        #expect(error.message.contains("the disk of the store"), "\(error)")
+        #expect(error.message.contains("is full"), "\(error)")
+      }
+    }
+    #expect(refusals == 5)
+    for number in acknowledged {
+      #expect(try database.row(forKey: "key-\(number)")?.value == value)
+    }
+    try relief()
+    // Nothing but time has to pass.
+    bench.pass(seconds: 1)
+    #expect(bench.health == .working)
+    #expect(claim(1) == .renewed(token: 1, revision: 2))
+    #expect(claim(1_000) == .granted(token: 1, revision: 1))
+    for number in acknowledged {
+      #expect(try database.row(forKey: "key-\(number)")?.owner == "a")
+    }
+  }
+}
+
+/// SQLite's own engine, with a way to its writing connection: a bound on pages holds only there.
+///
+/// `@unchecked Sendable`: used by one thread, that of the test.
+private final class PageLimitEngine: StoreEngine, @unchecked Sendable {
+  private let engine: SQLiteEngine
+  private(set) var connection: SQLiteConnection?
+
+  init(path: String) { engine = SQLiteEngine(path: path) }
+
+  var location: String { engine.location }
+
+  func openWriter() throws(StoreError) -> any StoreWriter {
+    _ = try engine.openWriter()
+    let connection = try SQLiteConnection(path: engine.path, create: false)
+    self.connection = connection
+    return try SQLiteWriter(connection)
+  }
+
+  func openReader() throws(StoreError) -> any StoreReader { try engine.openReader() }
+}
+
+private struct LimitedDatabase: TestDatabase {
+  private let database: SQLiteDatabase
+  private let limited: PageLimitEngine
+
+  init(_ database: SQLiteDatabase, _ limited: PageLimitEngine) {
+    self.database = database
+    self.limited = limited
+  }
+
+  func engine() -> any StoreEngine { limited }
+  func put(_ row: S1Row) throws { try database.put(row) }
+  func row(forKey key: String) throws -> S1Row? { try database.row(forKey: key) }
+  var meta: StoreMeta { get throws { try database.meta } }
+  func set(_ name: StoreMeta.Name, to value: Int64, note: String) throws {
+    try database.set(name, to: value, note: note)
+  }
+}
