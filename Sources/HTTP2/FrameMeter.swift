@@ -15,8 +15,8 @@ struct FrameMeter {
   private var prefaceLeft: Int
   /// Payload still to come before the next frame header.
   private var payloadLeft = 0
-  /// How much has come of a frame header, and what its first 5 bytes are: length, type and flags. The
-  /// stream id does not matter here.
+  /// How much has come of a frame header, and what its first 5 bytes are: length, type and flags.
+  /// The stream id does not matter here.
   private var headerCount = 0
   private var headerBits: UInt64 = 0
   private let peerIsClient: Bool

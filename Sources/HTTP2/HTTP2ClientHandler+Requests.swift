@@ -83,8 +83,8 @@ extension HTTP2ClientHandler {
   }
 
   /// Asks whether the server is there. `completion` gets true at its answer, and false where the
-  /// connection ends first, is not open, or ``HTTP2Limits/pingsMax`` others wait already. There is no
-  /// timeout here.
+  /// connection ends first, is not open, or ``HTTP2Limits/pingsMax`` others wait already. There is
+  /// no timeout here.
   package func ping(completion: @escaping (Bool) -> Void) {
     context?.eventLoop.assertInEventLoop()
     pingCount += 1

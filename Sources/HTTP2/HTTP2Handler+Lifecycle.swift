@@ -149,11 +149,9 @@ extension HTTP2Handler {
   /// nghttp2 ends a connection by itself where the peer breaks the rules.
   private func goAwaySent(_ frame: nghttp2_goaway) {
     guard reason == nil, frame.error_code != ErrorCode.noError else { return }
+    let code = String(cString: nghttp2_http2_strerror(frame.error_code))
     let text = UnsafeBufferPointer(start: frame.opaque_data, count: frame.opaque_data_len)
-    reason = HTTP2ConnectionEnd(
-      .protocolError,
-      "\(String(cString: nghttp2_http2_strerror(frame.error_code))) \(String(decoding: text, as: UTF8.self))"
-    )
+    reason = HTTP2ConnectionEnd(.protocolError, "\(code) \(String(decoding: text, as: UTF8.self))")
   }
 
   // The timer.

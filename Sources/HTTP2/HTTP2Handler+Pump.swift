@@ -97,7 +97,8 @@ extension HTTP2Handler {
 
   // Ending.
 
-  /// Ends the connection with a GOAWAY (RFC 9113 6.8) of `code`. Also inside of nghttp2's callbacks.
+  /// Ends the connection with a GOAWAY (RFC 9113 6.8) of `code`. Also inside of nghttp2's
+  /// callbacks.
   final func end(_ end: HTTP2ConnectionEnd, code: UInt32) {
     guard phase == .open else { return }
     if isReceiving || isPumping {

@@ -5,8 +5,8 @@ package import NIOCore
 /// send in as few writes as there can be. What the frames mean is the matter of the two roles,
 /// ``HTTP2ServerHandler`` and ``HTTP2ClientHandler``.
 ///
-/// Everything happens on the channel's event loop. nghttp2 is never entered twice: while it receives
-/// or is being pumped, callbacks only submit frames, and the pump runs after them.
+/// Everything happens on the channel's event loop. nghttp2 is never entered twice: while it
+/// receives or is being pumped, callbacks only submit frames, and the pump runs after them.
 package class HTTP2Handler: ChannelDuplexHandler {
   package typealias InboundIn = ByteBuffer
   package typealias OutboundIn = Never

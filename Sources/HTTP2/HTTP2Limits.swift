@@ -55,11 +55,11 @@ package struct HTTP2Limits: Sendable {
   package var clientConnectionWindowBytes = 4_194_304
 
   // What a peer may make us do without a request getting any further. Each is a token bucket: full
-  // at first, refilled at a rate, and ordinary work earns some back, so that a busy peer may do more
-  // of everything. An empty one ends the connection with ENHANCE_YOUR_CALM.
+  // at first, refilled at a rate, and ordinary work earns some back, so that a busy peer may do
+  // more of everything. An empty one ends the connection with ENHANCE_YOUR_CALM.
 
-  /// RST_STREAM frames, of the peer (CVE-2023-44487) and of our own (CVE-2025-8671). Each stream that
-  /// ends well earns.
+  /// RST_STREAM frames, of the peer (CVE-2023-44487) and of our own (CVE-2025-8671). Each stream
+  /// that ends well earns.
   package var resets = Allowance(burst: 500, perSecond: 50, earned: 1)
   /// PING, SETTINGS, PRIORITY, WINDOW_UPDATE, GOAWAY and unknown frames, and DATA frames that are
   /// nearly empty. Each HEADERS or DATA frame that we send earns.

@@ -95,7 +95,8 @@ extension HTTP2ServerHandler {
 
   /// Ends the connection when its streams have ended: says GOAWAY for the highest possible stream,
   /// and after a round trip for the last one that came, so that no request is lost in between.
-  /// Harmless when repeated. Has no bound of its own for requests that the receiver does not answer.
+  /// Harmless when repeated. Has no bound of its own for requests that the receiver does not
+  /// answer.
   package func beginDrain() {
     context?.eventLoop.assertInEventLoop()
     guard case .no = drain else { return }

@@ -12,48 +12,12 @@ package protocol HTTP2ServerEvents: AnyObject {
   func connectionEnded(reason: HTTP2ConnectionEnd)
 }
 
-/// The answers to requests that never reach the receiver, because a bound was exceeded.
-package struct HTTP2Rejections: Sendable {
-  package struct Rejection: Sendable {
-    package var headers: ResponseHeaders
-    package var body: [UInt8]
-
-    package init(headers: ResponseHeaders, body: [UInt8]) {
-      self.headers = headers
-      self.body = body
-    }
-  }
-
-  /// 431: the header list is larger than ``HTTP2Limits/headerListBytesMax``.
-  package var headersTooLarge: Rejection
-  /// 413: the body is larger than ``HTTP2Limits/requestBodyBytesMax``.
-  package var bodyTooLarge: Rejection
-  /// 429: the connection's requests hold more than ``HTTP2Limits/bufferedRequestBytesMax``, or its
-  /// answers more than ``HTTP2Limits/unsentAnswerBytesMax``.
-  package var tooManyBytes: Rejection
-  /// 400: a header field is not valid. What is worse, such as a missing `:path`, is reset with
-  /// PROTOCOL_ERROR (RFC 9113 8.1.1).
-  package var malformed: Rejection
-  /// 408: the request was not complete within ``HTTP2Limits/requestTimeout``.
-  package var timedOut: Rejection
-
-  package init(
-    headersTooLarge: Rejection, bodyTooLarge: Rejection, tooManyBytes: Rejection,
-    malformed: Rejection, timedOut: Rejection
-  ) {
-    self.headersTooLarge = headersTooLarge
-    self.bodyTooLarge = bodyTooLarge
-    self.tooManyBytes = tooManyBytes
-    self.malformed = malformed
-    self.timedOut = timedOut
-  }
-}
-
 /// The server's side of an HTTP/2 connection: hands complete requests to a receiver and sends its
 /// answers.
 ///
 /// Goes into a channel's pipeline before or after the channel is active, and takes the connection
-/// from its first byte, the preface included. It sees byte buffers only, so TLS may stand before it.
+/// from its first byte, the preface included. It sees byte buffers only, so TLS may stand before
+/// it.
 package final class HTTP2ServerHandler: HTTP2Handler {
   let receiver: any RequestReceiver
   let rejections: HTTP2Rejections

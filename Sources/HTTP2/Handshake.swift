@@ -2,8 +2,8 @@
 package struct HandshakeOffer: Sendable, Equatable {
   /// The value of SETTINGS ``settingsID``: `newest << 16 | oldest`.
   package var settingsValue: UInt32
-  /// The payload of the HELLO frame, at most ``HTTP2Limits/helloBytesMax`` bytes. Empty: no frame is
-  /// sent.
+  /// The payload of the HELLO frame, at most ``HTTP2Limits/helloBytesMax`` bytes. Empty: no frame
+  /// is sent.
   package var hello: [UInt8]
 
   package init(settingsValue: UInt32, hello: [UInt8]) {

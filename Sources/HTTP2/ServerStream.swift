@@ -17,8 +17,8 @@ final class ServerStream: FrameStream, Exchange {
 
   let openedAt: NIODeadline
   var state = RequestState.receivingHeaders
-  // No checks of exclusive access at run time in what each header field, frame and body touches: they
-  // took a tenth of a request's time. Nothing here is entered twice, because nghttp2 is not.
+  // No checks of exclusive access at run time in what each header field, frame and body touches:
+  // they took a tenth of a request's time. Nothing here is entered twice, because nghttp2 is not.
   @exclusivity(unchecked) var head = HeaderBlock()
   @exclusivity(unchecked) var body: [UInt8] = []
   /// What `head` and `body` count in the connection's `bufferedRequestBytes`.

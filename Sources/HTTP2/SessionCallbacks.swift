@@ -86,8 +86,8 @@ struct SessionCallbacks: @unchecked Sendable {
   }
 }
 
-/// nghttp2 calls only while the handler, which owns the session, is inside of a call into it: so the
-/// handler lives, and need not be retained.
+/// nghttp2 calls only while the handler, which owns the session, is inside of a call into it: so
+/// the handler lives, and need not be retained.
 @inline(__always)
 private func withHandler<R>(_ data: UnsafeMutableRawPointer?, _ body: (HTTP2Handler) -> R) -> R {
   Unmanaged<HTTP2Handler>.fromOpaque(data.unsafelyUnwrapped)._withUnsafeGuaranteedRef(body)

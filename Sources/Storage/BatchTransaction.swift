@@ -12,8 +12,8 @@ struct BatchTransaction {
     /// Nil where the store has no row.
     var row: StoredRow?
     var isChanged = false
-    /// What was last granted in this transaction to a key without a row; it may be free again.
-    var newGrant: LockRecord?
+    /// What was last granted or renewed in this transaction, though it may be free again.
+    var latestHold: LockRecord?
   }
 
   private let writer: any StoreWriter
@@ -104,10 +104,10 @@ struct BatchTransaction {
   /// Writes what was changed.
   mutating func write() throws(StoreError) {
     try write(slots.indices.filter { slots[$0].isChanged }, isFirst: true)
-    // A row comes into being with a holder. One that was released at once is freed by a second
-    // write: its token was given out, and never may be again.
+    // Who was granted or renewed a key and released it at once is written as its holder all the
+    // same, and freed by a second write: the token was given out, and never may be again.
     try write(
-      slots.indices.filter { slots[$0].newGrant != nil && slots[$0].row?.record.holder == nil },
+      slots.indices.filter { slots[$0].latestHold != nil && slots[$0].row?.record.holder == nil },
       isFirst: false)
   }
 
@@ -116,7 +116,7 @@ struct BatchTransaction {
     let ids = try writer.write(
       changed.map { index in
         let slot = slots[index]
-        let record = isFirst ? slot.newGrant ?? slot.row!.record : slot.row!.record
+        let record = isFirst ? slot.latestHold ?? slot.row!.record : slot.row!.record
         return RowChange(id: slot.id, record: record, epoch: meta.epoch)
       })
     for (slot, id) in zip(changed, ids) {
@@ -130,7 +130,7 @@ struct BatchTransaction {
     slots[slot].row = StoredRow(
       id: slots[slot].id ?? 0, record: record, needsShape: S1.number, freeEpoch: freeEpoch)
     slots[slot].isChanged = true
-    if slots[slot].id == nil, record.holder != nil { slots[slot].newGrant = record }
+    if record.holder != nil { slots[slot].latestHold = record }
     return .claimed(token: record.token, revision: record.revision, isNewGrant: isNewGrant)
   }
 

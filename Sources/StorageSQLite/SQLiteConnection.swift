@@ -46,6 +46,17 @@ final class SQLiteConnection {
     }
   }
 
+  /// The first column of the first row of `sql` as text.
+  func text(_ sql: String) throws(StoreError) -> String? {
+    let statement = try prepare(sql)
+    return try statement.query { () throws(StoreError) in
+      try statement.step() ? statement.text(0) : nil
+    }
+  }
+
+  /// Whether the latest call failed because another connection has the file locked.
+  var isLockedOut: Bool { sqlite3_errcode(handle) & 0xff == SQLITE_BUSY }
+
   /// How long a statement waits for another process that has the file locked.
   func setBusyTimeout(milliseconds: Int32) { sqlite3_busy_timeout(handle, milliseconds) }
 

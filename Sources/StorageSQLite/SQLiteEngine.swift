@@ -33,7 +33,7 @@ package struct SQLiteEngine: StoreEngine {
     let connection = try SQLiteConnection(path: path, create: true)
     connection.setBusyTimeout(milliseconds: Self.openMillisecondsMax)
     try refuseForeignFile(connection)
-    try connection.execute("PRAGMA journal_mode = WAL")
+    try turnToWAL(connection)
     try connection.execute("PRAGMA synchronous = FULL")
     try connection.execute("PRAGMA wal_autocheckpoint = \(Self.checkpointPages)")
     try connection.execute("PRAGMA journal_size_limit = \(Self.walBytesMax)")
@@ -59,6 +59,26 @@ package struct SQLiteEngine: StoreEngine {
     guard tables != 0, ours == 0 else { return }
     throw StoreError(
       .unusable, "\(path) is a database of another program: it has tables, but not Latchkey's")
+  }
+
+  /// SQLite does not wait by itself here: servers that turn a new file to WAL at once could wait for
+  /// each other for ever.
+  private func turnToWAL(_ connection: SQLiteConnection) throws(StoreError) {
+    var waits: Int32 = 0
+    while true {
+      do throws(StoreError) {
+        guard try connection.text("PRAGMA journal_mode = WAL") == "wal" else {
+          throw StoreError(
+            .unavailable,
+            "the store \(path) must be on a local disk: its file system has no shared memory")
+        }
+        return
+      } catch {
+        guard connection.isLockedOut, waits < Self.openMillisecondsMax else { throw error }
+        waits += 1
+        usleep(UInt32.random(in: 500...1_500))
+      }
+    }
   }
 
   /// One transaction, so that servers which do it at once do it one after the other, and one that

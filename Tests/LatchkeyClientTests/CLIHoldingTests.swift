@@ -30,16 +30,24 @@ struct CLIHoldingTests {
     }
   }
 
-  @Test("A command that ignores SIGTERM, and what it started, are dead before the lease is over")
+  @Test(
+    "A command that ignores SIGTERM, and what it started, are dead before the next holder starts")
   func lostLease() async throws {
     try await CLIServer.run { server in
+      let fifo = try server.makeFIFO()
+      let reader = open(fifo, O_RDONLY | O_NONBLOCK | O_CLOEXEC)
       let holder = try server.start(
         "lock", "k", "--ttl", "2s", "--", "sh", "-c",
-        "trap 'echo told' TERM; (trap '' TERM; echo inner; sleep 300; sleep 300) & "
+        "exec 3>\(fifo); trap 'echo told >&3' TERM; "
+          + "(trap '' TERM; echo inner; sleep 300; sleep 300) & "
           + "echo outer; while :; do sleep 0.05; done")
       defer { holder.signal(SIGKILL) }
       try await holder.output.line(containing: "inner")
       try await holder.output.line(containing: "outer")
+      // Now that there are writers, reading waits for them.
+      _ = fcntl(reader, F_SETFL, 0)
+      let command = CLILines()
+      command.read(from: reader)
       // The holder does not know where the next server is, so it cannot renew its lease.
       server.program.signal(SIGKILL)
       let another = try await server.another()
@@ -47,17 +55,17 @@ struct CLIHoldingTests {
       let next = try another.start("lock", "k", "--", "echo", "next")
       defer { next.signal(SIGKILL) }
 
-      #expect(try await holder.output.all().contains("told"))
+      // The end of what it writes is the death of all who could write it.
+      #expect(try await command.all() == ["told"])
+      #expect(try await next.output.all() == ["next"])
+      let end = try #require(command.endTime.withLock { $0 })
+      let nextEnd = try #require(next.output.endTime.withLock { $0 })
+      #expect(end < nextEnd)
       #expect(try await holder.exit() == .exited(75))
       let errors = try await holder.errors.all()
       // The shell may say before that its own child was terminated.
       #expect(errors.last?.hasPrefix("latchkey: the lease of ") == true)
       #expect(errors.last?.contains("could not be renewed") == true)
-      #expect(try await next.output.all() == ["next"])
-      // The end of the output is the death of all who could write it.
-      let end = try #require(holder.output.endTime.withLock { $0 })
-      let nextEnd = try #require(next.output.endTime.withLock { $0 })
-      #expect(end < nextEnd)
     }
   }
 

@@ -128,7 +128,7 @@ final class CLILines: Sendable {
   /// When the last writer had closed the pipe.
   let endTime = Mutex<ContinuousClock.Instant?>(nil)
 
-  fileprivate func read(from descriptor: Int32) {
+  func read(from descriptor: Int32) {
     DetachedThread.start { [self] in
       var rest: [UInt8] = []
       var buffer = [UInt8](repeating: 0, count: 4_096)
@@ -228,7 +228,7 @@ final class CLIEvent: Sendable {
 struct CLIServer: Sendable {
   let program: CLIProgram
   let address: String
-  private let folder: String
+  let folder: String
 
   /// Runs `body` with a fresh server, which is gone afterwards.
   static func run(_ body: (CLIServer) async throws -> Void) async throws {
@@ -264,8 +264,19 @@ struct CLIServer: Sendable {
   private static func end(_ program: CLIProgram, _ folder: String) async {
     program.signal(SIGKILL)
     _ = try? await program.exit()
-    for suffix in ["", "-wal", "-shm"] { unlink("\(folder)/store.db\(suffix)") }
+    for name in ["store.db", "store.db-wal", "store.db-shm", fifoName] {
+      unlink("\(folder)/\(name)")
+    }
     rmdir(folder)
+  }
+
+  static let fifoName = "fifo"
+
+  /// A pipe with a name, for a command whose end shall be seen, and not that of `latchkey`.
+  func makeFIFO() throws -> String {
+    let path = "\(folder)/\(Self.fifoName)"
+    guard mkfifo(path, 0o600) == 0 else { throw CLITestError("no FIFO: \(errorText(errno))") }
+    return path
   }
 
   /// Starts `latchkey`, for this server.

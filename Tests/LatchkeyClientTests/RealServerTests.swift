@@ -13,11 +13,15 @@ struct RealServerTests {
   }
 
   private func client(_ server: InProcessServer) throws -> LatchkeyClient {
-    LatchkeyClient(.init(endpoints: [try endpoint(server)]))
+    var configuration = LatchkeyClient.Configuration(endpoints: [try endpoint(server)])
+    configuration.requestTimeout = .seconds(60)
+    configuration.connectTimeout = .seconds(60)
+    return LatchkeyClient(configuration)
   }
 
   @Test func resourcesAreClaimedFoundAndReleased() async throws {
-    let server = try await InProcessServer.start()
+    let folder = try StoreFolder()
+    let server = try await InProcessServer.start(store: folder.file)
     let client = try client(server)
     #expect(try await client.fetch("a") == nil)
     try await client.claim("a", owner: "me", value: "v", lease: .seconds(60))
@@ -46,7 +50,8 @@ struct RealServerTests {
   }
 
   @Test func theServerIsIntroduced() async throws {
-    let server = try await InProcessServer.start()
+    let folder = try StoreFolder()
+    let server = try await InProcessServer.start(store: folder.file)
     let client = try client(server)
     let info = try await client.connectionInfo()
     #expect(info.endpoint == (try endpoint(server)))
@@ -60,8 +65,9 @@ struct RealServerTests {
   }
 
   @Test func noTwoBodiesRunAtOnce() async throws {
-    let server = try await InProcessServer.start()
-    let (inside, runs) = (Atomic<Int>(0), Atomic<Int>(0))
+    let folder = try StoreFolder()
+    let server = try await InProcessServer.start(store: folder.file)
+    let bodies = Bodies()
     let clients = [try client(server), try client(server)]
     try await withThrowingTaskGroup(of: Void.self) { group in
       for number in 0..<8 {
@@ -69,24 +75,25 @@ struct RealServerTests {
         group.addTask {
           for _ in 0..<3 {
             try await client.withLock("a") { _ in
-              #expect(inside.wrappingAdd(1, ordering: .relaxed).newValue == 1)
+              #expect(bodies.inside.wrappingAdd(1, ordering: .relaxed).newValue == 1)
               for _ in 0..<10 { await Task.yield() }
-              inside.wrappingSubtract(1, ordering: .relaxed)
-              runs.wrappingAdd(1, ordering: .relaxed)
+              bodies.inside.wrappingSubtract(1, ordering: .relaxed)
+              bodies.runs.wrappingAdd(1, ordering: .relaxed)
             }
           }
         }
       }
       try await group.waitForAll()
     }
-    #expect(runs.load(ordering: .relaxed) == 24)
+    #expect(bodies.runs.load(ordering: .relaxed) == 24)
     #expect(try await clients[0].fetch("a") == nil)
     for client in clients { await client.shutdown() }
     try await server.stop()
   }
 
   @Test func theNextHolderComesAfterTheLeaseOfOneThatWentAway() async throws {
-    let server = try await InProcessServer.start()
+    let folder = try StoreFolder()
+    let server = try await InProcessServer.start(store: folder.file)
     let (first, second) = (try client(server), try client(server))
     let lease = Duration.seconds(1)
     let cancelledAt = Shared<ContinuousClock.Instant?>(nil)
@@ -110,4 +117,10 @@ struct RealServerTests {
     await second.shutdown()
     try await server.stop()
   }
+}
+
+/// Counts those who hold a lock: now, and in all.
+private final class Bodies: Sendable {
+  let inside = Atomic<Int>(0)
+  let runs = Atomic<Int>(0)
 }

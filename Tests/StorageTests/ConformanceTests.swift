@@ -7,7 +7,8 @@ let engines = [
   EngineUnderTest("SQLite") { try SQLiteDatabase() },
 ]
 
-@Suite(.timeLimit(.minutes(1)))
+/// One after the other: each check has the threads of several stores.
+@Suite(.serialized, .timeLimit(.minutes(1)))
 struct ConformanceTests {
   @Test(arguments: engines, StoreConformance.checks)
   func conforms(_ engine: EngineUnderTest, to check: StoreConformance.Check) async throws {

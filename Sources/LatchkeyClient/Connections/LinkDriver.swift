@@ -67,7 +67,8 @@ final class LinkDriver {
     guard let attempt = attempts[id] else { return }
     guard let flight = attempt.flight else {
       let error = LatchkeyError(
-        .unavailable, "no server could be reached in time", cause: latestFailure)
+        .unavailable, "no server could be reached in time at \(endpointNames)",
+        cause: latestFailure)
       return giveUp(id, error)
     }
     giveUp(
@@ -211,6 +212,12 @@ final class LinkDriver {
       .noCommonVersion,
       "\(endpoint) speaks wire \(range), this client (\(Release.version)) speaks "
         + "\(negotiation.spoken)")
+  }
+
+  private var endpointNames: String {
+    let namesMax = 3
+    let names = configuration.endpoints.prefix(namesMax).map(\.description).joined(separator: ", ")
+    return names + (configuration.endpoints.count > namesMax ? ", …" : "")
   }
 
   static let cancelledFailure = AttemptFailure(

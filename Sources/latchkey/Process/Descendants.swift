@@ -42,7 +42,9 @@ enum Descendants {
     var next = [getpid()]
     while let parent = next.popLast() {
       for child in listedChildren(of: parent) {
-        if let process = process(child), !process.isZombie { found.append(child) }
+        // The last of a list that was too long may be half a number.
+        guard let process = process(child), process.parent == parent else { continue }
+        if !process.isZombie { found.append(child) }
         next.append(child)
       }
     }

@@ -33,15 +33,22 @@ final class ManualTime: TimeSource {
   func schedule(
     at time: Instant, on loop: any EventLoop, _ action: @escaping @Sendable () -> Void
   ) -> Alarm {
-    let (id, expecting) = state.withLock { state in
+    let (id, isDue, expecting) = state.withLock { state in
       state.count += 1
-      state.planned[state.count] = Planned(time: time, loop: loop, action: action)
+      let isDue = time <= state.now
+      if !isDue { state.planned[state.count] = Planned(time: time, loop: loop, action: action) }
       let expecting = state.waiting.filter { $0.time == time }
       state.waiting.removeAll { $0.time == time }
-      return (state.count, expecting)
+      return (state.count, isDue, expecting)
     }
+    if isDue { loop.execute(action) }
     for waiting in expecting { waiting.continuation.resume() }
-    return Alarm { self.state.withLock { _ = $0.planned.removeValue(forKey: id) } }
+    return Alarm { self.cancel(id) }
+  }
+
+  private func cancel(_ id: Int) {
+    // What the action holds is let go of outside of the lock: it may cancel more.
+    _ = state.withLock { $0.planned.removeValue(forKey: id) }
   }
 
   /// Returns when something is planned for exactly `elapsed` after the start.

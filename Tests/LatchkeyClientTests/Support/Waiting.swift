@@ -62,6 +62,11 @@ extension LatchkeyClient {
     _ configure: (inout Configuration) -> Void = { _ in }
   ) -> LatchkeyClient {
     var configuration = Configuration(endpoints: servers.map(\.endpoint))
+    if time == nil {
+      // The machine may be busy with other tests.
+      configuration.requestTimeout = .seconds(60)
+      configuration.connectTimeout = .seconds(60)
+    }
     configure(&configuration)
     var environment = ClientEnvironment.live
     if let time { environment = .testing(time: time) }

@@ -6,13 +6,17 @@ import TestKit
 /// What a naive reading of the rules says of a few keys: one command after the other, no batches, no
 /// clever table, every lease looked at each time.
 struct FaultModel {
-  struct Key: Equatable {
+  struct Key: Equatable, CustomStringConvertible {
     var owner: String?
     var token: Int64 = 0
     var revision: Int64 = 0
     var leaseSeconds: Int64 = 0
 
     init() {}
+
+    var description: String {
+      "\(owner ?? "-") token \(token) revision \(revision) lease \(leaseSeconds)"
+    }
 
     init(_ row: S1Row) {
       owner = row.owner

@@ -25,7 +25,7 @@ private final class FaultRun {
   private let keys = ["w", "x", "y", "z"]
   private let owners = ["a", "b", "c"]
   private let database: any TestDatabase
-  private let clock = ManualClock()
+  private let clock: ManualClock
   private let seed: UInt64
   private let servers: [TurnBench]
   private var random: SeededGenerator
@@ -43,6 +43,8 @@ private final class FaultRun {
     limits.epochNanoseconds = 4_000_000_000
     limits.collectRowsMax = 2
     limits.pageMax = 2
+    let clock = ManualClock()
+    self.clock = clock
     servers = try [0, 1].map { _ in try TurnBench(database, clock: clock, limits: limits) }
     for (number, server) in servers.enumerated() {
       server.faults.failAtRandom(seed: seed &+ UInt64(number) &* 1_000, percent: 3)
@@ -91,7 +93,9 @@ private final class FaultRun {
     }
     let wentThrough = follows(found, on: after, touched: before)
     let wasLeft = isFailed && follows(found, on: before, touched: before)
-    #expect(wentThrough || wasLeft, "\(place.rawValue): \(before) became \(found), not \(after)")
+    #expect(
+      wentThrough || wasLeft,
+      "\(place.rawValue): \(before.keys) became \(found.keys), not \(after.keys)")
     note(found)
   }
 

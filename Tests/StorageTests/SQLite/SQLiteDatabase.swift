@@ -90,7 +90,7 @@ struct SQLiteDatabase: TestDatabase {
 
   /// What SQLite's own check of the whole file says: "ok".
   func integrity() throws -> String? {
-    try connection().prepare("PRAGMA integrity_check").firstText()
+    try connection().text("PRAGMA integrity_check")
   }
 
   func put(_ row: S1Row) throws {
@@ -138,12 +138,5 @@ struct SQLiteDatabase: TestDatabase {
     try execute(
       "UPDATE \(S1.metaTable) SET value = \(value), note = '\(note)' WHERE name = '\(name.rawValue)'"
     )
-  }
-}
-
-extension SQLiteStatement {
-  /// The first column of the first row.
-  func firstText() throws(StoreError) -> String? {
-    try query { () throws(StoreError) in try step() ? text(0) : nil }
   }
 }

@@ -8,7 +8,7 @@ import Testing
 @testable import StorageSQLite
 
 /// Several connections on one file: creating it, waiting for each other, being cut off.
-@Suite(.timeLimit(.minutes(1))) struct SQLiteSharingTests {
+@Suite(.serialized, .timeLimit(.minutes(1))) struct SQLiteSharingTests {
   @Test func serversThatCreateAndMigrateAtOnceAllFindTheSameStore() throws {
     for _ in 1...10 {
       let database = try SQLiteDatabase()
