@@ -87,7 +87,8 @@ let package = Package(
     .executableTarget(
       name: "latchkey",
       dependencies: [
-        "LatchkeyClient", "WireSchema", "HTTP2", "CLinux", protobuf, arguments, logging, nio.core,
+        "LatchkeyClient", "WireSchema", "HTTP2", "RPC", "CLinux", protobuf, arguments, logging,
+        nio.core,
         nio.posix,
       ],
       swiftSettings: strict),

@@ -55,15 +55,16 @@ struct Latchkeyd: AsyncParsableCommand {
         "cannot listen on \(settings.configuration.host):\(settings.configuration.port): "
           + "\(reason(of: error))", code: .failure)
     }
-    print(
+    let announcement =
       "latchkeyd \(Release.version) listening on \(address), store sqlite:\(settings.storePath), "
-        + "wire \(WireVersions.spoken), shape s\(S1.number), server \(settings.configuration.serverID)"
-    )
-    fflush(nil)
-    ProcessSetup.releaseStartUpPages()
+      + "wire \(WireVersions.spoken), shape s\(S1.number), "
+      + "server \(settings.configuration.serverID)"
+    let service = AnnouncedServer(server: server, announcement: announcement)
     let services = ServiceGroup(
       configuration: ServiceGroupConfiguration(
-        services: [.init(service: server, successTerminationBehavior: .gracefullyShutdownGroup)],
+        services: [
+          .init(service: service, successTerminationBehavior: .gracefullyShutdownGroup)
+        ],
         gracefulShutdownSignals: [.sigterm, .sigint], logger: settings.configuration.logger))
     try await services.run()
   }
@@ -79,4 +80,17 @@ struct Latchkeyd: AsyncParsableCommand {
 extension ExitCode {
   /// EX_UNAVAILABLE of sysexits.h.
   fileprivate static let unavailable = ExitCode(69)
+}
+
+/// Says where the server is once the signals are handled: whoever waits for the line may send one.
+private struct AnnouncedServer: Service {
+  let server: LatchkeyServer
+  let announcement: String
+
+  func run() async throws {
+    print(announcement)
+    fflush(nil)
+    ProcessSetup.releaseStartUpPages()
+    try await server.run()
+  }
 }

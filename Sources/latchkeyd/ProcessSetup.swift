@@ -40,7 +40,8 @@ enum ProcessSetup {
       guard fields.count >= 6, fields[1] == "r-xp", fields[5].hasPrefix("/") else { continue }
       let range = fields[0].split(separator: "-")
       guard range.count == 2, let start = UInt(range[0], radix: 16),
-        let end = UInt(range[1], radix: 16), let address = UnsafeMutableRawPointer(bitPattern: start)
+        let end = UInt(range[1], radix: 16),
+        let address = UnsafeMutableRawPointer(bitPattern: start)
       else { continue }
       madvise(address, Int(end - start), MADV_DONTNEED)
     }

@@ -64,10 +64,8 @@ struct CallTests {
 
   @Test func aServerThatIsNotThereIsPassedOver() async throws {
     let locks = FakeLocks()
-    let gone = try await FakeServer { locks.answer($0) }
-    try await gone.stop()
     let good = try await FakeServer { locks.answer($0) }
-    let client = LatchkeyClient.testing([gone, good])
+    let client = LatchkeyClient.testing { $0.endpoints = [.nobody, good.endpoint] }
     #expect(try await client.fetch("a") == nil)
     #expect(good.requests.count == 1)
     await client.shutdown()
@@ -146,15 +144,16 @@ struct CallTests {
   }
 
   @Test func whoCannotBeReachedIsUnavailable() async throws {
-    let server = try await FakeServer { _ in .silence }
-    try await server.stop()
-    let client = LatchkeyClient.testing([server]) { $0.requestTimeout = .milliseconds(200) }
+    let client = LatchkeyClient.testing {
+      $0.endpoints = [.nobody]
+      $0.requestTimeout = .milliseconds(200)
+    }
     do {
       _ = try await client.fetch("a")
       Issue.record("no error")
     } catch {
       #expect(error.code == .unavailable)
-      #expect(error.description.contains(server.endpoint.description))
+      #expect(error.description.contains(Endpoint.nobody.description))
     }
     await client.shutdown()
   }

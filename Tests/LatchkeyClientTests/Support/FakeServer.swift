@@ -4,6 +4,7 @@ import NIOCore
 import NIOPosix
 import RPC
 import Synchronization
+import Testing
 import WireSchema
 
 /// A request as a fake server got it.

@@ -4,15 +4,24 @@ import Synchronization
 import Testing
 
 /// Returns when `condition` holds; throws after a long time.
-func until(_ condition: () async throws -> Bool) async throws {
+func until(
+  line: Int = #line, _ condition: () async throws -> Bool
+) async throws {
   let end = ContinuousClock.now + .seconds(20)
   while try await !condition() {
-    guard ContinuousClock.now < end else { throw NeverHappened() }
+    guard ContinuousClock.now < end else { throw NeverHappened(line: line) }
     try await Task.sleep(for: .milliseconds(1))
   }
 }
 
-struct NeverHappened: Error {}
+struct NeverHappened: Error {
+  var line: Int
+}
+
+extension Endpoint {
+  /// Where nobody listens: a port that was free a moment ago may be another test's now.
+  static let nobody = try! Endpoint("127.0.0.1:1")
+}
 
 /// Runs until it is cancelled.
 func untilCancelled() async {
@@ -57,7 +66,7 @@ extension ClientEnvironment {
 extension LatchkeyClient {
   /// A client of fake servers, in manual time where given.
   static func testing(
-    _ servers: [FakeServer], time: (any TimeSource)? = nil,
+    _ servers: [FakeServer] = [], time: (any TimeSource)? = nil,
     dialects: [any WireDialect.Type] = WireDialects.all,
     _ configure: (inout Configuration) -> Void = { _ in }
   ) -> LatchkeyClient {

@@ -43,11 +43,13 @@ extension StoreConformance {
       #expect(try await node.store.ask(.fetch(key: "key"), deadline: soon).get() != .found(nil))
     },
     Check("shutdown finishes what is queued, refuses the rest, and leaves the rows") { database in
-      let node = try StoreNode(database)
+      var limits = StoreLimits.prompt
+      limits.batchMax = 100
+      let node = try StoreNode(database, limits: limits)
       let gate = node.faults.hold(.begin)
       async let first = node.store.perform(.hold("first", "a"))
       await gate.arrival()
-      let results = await node.store.perform((1...5_000).map { .hold("key-\($0)", "a") }) {
+      let results = await node.store.perform((1...1_000).map { .hold("key-\($0)", "a") }) {
         // Shutting down blocks until the store is done, so it needs a thread beside this one.
         Task.detached { node.close() }
         gate.open()
@@ -58,7 +60,7 @@ extension StoreConformance {
       let refused = StoreResult.failure(.shuttingDown)
       while await node.store.perform(.hold("late", "a")) != refused { await Task.yield() }
       #expect(await node.store.ask(.fetch(key: "first")) == refused)
-      #expect(try database.row(forKey: "key-5000")?.owner == "a")
+      #expect(try database.row(forKey: "key-1000")?.owner == "a")
     },
   ]
 }

@@ -34,9 +34,10 @@ extension StoreConformance {
       for node in nodes { await node.nextTurn() }
       #expect(try database.row(forKey: "key")?.owner == "a")
       clock.advance(seconds: 1)
-      await nodes[1].observer.reaches { $0.expiries == 1 }
+      // Either may end it; the other one learns of it and does not end it again.
       for node in nodes { await node.observer.reaches { $0.locks == 0 } }
-      #expect(nodes[0].observer.totals.expiries == 0)
+      #expect(nodes.reduce(0) { $0 + $1.observer.totals.expiries } == 1)
+      #expect(try database.row(forKey: "key")?.revision == 7)
     },
     Check("the living end the leases that a dead server granted, after their whole length") {
       database in

@@ -38,9 +38,10 @@ extension StoreConformance {
       try await grantsAnew("after reopening")
 
       try await node.perform(.release(key: "key", owner: "after reopening"))
-      for epoch in try database.meta.epoch + 1...database.meta.epoch + 2 {
+      let freed = try database.meta.epoch
+      while try database.meta.epoch < freed + 2 {
         clock.advance(seconds: 3_600)
-        while try database.meta.epoch < epoch { await node.nextTurn() }
+        await node.nextTurn()
       }
       await node.observer.reaches { $0.collected == 1 }
       #expect(try database.row(forKey: "key") == nil)
@@ -95,9 +96,9 @@ extension StoreConformance {
       #expect(try await node.claim("renewable", "a").token == .max)
 
       // Not even the collector may carry such a token over to the other keys.
-      for epoch in Int64(1)...3 {
+      while try database.meta.epoch < 3 {
         clock.advance(seconds: 1)
-        while try database.meta.epoch < epoch { await node.nextTurn() }
+        await node.nextTurn()
       }
       await node.nextTurn()
       #expect(try await node.claim("fresh", "a").token == 1)

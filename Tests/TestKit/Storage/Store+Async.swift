@@ -32,19 +32,20 @@ extension Store {
 /// The results of several calls, in the order of the calls.
 private final class JointAnswers: Sendable {
   private let continuation: CheckedContinuation<[StoreResult], Never>
-  private let results: Mutex<[StoreResult?]>
+  private let state: Mutex<(results: [StoreResult?], missing: Int)>
 
   init(count: Int, _ continuation: CheckedContinuation<[StoreResult], Never>) {
     self.continuation = continuation
-    results = Mutex(Array(repeating: nil, count: count))
+    state = Mutex((Array(repeating: nil, count: count), count))
   }
 
   func add(_ result: StoreResult, at index: Int) {
-    let all = results.withLock { results in
-      results[index] = result
-      return results.compactMap { $0 }.count == results.count ? results.compactMap { $0 } : nil
+    let all = state.withLock { state in
+      state.results[index] = result
+      state.missing -= 1
+      return state.missing == 0 ? state.results : nil
     }
-    if let all { continuation.resume(returning: all) }
+    if let all { continuation.resume(returning: all.map { $0! }) }
   }
 }
 
