@@ -90,6 +90,8 @@ import Testing
     let node = try StoreNode(MemoryDatabase())
     defer { node.close() }
     _ = try await node.claim("key", "a")
+    // The list waits behind the first scan, which would otherwise meet the fault in our place.
+    _ = try await node.list(.lock)
     if point == .openReader { node.faults.fail(.read, .connectionLost) }
     node.faults.fail(point, fault)
     let attempts = point == .openReader ? 2 : 1
