@@ -19,6 +19,9 @@ package enum ClientLimits {
   /// How long a request may be unanswered, with nothing else heard, until a PING asks for a sign of
   /// life.
   package static let unansweredMax: Duration = .seconds(1)
+  /// How long a request must have been unanswered, with nothing else heard, for its deadline to count
+  /// against the server, so that the next one goes elsewhere.
+  package static let suspicionMin: Duration = .milliseconds(150)
   /// How long an idle connection may be silent until a PING asks.
   package static let silentMax: Duration = .seconds(20)
   /// How long a PING may be unanswered until the connection is given up.

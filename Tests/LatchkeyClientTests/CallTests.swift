@@ -252,6 +252,34 @@ struct CallTests {
     try await server.stop()
   }
 
+  @Test(arguments: ["text/html; charset=utf-8", "application/json", ""])
+  func whatOnlyLooksLikeAnAnswerIsNoGrant(type: String) async throws {
+    let server = try await FakeServer { _ in .reply(fields: ["content-type": type]) }
+    let client = LatchkeyClient.testing([server])
+    #expect(await code { try await client.withLock("a") { _ in } } == .unknown)
+    server.change { _ in .reply(body: Array("<html>".utf8)) }
+    #expect(await code { try await client.withLock("a") { _ in } } == .unknown)
+    await client.shutdown()
+    try await server.stop()
+  }
+
+  @Test func aShortDeadlineDoesNotCondemnTheServer() async throws {
+    let time = ManualTime()
+    let server = try await FakeServer { _ in .silence }
+    let client = LatchkeyClient.testing([server], time: time) {
+      $0.requestTimeout = ClientLimits.suspicionMin - .milliseconds(1)
+    }
+    async let first = code { _ = try await client.fetch("a") }
+    try await server.received(1, "Fetch")
+    try await time.advance(to: ClientLimits.suspicionMin)
+    #expect(await first == .deadlineExceeded)
+    server.change { _ in .error(RPCError(.notFound, "resource-not-found")) }
+    #expect(try await client.fetch("a") == nil)
+    #expect(server.connectionCount == 1)
+    await client.shutdown()
+    try await server.stop()
+  }
+
   @Test func manyCallsShareOneConnection() async throws {
     let locks = FakeLocks()
     let server = try await FakeServer { locks.answer($0) }

@@ -111,7 +111,7 @@ struct LeaderTests {
     // And the next term begins when the servers are back.
     server.change { locks.answer($0) }
     try await until {
-      try await time.advance(to: time.elapsed + .milliseconds(10))
+      try await time.advance(to: time.elapsed + .milliseconds(1))
       locks.give("lead", to: nil)
       return events.now.last == .started(2)
     }
@@ -139,7 +139,7 @@ struct LeaderTests {
     try await until { events.now.prefix(3) == [.started(1), .asked(1), .ended(1)] }
     // The connection may have been given up meanwhile, as time flew.
     try await until {
-      try await time.advance(to: time.elapsed + .milliseconds(10))
+      try await time.advance(to: time.elapsed + .milliseconds(1))
       return events.now.last == .started(2)
     }
     #expect(locks.owner(of: "lead") != owner)

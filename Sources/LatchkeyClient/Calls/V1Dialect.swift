@@ -35,8 +35,12 @@ package enum V1Dialect: WireDialect {
     _ body: [UInt8], of call: LockCall
   ) throws(LatchkeyError) -> LockAnswer {
     switch call {
-    case .claim, .release:
-      // The answers are empty, and whatever a later server adds to them is not for us.
+    // These answers are empty, and whatever a later server adds to them is not for us.
+    case .claim:
+      _ = try decode(Latchkey_V1_LockResponse.self, from: body)
+      return .done
+    case .release:
+      _ = try decode(Latchkey_V1_ReleaseResponse.self, from: body)
       return .done
     case .fetch:
       let response = try decode(Latchkey_V1_FetchResponse.self, from: body)

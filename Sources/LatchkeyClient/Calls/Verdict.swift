@@ -14,7 +14,7 @@ enum Verdict: Sendable {
   /// - Parameter version: The wire version of the request; nil where it has none.
   init(_ response: HTTP2Response, version: UInt32?) {
     if response.status == 200 {
-      self = .success
+      self = Self.isAnswer(response, to: version) ? .success : .refused(Self.strange)
       return
     }
     let error = RPCError(json: response.body, httpStatus: response.status)
@@ -26,6 +26,15 @@ enum Verdict: Sendable {
       self = .refused(LatchkeyError(error))
     }
   }
+
+  /// Whatever else answers with 200 (a proxy's page, another service) must not pass for a grant.
+  private static func isAnswer(_ response: HTTP2Response, to version: UInt32?) -> Bool {
+    guard version != nil else { return true }
+    return response.headers.value(of: "content-type").flatMap(Codec.init(contentType:)) == .proto
+  }
+
+  private static let strange = LatchkeyError(
+    .unknown, "what answered is no Latchkey server: the answer is not application/proto")
 
   /// The range that an error carries, as its detail or as a header.
   private static func range(in error: RPCError, _ response: HTTP2Response) -> WireRange? {

@@ -18,8 +18,6 @@ final class Connection {
   var watch: PeerWatch
   /// When the watch looks next.
   var nextLook: (time: Instant, alarm: Alarm)?
-  /// Whether the connection ended with requests under way.
-  var hasLostRequests = false
 
   init(
     _ id: LinkState.ConnectionID, to endpoint: Endpoint, over channel: any Channel,

@@ -83,7 +83,7 @@ extension LinkDriver {
     logger.debug(
       "connection ended",
       metadata: ["endpoint": "\(connection.endpoint)", "reason": "\(reason)"])
-    perform(state.unusable(connection.id, isFault: connection.hasLostRequests))
+    perform(state.unusable(connection.id, isFault: false))
   }
 
   /// Has the connection's watch look at its peer when it is time.

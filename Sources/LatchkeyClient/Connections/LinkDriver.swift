@@ -73,7 +73,8 @@ final class LinkDriver {
     }
     giveUp(
       id, LatchkeyError(.deadlineExceeded, "\(flight.connection.endpoint) gave no answer in time"))
-    if flight.connection.watch.heardAt <= flight.sentAt {
+    let isSilent = flight.connection.watch.heardAt <= flight.sentAt
+    if isSilent, time.now - flight.sentAt >= ClientLimits.suspicionMin {
       perform(state.silent(flight.connection.id))
     }
   }
@@ -179,11 +180,14 @@ final class LinkDriver {
     _ id: LinkState.AttemptID, _ error: HTTP2ClientError, on connection: Connection
   ) {
     let failure = AttemptFailure(error, at: connection.endpoint)
-    if error.code == .connectionClosed { connection.hasLostRequests = true }
     if failure.retry == .again {
       latestFailure = failure.error
-      // Where the connection is over, that follows at once; where it is not, its server refuses.
-      if connection.handler.isUsable { perform(state.unavailable(connection.id)) }
+      // Decided on before the caller can come back: it must not meet the same connection again.
+      let isOver = !connection.handler.isUsable
+      let isFault = error.code == .connectionClosed
+      perform(
+        isOver
+          ? state.unusable(connection.id, isFault: isFault) : state.unavailable(connection.id))
     }
     complete(id, .failed(failure))
   }

@@ -39,7 +39,7 @@ extension TimeSource {
 struct MachineTime: TimeSource {
   /// Event loops count time that stops during suspend, so a long wait is cut into slices: after a
   /// suspend, what is overdue happens within one slice.
-  static let sliceMax: Duration = .milliseconds(250)
+  static let sliceMax: Duration = .milliseconds(500)
 
   var now: Instant { .now }
 

@@ -222,6 +222,8 @@ final class FakeConnection: RequestReceiver, HTTP2ServerEvents {
   }
 
   private func headers(_ status: Int, _ fields: [String: String]) -> ResponseHeaders {
-    ResponseHeaders(status: status, fields: fields.map { ($0, $1) })
+    let type = ["content-type": status == 200 ? "application/proto" : "application/json"]
+    return ResponseHeaders(
+      status: status, fields: type.merging(fields) { $1 }.map { ($0, $1) })
   }
 }

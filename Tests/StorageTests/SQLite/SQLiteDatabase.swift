@@ -43,7 +43,7 @@ struct SystemFault: Error {
 
 /// The bytes of a file; nil where there is none.
 func bytes(of path: String) -> [UInt8]? {
-  let file = open(path, O_RDONLY)
+  let file = open(path, O_RDONLY | O_CLOEXEC)
   guard file >= 0 else { return nil }
   defer { close(file) }
   var bytes: [UInt8] = []
@@ -56,7 +56,7 @@ func bytes(of path: String) -> [UInt8]? {
 }
 
 func write(_ bytes: [UInt8], to path: String) throws {
-  let file = open(path, O_WRONLY | O_CREAT | O_TRUNC, 0o644)
+  let file = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0o644)
   guard file >= 0 else { throw SystemFault(call: "open", code: errno) }
   defer { close(file) }
   guard write(file, bytes, bytes.count) == bytes.count else {

@@ -55,7 +55,7 @@ import Testing
     let bench = try TurnBench(database)
     try fill(bench, database) {
       // What else is on the disk grows until there is no room.
-      let file = open(ballast, O_WRONLY | O_CREAT | O_APPEND, 0o600)
+      let file = open(ballast, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0o600)
       defer { close(file) }
       let page = [UInt8](repeating: 1, count: 4_096)
       while write(file, page, page.count) > 0 {}
