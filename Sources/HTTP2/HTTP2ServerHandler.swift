@@ -101,6 +101,7 @@ package final class HTTP2ServerHandler: HTTP2Handler {
     let size = name.count + value.count + HTTP2Limits.headerFieldOverheadBytes
     if current.head.byteCount + size > limits.headerListBytesMax {
       current.isHeadTooLarge = true
+      current.noteMethod()
       current.head = HeaderBlock()
     } else {
       current.head.append(name, value)
@@ -120,6 +121,7 @@ package final class HTTP2ServerHandler: HTTP2Handler {
     }
     current = nil
     stream.state = .receivingBody
+    stream.noteMethod()
     if stream.isHeadTooLarge {
       reject(stream, rejections.headersTooLarge)
       if oversizedHeaders?.take(at: receivedAt) == false {

@@ -23,6 +23,8 @@ final class ServerStream: FrameStream, Exchange {
   @exclusivity(unchecked) var body: [UInt8] = []
   /// What `head` and `body` count in the connection's `bufferedRequestBytes`.
   var bufferedBytes = 0
+  /// Whether the method is HEAD, whose answers have no body (RFC 9110 9.3.2).
+  private(set) var isForHeadOnly = false
   var isHeadTooLarge = false
   var isHeadMalformed = false
 
@@ -42,11 +44,18 @@ final class ServerStream: FrameStream, Exchange {
     super.init(id: id)
   }
 
+  /// To be called while `head` is here: it is given away before the answer is made.
+  func noteMethod() {
+    head.withValue(of: ":method") { method in
+      if let method, method.elementsEqual("HEAD".utf8) { isForHeadOnly = true }
+    }
+  }
+
   var isOpen: Bool { connection != nil && answer == nil }
 
   func respond(_ headers: ResponseHeaders, body: [UInt8]) {
     eventLoop.assertInEventLoop()
     guard let connection, answer == nil else { return }
-    connection.send(headers, body, on: self)
+    connection.send(headers, isForHeadOnly ? [] : body, on: self)
   }
 }

@@ -32,6 +32,27 @@ import Testing
     #expect(response.body == Array("later".utf8))
   }
 
+  // A client that asked with HEAD takes DATA frames for a broken peer.
+  @Test(arguments: [(padding: 1, status: 200), (padding: 10_000, status: 431)])
+  func anAnswerToHeadHasNoBody(padding: Int, status: Int) throws {
+    var limits = HTTP2Limits()
+    limits.headerListBytesMax = 5_000
+    let client = try RawClient(limits: limits)
+    client.receiver.answer = { $0.exchange.respond(TestReceiver.ok, body: [1]) }
+    let head = PlainHPACK.block([
+      (":method", "HEAD"), (":scheme", "http"), (":path", "/raw"), (":authority", "test"),
+      ("padding", String(repeating: "a", count: padding)),
+    ])
+    try client.send([
+      Frame(
+        type: Frame.headers, flags: Frame.endHeaders | Frame.endStream, stream: 1, payload: head)
+    ])
+    let answer = client.frames.filter { $0.stream == 1 }
+    #expect(answer.map(\.type) == [Frame.headers])
+    #expect(answer.map { $0.flags & Frame.endStream } == [Frame.endStream])
+    #expect(client.status(1) == status)
+  }
+
   @Test func aBatchOfAnswersIsOneWrite() throws {
     let pair = try Pair()
     let outcomes = (0..<50).map { _ in pair.send() }

@@ -1,4 +1,5 @@
 import Glibc
+import NIOCore
 import SwiftProtobuf
 import Testing
 
@@ -51,6 +52,33 @@ struct CLIBenchTests {
       #expect(report["keysLeft"]?.numberValue == 50)
       #expect(try await server.run("list", "--kind", "lock").output.count == 51)
     }
+  }
+
+  @Test("A rate spreads the requests evenly and says so")
+  func rate() async throws {
+    try await CLIServer.run { server in
+      let result = try await server.run(
+        "bench", "--connections", "2", "--streams", "4", "--requests", "60", "--op", "renew",
+        "--keys", "30", "--warmup", "0", "--rate", "1000", "-o", "json")
+      let report = try fields(result.output)
+      let total = try #require(report["total"]?.structValue.fields)
+      #expect(total["succeeded"]?.numberValue == 60)
+      #expect(
+        report["workload"]?.structValue.fields["ratePerSecond"]?.numberValue == 1_000)
+      #expect(report["keysLeft"]?.numberValue == 0)
+    }
+  }
+
+  @Test("A request is due when its turn is, also where the one before it was late")
+  func pace() {
+    var pace = Pace(perSecond: 4)
+    let start = NIODeadline.uptimeNanoseconds(1_000)
+    pace.begin(at: start)
+    #expect(pace.take(at: start) == start)
+    #expect(pace.take(at: start + .milliseconds(249)) == nil)
+    #expect(pace.take(at: start + .milliseconds(600)) == start + .milliseconds(250))
+    #expect(pace.take(at: start + .milliseconds(600)) == start + .milliseconds(500))
+    #expect(pace.take(at: start + .milliseconds(600)) == nil)
   }
 
   @Test("Losers of a contention are errors, not throughput")

@@ -25,7 +25,8 @@ struct BenchReport {
     StandardOutput.line(
       "\(count(workload.connections, "connection")) of \(count(workload.streams, "stream")), "
         + "\(count(threads, "thread")), \(count(workload.keys, "key")), "
-        + "mix \(workload.mix.defaultValueDescription), seed \(workload.seed)")
+        + "mix \(workload.mix.defaultValueDescription), seed \(workload.seed)"
+        + (workload.rate.map { ", \(grouped(Int($0))) requests/s" } ?? ""))
     StandardOutput.line(
       "measured \(decimal(seconds, digits: 2)) s"
         + (outcome.wasInterrupted ? " (interrupted)" : "") + "\n")
@@ -87,6 +88,7 @@ struct BenchReport {
               ("claim", .integer(workload.mix.turnover)), ("renew", .integer(workload.mix.renew)),
               ("release", .integer(workload.mix.turnover)), ("fetch", .integer(workload.mix.fetch)))
           ),
+          ("ratePerSecond", workload.rate.map { .number($0) } ?? .null),
           ("ttlSeconds", .integer(workload.leaseSeconds)),
           ("valueBytes", .integer(workload.value.utf8.count)),
           // As text: it may be larger than what readers of JSON keep exactly.

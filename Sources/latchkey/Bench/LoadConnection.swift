@@ -18,11 +18,15 @@ final class LoadConnection: @unchecked Sendable {
   /// What waits for its answer.
   private struct Request {
     var step: LoadSlot.Step
+    /// When it was sent, or was due: what a slow server delays counts as its latency.
+    var begun: NIODeadline
     var sent: NIODeadline
     /// Part of the measurement, not of what comes before and after.
     var isMeasured: Bool
   }
 
+  /// How often a load with a rate looks what is due.
+  private static let paceInterval = TimeAmount.milliseconds(1)
   private static let reconnectDelay = TimeAmount.milliseconds(100)
   /// How often in an answer's timeout the answers are looked for.
   private static let looksPerTimeout: Int64 = 10
@@ -34,7 +38,12 @@ final class LoadConnection: @unchecked Sendable {
   private let answerTimeout: TimeAmount
 
   private var connection: RawConnection?
+  /// Nil where each slot sends as soon as it can.
+  private var pace: Pace?
+  private var paceTimer: RepeatedTask?
   private var slots: [LoadSlot]
+  /// The slot whose turn it is, where there is a pace: so the keys are gone over evenly.
+  private var turn = 0
   private var phase = Phase.idle
   /// By slot.
   private var requests: [Request?]
@@ -60,6 +69,7 @@ final class LoadConnection: @unchecked Sendable {
     self.workload = workload
     self.recorder = recorder
     self.answerTimeout = answerTimeout
+    pace = workload.rate.map { Pace(perSecond: $0 / Double(workload.connections)) }
     self.slots = slots.map { LoadSlot(number: $0, workload: workload) }
     requests = Array(repeating: nil, count: slots.count)
   }
@@ -74,7 +84,15 @@ final class LoadConnection: @unchecked Sendable {
   }
 
   /// Puts load on the server until ``stop()``, or the end of the budget.
-  func load() -> EventLoopFuture<Void> { begin(.load) {} }
+  func load() -> EventLoopFuture<Void> {
+    begin(.load) {
+      guard self.pace != nil else { return }
+      self.pace?.begin(at: .now())
+      self.paceTimer = self.eventLoop.scheduleRepeatedTask(
+        initialDelay: Self.paceInterval, delay: Self.paceInterval
+      ) { _ in self.sendDue() }
+    }
+  }
 
   /// Records from now on, and ends after `budget` requests (nil: no end).
   func record(budget: Int?) {
@@ -132,12 +150,15 @@ final class LoadConnection: @unchecked Sendable {
     guard requestCount == 0, !mayGoOn else { return }
     phase = .idle
     isRecording = false
+    paceTimer?.cancel()
+    paceTimer = nil
     finished?.succeed()
     finished = nil
   }
 
-  /// Whether requests may follow although none is under way: the connection comes back.
-  private var mayGoOn: Bool { isLoad && budget != 0 && connection == nil }
+  /// Whether requests may follow although none is under way: the next is not due yet, or the
+  /// connection comes back.
+  private var mayGoOn: Bool { isLoad && budget != 0 && (connection == nil || pace != nil) }
 
   private var isLoad: Bool {
     if case .load = phase { true } else { false }
@@ -146,14 +167,31 @@ final class LoadConnection: @unchecked Sendable {
   // MARK: - Requests
 
   private func sendAll() {
-    for index in slots.indices where requests[index] == nil { send(index) }
+    for index in slots.indices where requests[index] == nil { sendNext(index) }
   }
 
-  private func send(_ index: Int) {
+  /// Sends the slot's next request, unless it has to wait until that is due.
+  private func sendNext(_ index: Int) {
+    if isLoad, pace != nil { return }
+    send(index, begun: .now())
+  }
+
+  private func sendDue() {
+    guard isLoad, connection != nil else { return }
+    let now = NIODeadline.now()
+    while requests[turn] == nil, let due = pace?.take(at: now) {
+      send(turn, begun: due)
+      turn = (turn + 1) % slots.count
+    }
+    finishIfIdle()
+  }
+
+  private func send(_ index: Int, begun: NIODeadline) {
     guard let connection, let step = nextStep(index) else { return }
     let slot = slots[index]
     let body = workload.body(step.operation, key: Int(slot.keys[step.index]), slot: slot.number)
-    requests[index] = Request(step: step, sent: .now(), isMeasured: isRecording)
+    requests[index] = Request(
+      step: step, begun: begun, sent: .now(), isMeasured: isRecording)
     requestCount += 1
     connection.call(path: workload.path(step.operation), body: body) { result in
       self.received(result, index, connection)
@@ -182,7 +220,7 @@ final class LoadConnection: @unchecked Sendable {
     case .success(let response):
       complete(
         index, error: response.status == 200 ? nil : Self.code(of: response), isAnswered: true)
-      send(index)
+      sendNext(index)
     case .failure(let error):
       reconnect(becauseOf: error.code.rawValue)
     }
@@ -195,7 +233,7 @@ final class LoadConnection: @unchecked Sendable {
     requestCount -= 1
     slots[index].finished(request.step, succeeded: error == nil, isAnswered: isAnswered)
     if request.isMeasured {
-      recorder.note(request.step.operation, sent: request.sent, error: error)
+      recorder.note(request.step.operation, begun: request.begun, error: error)
     }
   }
 

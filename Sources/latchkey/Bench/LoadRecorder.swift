@@ -41,13 +41,13 @@ final class LoadRecorder {
   private(set) var failed = 0
 
   /// - Parameter error: Its code; nil for success.
-  func note(_ operation: Operation, sent: NIODeadline, error: String?) {
+  func note(_ operation: Operation, begun: NIODeadline, error: String?) {
     if let error {
       failed += 1
       record[operation].errors[error, default: 0] += 1
     } else {
       succeeded += 1
-      record[operation].latency.record(nanoseconds: (.now() - sent).nanoseconds)
+      record[operation].latency.record(nanoseconds: (.now() - begun).nanoseconds)
     }
   }
 }

@@ -8,6 +8,8 @@ struct Workload: Sendable {
   var connections = 1
   /// Requests under way on each connection.
   var streams = 1
+  /// Requests a second of the whole load; nil for as many as are answered.
+  var rate: Double?
   /// Keys of the whole load.
   var keys = 1
   var leaseSeconds: Int64 = 60

@@ -20,6 +20,12 @@ struct BenchCommand: SignalAware {
       A mix names weights: claim=1,renew=8,release=1,fetch=0. Whoever claims and releases in turn \
       does each as often as the other, so those two weights are the same.
 
+      With --rate, requests are sent when they are due, whatever the answers take (an open loop), \
+      and latency counts from when a request was due. So this holds 50,000 leases of 15 s and \
+      renews each every 5 s:
+
+        latchkey bench --op renew --keys 50000 --ttl 15s --rate 10000 --duration 60s
+
       JSON: an object with workload, seconds, operations, total, and more.
 
       EXIT CODES: 0, also when interrupted by SIGINT, which shows what there is; 69 no server can \
@@ -34,6 +40,7 @@ struct BenchCommand: SignalAware {
   static let threadsMax = 64
   static let keysMax = 10_000_000
   static let valueBytesMax = 65_536
+  static let rateMax = 10_000_000
 
   @Option(help: "Connections.")
   var connections = 1
@@ -46,6 +53,9 @@ struct BenchCommand: SignalAware {
 
   @Option(help: "How many requests to measure, instead of --duration.")
   var requests: Int?
+
+  @Option(help: "Requests a second of all connections. (default: as many as are answered)")
+  var rate: Int?
 
   @Option(help: "How long to put load on the service before the measurement.")
   var warmup = TimeSpan(.seconds(1))
@@ -86,6 +96,7 @@ struct BenchCommand: SignalAware {
     try require(keys ?? 1, in: 1...Self.keysMax, "--keys")
     try require(threads ?? 1, in: 1...Self.threadsMax, "--threads")
     try require(valueBytes, in: 0...Self.valueBytesMax, "--value-bytes")
+    try require(rate ?? 1, in: 1...Self.rateMax, "--rate")
     try require(requests ?? 1, in: 1...Int.max, "--requests")
     let lease = ttl.duration.components
     guard lease.seconds >= 1, lease.attoseconds == 0 else {
@@ -130,6 +141,7 @@ struct BenchCommand: SignalAware {
     workload.mix = op?.mix ?? mix ?? .default
     workload.connections = connections
     workload.streams = streams
+    workload.rate = rate.map(Double.init)
     workload.keys = keys ?? connections * streams
     workload.leaseSeconds = ttl.duration.components.seconds
     workload.value = String(repeating: "x", count: valueBytes)
