@@ -29,6 +29,7 @@ final class CommandWriter {
   private var stalls: StallWatch
   private var collector: Collector
   private var scans: ScanSchedule
+  private var pacer: CommitPacer
   private var pulses: [Pulse] = []
 
   init(
@@ -48,6 +49,12 @@ final class CommandWriter {
     stalls = StallWatch(limits: limits, now: now)
     collector = Collector(limits: limits, now: now)
     scans = ScanSchedule(limits: limits, now: now)
+    pacer = CommitPacer(now: now)
+  }
+
+  /// How long the thread lets what is `waiting` wait for more.
+  func pauseNanoseconds(waiting: Int) -> Int64 {
+    pacer.pauseNanoseconds(waiting: waiting, at: clock())
   }
 
   /// How long the thread may wait for items before the next turn.
@@ -124,6 +131,7 @@ final class CommandWriter {
     _ writer: any StoreWriter, _ commands: [Command], due: [LeaseTable.Due], collects: Bool,
     start: MonotonicTime
   ) throws(StoreError) -> [StoreResult] {
+    pacer.began(requests: commands.count, at: start)
     let collectorBefore = collector
     do {
       try writer.begin()

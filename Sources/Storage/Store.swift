@@ -70,6 +70,8 @@ package final class Store: Sendable {
         },
         noteHealth: { [self] health in latestHealth.withLock { $0 = health } })
       while !commands.hasEnded {
+        BlockingThread.sleep(
+          nanoseconds: writer.pauseNanoseconds(waiting: commands.count))
         let items = commands.take(
           max: limits.batchMax, waitNanoseconds: writer.waitNanoseconds)
         writer.turn(items)

@@ -121,6 +121,14 @@ final class BlockingThread: Sendable {
     self.thread = thread
   }
 
+  /// Has the calling thread wait.
+  static func sleep(nanoseconds: Int64) {
+    guard nanoseconds > 0 else { return }
+    var pause = timespec(
+      tv_sec: Int(nanoseconds / 1_000_000_000), tv_nsec: Int(nanoseconds % 1_000_000_000))
+    nanosleep(&pause, nil)
+  }
+
   /// Waits until the thread has ended. Called once.
   func join() { pthread_join(thread, nil) }
 
