@@ -15,7 +15,7 @@ package struct SQLiteEngine: StoreEngine {
   /// A WAL larger than this is cut back after a checkpoint.
   package static let walBytesMax = 64 << 20
   /// Page cache of the writing connection; readers have SQLite's default of 2 MB.
-  package static let writerCacheKibibytes = 8 << 10
+  package static let writerCacheKibibytes = 6 << 10
   /// Marks the file as Latchkey's ("LTKY"), for file(1) and against mistaken paths.
   package static let applicationID: Int64 = 0x4C54_4B59
 
