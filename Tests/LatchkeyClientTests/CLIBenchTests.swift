@@ -1,6 +1,7 @@
 import Glibc
 import NIOCore
 import SwiftProtobuf
+import TestKit
 import Testing
 
 @testable import latchkey
@@ -119,7 +120,7 @@ struct CLIBenchTests {
         "bench", "--duration", "3s", "--warmup", "0", "--timeout", "1s", "-o", "json")
       defer { bench.signal(SIGKILL) }
       try await bench.errors.line(containing: "/s  errors 0")
-      server.program.signal(SIGKILL)
+      server.signal(SIGKILL)
       #expect(try await bench.exit() == .exited(0))
       let report = try fields(try await bench.output.all())
       let errors = try #require(

@@ -1,5 +1,6 @@
 import Glibc
 import SwiftProtobuf
+import TestKit
 import Testing
 
 @testable import latchkey
@@ -32,7 +33,7 @@ struct CLICommandTests {
       ["list", "--quiet", "--verbose"],
     ])
   func usage(arguments: [String]) async throws {
-    let result = try await CLIProgram.run("latchkey", arguments)
+    let result = try await Program.run("latchkey", arguments)
     #expect(result.end == .exited(64))
     #expect(!result.errors.isEmpty)
     #expect(result.output.isEmpty)
@@ -47,7 +48,7 @@ struct CLICommandTests {
     ])
   func noServer(arguments: [String]) async throws {
     // Port 1 of this host: nobody listens there.
-    let result = try await CLIProgram.run(
+    let result = try await Program.run(
       "latchkey",
       arguments[..<1] + ["--server", "127.0.0.1:1", "--timeout", "500ms"]
         + arguments.dropFirst())
@@ -151,7 +152,7 @@ struct CLICommandTests {
   @Test("The second server of a list answers where the first is gone")
   func secondServer() async throws {
     try await CLIServer.run { server in
-      let result = try await CLIProgram.run(
+      let result = try await Program.run(
         "latchkey", ["list"], environment: ["LATCHKEY_SERVER=127.0.0.1:1, \(server.address)"])
       #expect(result.end == .exited(0))
     }
@@ -170,7 +171,7 @@ struct CLICommandTests {
       (["--generate-completion-script", "fish"], "presence"),
     ])
   func help(arguments: [String], text: String) async throws {
-    let result = try await CLIProgram.run("latchkey", arguments)
+    let result = try await Program.run("latchkey", arguments)
     #expect(result.end == .exited(0))
     #expect(result.errors.isEmpty)
     #expect(result.output.contains { $0.contains(text) })

@@ -1,4 +1,5 @@
 import Glibc
+import TestKit
 import Testing
 
 @testable import latchkey
@@ -23,8 +24,8 @@ struct CLIHoldingTests {
       #expect(try await first.output.all() == ["first"])
       #expect(try await second.output.all() == ["second"])
       #expect(try await second.exit() == .exited(0))
-      let firstEnd = try #require(first.output.endTime.withLock { $0 })
-      let secondEnd = try #require(second.output.endTime.withLock { $0 })
+      let firstEnd = try #require(first.output.endTime)
+      let secondEnd = try #require(second.output.endTime)
       #expect(firstEnd < secondEnd)
       #expect(try await server.run("list").output == ["KEY  KIND  OWNER  VALUE"])
     }
@@ -46,20 +47,20 @@ struct CLIHoldingTests {
       try await holder.output.line(containing: "outer")
       // Now that there are writers, reading waits for them.
       _ = fcntl(reader, F_SETFL, 0)
-      let command = CLILines()
+      let command = ProgramLines()
       command.read(from: reader)
       // The holder does not know where the next server is, so it cannot renew its lease.
-      server.program.signal(SIGKILL)
+      server.signal(SIGKILL)
       let another = try await server.another()
-      defer { another.program.signal(SIGKILL) }
+      defer { another.signal(SIGKILL) }
       let next = try another.start("lock", "k", "--", "echo", "next")
       defer { next.signal(SIGKILL) }
 
       // The end of what it writes is the death of all who could write it.
       #expect(try await command.all() == ["told"])
       #expect(try await next.output.all() == ["next"])
-      let end = try #require(command.endTime.withLock { $0 })
-      let nextEnd = try #require(next.output.endTime.withLock { $0 })
+      let end = try #require(command.endTime)
+      let nextEnd = try #require(next.output.endTime)
       #expect(end < nextEnd)
       #expect(try await holder.exit() == .exited(75))
       let errors = try await holder.errors.all()
@@ -123,11 +124,11 @@ struct CLIHoldingTests {
   @Test("What the caller ignores stays ignored, as under nohup")
   func ignoredSignals() async throws {
     try await CLIServer.run { server in
-      let result = try await CLIProgram.run(
+      let result = try await Program.run(
         "/bin/sh",
         [
           "-c",
-          "trap '' HUP; exec \(CLIProgram.folder)/latchkey lock k -- grep SigIgn /proc/self/status",
+          "trap '' HUP; exec \(Program.folder)/latchkey lock k -- grep SigIgn /proc/self/status",
         ], environment: ["LATCHKEY_SERVER=\(server.address)"])
       #expect(result.end == .exited(0))
       #expect(result.output.map { signals(in: $0) } == [1 << (SIGHUP - 1)])

@@ -139,30 +139,10 @@ import Testing
   }
 }
 
-/// A `latchkeyd` that runs.
-struct ServerProgram: Sendable {
-  let program: Program
-  let port: Int
-
-  static func start(store: String) async throws -> ServerProgram {
-    let program = try Program(
-      "latchkeyd", ["--listen", "127.0.0.1:0", "--store", "sqlite:\(store)"])
-    let line = try await program.output.line(containing: "listening on 127.0.0.1:")
-    let address = line.split(separator: " ").first { $0.hasPrefix("127.0.0.1:") } ?? ""
-    guard let port = Int(address.dropFirst("127.0.0.1:".count).prefix { $0 != "," }) else {
-      throw PeerFault(message: "no port in \(line)")
-    }
-    return ServerProgram(program: program, port: port)
-  }
-
-  func end() async throws {
-    program.signal(SIGTERM)
-    _ = try await program.exit()
-  }
-
+extension ServerProgram {
   /// Waits until a second connection is served: then the first one's request has been read, since
   /// both belong to event loops that take what comes in turn.
-  func untilBusy() async throws {
+  fileprivate func untilBusy() async throws {
     let health = Call(method: "GET", path: "/metrics", headers: [], body: [])
     while true {
       let answer = try await HTTPVersion.http1.send(health, port: port)
@@ -172,11 +152,11 @@ struct ServerProgram: Sendable {
     }
   }
 
-  static func claim(_ key: String, _ owner: String) -> Call {
+  fileprivate static func claim(_ key: String, _ owner: String) -> Call {
     .json(
       "Lock",
       #"{"resource":{"key":"\#(key)","owner":"\#(owner)","type":"lock"},"ttl_in_seconds":600}"#)
   }
 
-  static func fetch(_ key: String) -> Call { .json("Fetch", #"{"key":"\#(key)"}"#) }
+  fileprivate static func fetch(_ key: String) -> Call { .json("Fetch", #"{"key":"\#(key)"}"#) }
 }

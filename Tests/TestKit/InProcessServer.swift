@@ -60,29 +60,3 @@ package final class InProcessServer: Sendable {
 @Sendable private func uptime() -> MonotonicTime {
   MonotonicTime(nanoseconds: Int64(NIODeadline.now().uptimeNanoseconds))
 }
-
-/// A folder of the temporary directory for one SQLite file, gone with its last reference.
-package final class StoreFolder: Sendable {
-  /// Where the store's file is, or will be.
-  package let file: String
-  private let folder: String
-
-  package init() throws {
-    let parent = getenv("TMPDIR").map { String(cString: $0) } ?? "/tmp"
-    var name = Array("\(parent)/latchkey-test-XXXXXX".utf8CString)
-    guard mkdtemp(&name) != nil else { throw SystemError(what: "mkdtemp", number: errno) }
-    folder = String(decoding: name.dropLast().map(UInt8.init(bitPattern:)), as: UTF8.self)
-    file = folder + "/latchkey.db"
-  }
-
-  deinit {
-    for suffix in ["", "-wal", "-shm"] { unlink(file + suffix) }
-    rmdir(folder)
-  }
-
-  /// What the operating system refused.
-  package struct SystemError: Error {
-    package let what: String
-    package let number: Int32
-  }
-}

@@ -16,7 +16,7 @@ package enum ProgramEnd: Equatable, Sendable {
 /// A program that runs beside the tests, with its output line by line.
 package final class Program: Sendable {
   /// Generous: the machine may be busy with other tests.
-  package static let waitMax = Duration.seconds(60)
+  package static let waitMax = Duration.seconds(120)
 
   /// Where the programs of this package are: beside the test binary.
   package static let folder: String = {
@@ -107,14 +107,25 @@ package final class Program: Sendable {
     return end.withLock { $0! }
   }
 
+  /// What came of a program.
+  package struct Result: Sendable {
+    package var end: ProgramEnd
+    package var output: [String]
+    package var errors: [String]
+  }
+
+  /// Waits for the program's end.
+  package func result() async throws -> Result {
+    defer { signal(SIGKILL) }
+    let end = try await exit()
+    return Result(end: end, output: try await output.all(), errors: try await errors.all())
+  }
+
   /// Runs a program to its end.
   package static func run(
     _ name: String, _ arguments: [String], environment: [String] = []
-  ) async throws -> (end: ProgramEnd, output: [String], errors: [String]) {
-    let program = try Program(name, arguments, environment: environment)
-    defer { program.signal(SIGKILL) }
-    let end = try await program.exit()
-    return (end, try await program.output.all(), try await program.errors.all())
+  ) async throws -> Result {
+    try await Program(name, arguments, environment: environment).result()
   }
 }
 
@@ -129,9 +140,12 @@ package final class ProgramLines: Sendable {
   private let changed = Mutex<[TestEvent]>([])
   private let ended = TestEvent()
   /// When the last writer had closed the pipe.
-  let endTime = Mutex<ContinuousClock.Instant?>(nil)
+  package var endTime: ContinuousClock.Instant? { end.withLock { $0 } }
+  private let end = Mutex<ContinuousClock.Instant?>(nil)
 
-  fileprivate func read(from descriptor: Int32) {
+  package init() {}
+
+  package func read(from descriptor: Int32) {
     detachThread { [self] in
       var rest: [UInt8] = []
       var buffer = [UInt8](repeating: 0, count: 4_096)
@@ -144,7 +158,7 @@ package final class ProgramLines: Sendable {
       }
       if !rest.isEmpty { append(String(decoding: rest, as: UTF8.self)) }
       close(descriptor)
-      endTime.withLock { $0 = .now }
+      end.withLock { $0 = .now }
       ended.signal()
       wake()
     }

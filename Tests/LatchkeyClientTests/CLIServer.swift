@@ -1,0 +1,60 @@
+import Glibc
+import TestKit
+
+/// A server with a store of its own, and the command line that talks to it.
+struct CLIServer: Sendable {
+  let server: ServerProgram
+  private let folder: StoreFolder
+
+  /// Runs `body` with a fresh server, which is gone afterwards.
+  static func run(_ body: (CLIServer) async throws -> Void) async throws {
+    let folder = try StoreFolder()
+    let server = CLIServer(
+      server: try await ServerProgram.start(store: folder.file), folder: folder)
+    do {
+      try await body(server)
+    } catch {
+      try? await server.server.kill()
+      throw error
+    }
+    try await server.server.kill()
+  }
+
+  /// Another server on the same store, at another address.
+  func another() async throws -> CLIServer {
+    CLIServer(server: try await ServerProgram.start(store: folder.file), folder: folder)
+  }
+
+  var address: String { server.address }
+
+  func signal(_ number: Int32) { server.program.signal(number) }
+
+  /// A pipe with a name, for a command whose end shall be seen, and not that of `latchkey`.
+  func makeFIFO() throws -> String {
+    let path = folder.path("fifo")
+    guard mkfifo(path, 0o600) == 0 else {
+      throw ProgramError("no FIFO: \(String(cString: strerror(errno)))")
+    }
+    return path
+  }
+
+  /// Starts `latchkey`, for this server.
+  func start(_ arguments: String..., closesOutput: Bool = false) throws -> Program {
+    try start(arguments, closesOutput: closesOutput)
+  }
+
+  private func start(_ arguments: [String], closesOutput: Bool = false) throws -> Program {
+    // First, so that a test may say otherwise.
+    let patience = ["--timeout", "100s"]
+    return try Program(
+      "latchkey", arguments.prefix(1) + patience + arguments.dropFirst(),
+      environment: ["LATCHKEY_SERVER=\(address)"], closesOutput: closesOutput)
+  }
+
+  /// Runs `latchkey` to its end, for this server.
+  func run(_ arguments: String...) async throws -> Program.Result { try await run(arguments) }
+
+  func run(_ arguments: [String]) async throws -> Program.Result {
+    try await start(arguments).result()
+  }
+}

@@ -1,0 +1,44 @@
+import Glibc
+
+/// A `latchkeyd` that runs, at a free port.
+package struct ServerProgram: Sendable {
+  package let program: Program
+  /// Host and port.
+  package let address: String
+  package let port: Int
+
+  /// Returns when the server listens.
+  ///
+  /// - Parameters:
+  ///   - name: A program of this package, or another release's by its path.
+  ///   - store: The path of its SQLite file.
+  package static func start(
+    _ name: String = "latchkeyd", store: String, arguments: [String] = []
+  ) async throws -> ServerProgram {
+    let program = try Program(
+      name, ["--listen", "127.0.0.1:0", "--store", "sqlite:\(store)"] + arguments)
+    do {
+      let line = try await program.output.line(containing: "listening on 127.0.0.1:")
+      let address = line.split(separator: " ").first { $0.hasPrefix("127.0.0.1:") } ?? ""
+      guard let port = Int(address.dropFirst("127.0.0.1:".count).prefix { $0 != "," }) else {
+        throw ProgramError("no port in \(line)")
+      }
+      return ServerProgram(program: program, address: "127.0.0.1:\(port)", port: port)
+    } catch {
+      program.signal(SIGKILL)
+      throw error
+    }
+  }
+
+  /// Shuts the server down in good order.
+  package func end() async throws {
+    program.signal(SIGTERM)
+    _ = try await program.exit()
+  }
+
+  /// Ends the server at once. Harmless when it has ended.
+  package func kill() async throws {
+    program.signal(SIGKILL)
+    _ = try await program.exit()
+  }
+}

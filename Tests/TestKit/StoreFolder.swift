@@ -1,0 +1,37 @@
+import Glibc
+
+/// A folder of the temporary directory for one SQLite file and what a test puts beside it, gone with its last reference.
+package final class StoreFolder: Sendable {
+  /// Where the store's file is, or will be.
+  package let file: String
+  private let folder: String
+
+  package init() throws {
+    let parent = getenv("TMPDIR").map { String(cString: $0) } ?? "/tmp"
+    var name = Array("\(parent)/latchkey-test-XXXXXX".utf8CString)
+    guard mkdtemp(&name) != nil else { throw SystemError(what: "mkdtemp", number: errno) }
+    folder = String(decoding: name.dropLast().map(UInt8.init(bitPattern:)), as: UTF8.self)
+    file = "\(folder)/latchkey.db"
+  }
+
+  /// Where a file called `name` would be.
+  package func path(_ name: String) -> String { "\(folder)/\(name)" }
+
+  deinit {
+    if let entries = opendir(folder) {
+      while let entry = readdir(entries) {
+        withUnsafeBytes(of: entry.pointee.d_name) { name in
+          _ = unlink(path(String(decoding: name.prefix { $0 != 0 }, as: UTF8.self)))
+        }
+      }
+      closedir(entries)
+    }
+    rmdir(folder)
+  }
+
+  /// What the operating system refused.
+  package struct SystemError: Error {
+    package let what: String
+    package let number: Int32
+  }
+}
