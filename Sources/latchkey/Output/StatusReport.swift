@@ -25,7 +25,9 @@ struct StatusReport {
     ])
     facts.append(["token floor", "\(status.store.tokenFloor)"])
     facts.append(["locks", "\(status.store.locks)"])
-    facts.append(["presences", "\(status.store.presences)"])
+    facts.append([
+      "presences", "\(status.store.presences), \(status.fleet.count) of them servers",
+    ])
     facts.print()
 
     guard !status.fleet.isEmpty else { return }
