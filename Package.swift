@@ -115,7 +115,8 @@ let package = Package(
     .testTarget(
       name: "LatchkeyServerTests",
       dependencies: [
-        "LatchkeyServer", "TestKit", "WireSchema", metrics, nio.core, "latchkeyd",
+        "LatchkeyServer", "LockCore", "RPC", "Storage", "TestKit", "WireSchema", metrics, nio.core,
+        "latchkeyd",
       ],
       swiftSettings: strict),
     .testTarget(

@@ -8,6 +8,10 @@ package protocol Exchange: AnyObject {
   /// Whether the peer still waits: false once it is answered, reset, or the connection is gone.
   var isOpen: Bool { get }
 
+  /// Keeps `object` alive for as long as anybody waits for the answer: until it is written, or the
+  /// peer is gone. At most one object; harmless where ``isOpen`` is false.
+  func keep(_ object: AnyObject)
+
   /// Answers the request. Only the first answer counts; harmless where ``isOpen`` is false.
   func respond(_ headers: ResponseHeaders, body: [UInt8])
 }

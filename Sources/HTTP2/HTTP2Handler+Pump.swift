@@ -79,7 +79,7 @@ extension HTTP2Handler {
       if batch == nil { batch = allocator.buffer(capacity: max(batchCapacity, count)) }
       batch?.writeBytes(UnsafeRawBufferPointer(start: bytes, count: count))
       if batch.unsafelyUnwrapped.readableBytes >= limits.writeBytesMax { return false }
-    } while true
+    } while pendingEnd == nil
     // The next batch is likely to be about as large.
     batchCapacity = min(max(1_024, batch?.readableBytes ?? 0), limits.writeBytesMax)
     return true

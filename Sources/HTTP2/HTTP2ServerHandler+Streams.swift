@@ -35,6 +35,7 @@ extension HTTP2ServerHandler {
     waitingAnswerBytes -= stream.waitingBytes
     (stream.bufferedBytes, stream.waitingBytes) = (0, 0)
     stream.outgoing = []
+    stream.kept = nil
     resumeReads()
   }
 

@@ -30,6 +30,8 @@ final class ServerStream: FrameStream, Exchange {
 
   /// Kept until the stream ends, because nghttp2 has pointers into it.
   var answer: ResponseHeaders?
+  /// What lives until the stream ends, see ``Exchange/keep(_:)``.
+  var kept: AnyObject?
   /// Whether nghttp2 has handed out the answer's end.
   var isAnswerSent = false
   /// What `outgoing` counts in the connection's `waitingAnswerBytes`.
@@ -52,6 +54,11 @@ final class ServerStream: FrameStream, Exchange {
   }
 
   var isOpen: Bool { connection != nil && answer == nil }
+
+  func keep(_ object: AnyObject) {
+    eventLoop.assertInEventLoop()
+    if isOpen { kept = object }
+  }
 
   func respond(_ headers: ResponseHeaders, body: [UInt8]) {
     eventLoop.assertInEventLoop()

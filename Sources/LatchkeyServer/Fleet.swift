@@ -16,17 +16,15 @@ final class Fleet: Sendable {
   static let renewal = TimeAmount.seconds(5)
 
   private let serverID: String
-  /// Tells this run of the server from another one with the same id.
+  /// Id and run: a server that was killed and started again shows at once, beside its former run.
   private let owner: String
-  private let logger: Logger
   private let listen = Mutex("")
-  private let isRefused = Atomic<Bool>(false)
+  private let hasLeft = Atomic<Bool>(false)
   private let held = Mutex((locks: 0, presences: 0))
 
-  init(serverID: String, nonce: UInt64, logger: Logger) {
+  init(serverID: String, nonce: UInt64) {
     self.serverID = serverID
     owner = "\(serverID)/\(String(nonce, radix: 16))"
-    self.logger = logger
   }
 
   /// Says where this server listens, once it does.
@@ -37,7 +35,7 @@ final class Fleet: Sendable {
     held.withLock { $0 = (locks, presences) }
   }
 
-  private var key: String { ReservedKeys.servers + serverID }
+  private var key: String { ReservedKeys.servers + owner }
 
   private var presence: Latchkey_Fleet_V1_ServerPresence {
     .with {
@@ -52,30 +50,18 @@ final class Fleet: Sendable {
 
   /// Claims or renews the presence, on the event loop of `loop`.
   func announce(_ loop: EventLoopContext) {
+    guard !hasLeft.load(ordering: .relaxed) else { return }
     // A message of strings and numbers always encodes.
     let value = (try? presence.jsonString()) ?? "{}"
     let holder = Holder(
       kind: .presence, owner: owner, value: value, lease: Lease(seconds: Self.leaseSeconds)!)
-    loop.store.submit(
-      .claim(key: key, holder: holder),
-      call: InternalCall(loop) { [self] result in
-        // The store's failures are reported by the store.
-        guard case .success(let outcome) = result else { return }
-        let isRefused = outcome == .heldByAnother
-        if isRefused, !self.isRefused.exchange(true, ordering: .relaxed) {
-          logger.warning(
-            """
-            the presence of this server id is held: by a run that ended without a word, and then \
-            not for long, or by another server with the same id
-            """,
-            metadata: ["server": "\(serverID)"])
-        }
-        if !isRefused { self.isRefused.store(false, ordering: .relaxed) }
-      })
+    // What the store fails at, the store reports.
+    loop.store.submit(.claim(key: key, holder: holder), call: InternalCall(loop) { _ in })
   }
 
-  /// Gives the presence up at the end.
+  /// Gives the presence up for good.
   func leave(_ loop: EventLoopContext, done: @escaping () -> Void) {
+    hasLeft.store(true, ordering: .relaxed)
     loop.store.submit(
       .release(key: key, owner: owner), call: InternalCall(loop) { _ in done() })
   }
@@ -89,7 +75,9 @@ final class Fleet: Sendable {
       status.server = presence
       status.fleet = servers.map { record in
         .with { entry in
-          entry.serverID = String(record.key.dropFirst(ReservedKeys.servers.count))
+          let name = record.key.dropFirst(ReservedKeys.servers.count)
+          entry.serverID = String(name.prefix { $0 != "/" })
+          entry.run = String(name.dropFirst(entry.serverID.count + 1))
           // A newer server may say more; one that says something else is listed by its id.
           let body = Array((record.holder?.value ?? "").utf8)
           let presence = try? Codec.json.decode(

@@ -46,8 +46,7 @@ package final class LatchkeyServer: Service {
     let clock = configuration.clock
     let serverMetrics = ServerMetrics(factory: metrics, logger: configuration.logger)
     let fleet = Fleet(
-      serverID: configuration.serverID, nonce: configuration.random(),
-      logger: configuration.logger)
+      serverID: configuration.serverID, nonce: configuration.random())
     let store = try Store(
       engine: engine, limits: configuration.store, clock: clock,
       observer: Observer(metrics: serverMetrics, fleet: fleet))
@@ -65,6 +64,9 @@ package final class LatchkeyServer: Service {
     var http2 = configuration.http2
     http1.requestBodyBytesMax = configuration.limits.bodyBytesMax
     http2.requestBodyBytesMax = configuration.limits.bodyBytesMax
+    // Room for several of the largest at once.
+    http2.bufferedRequestBytesMax = max(
+      http2.bufferedRequestBytesMax, 4 * configuration.limits.bodyBytesMax)
     pipeline = ServerPipeline(
       http2: http2, http1: http1, grease: Grease(source: configuration.random),
       commonFields: commonFields)
@@ -76,15 +78,22 @@ package final class LatchkeyServer: Service {
   /// - Throws: `IOError` where the address is in use or not to be had.
   package func start() async throws -> String {
     for loop in loops { try await loop.eventLoop.submit { loop.start() }.get() }
+    let lists = AnswerBudget()
     let routers = LoopLocal(
       loops.map { loop in
         Router(
-          loop: loop, operations: operations, metrics: metrics,
+          loop: loop, operations: operations, lists: lists, metrics: metrics,
           bodyBytesMax: configuration.limits.bodyBytesMax)
       }, loops: loops)
     let channel = try await ServerBootstrap(group: group)
       .serverChannelOption(.backlog, value: configuration.limits.backlog)
       .serverChannelOption(.socketOption(.so_reuseaddr), value: 1)
+      .serverChannelInitializer { channel in
+        // Out of file descriptors: wait for some instead of trying again at once.
+        channel.eventLoop.makeCompletedFuture {
+          try channel.pipeline.syncOperations.addHandler(AcceptBackoffHandler())
+        }
+      }
       .childChannelOption(.socketOption(.tcp_nodelay), value: 1)
       .childChannelOption(.socketOption(.so_keepalive), value: 1)
       .childChannelInitializer { [self] channel in
@@ -92,7 +101,7 @@ package final class LatchkeyServer: Service {
       }
       .bind(host: configuration.host, port: configuration.port).get()
     listener.withLock { $0 = channel }
-    let address = "\(configuration.host):\(channel.localAddress?.port ?? configuration.port)"
+    let address = configuration.address(port: channel.localAddress?.port ?? configuration.port)
     fleet.listens(on: address)
     keepPresence()
     logger.info("listening", metadata: ["address": "\(address)", "store": "\(store.location)"])
@@ -125,15 +134,14 @@ package final class LatchkeyServer: Service {
       channel, receiver: routers[channel.eventLoop],
       offer: { HandshakeOffer(serverID: serverID, grease: random()) }, events: connection,
       opened: { [metrics] handler, protocolName in
+        loop.opened(handler, on: channel)
+        guard let protocolName else {
+          return channel.closeFuture.whenComplete { _ in loop.closed(channel) }
+        }
         let open = metrics.connections(protocolName)
         open.increment(by: 1)
         metrics.opened(protocolName)
-        loop.opened(handler)
-        let bound = NIOLoopBound(handler, eventLoop: loop.eventLoop)
-        channel.closeFuture.whenComplete { _ in
-          open.decrement(by: 1)
-          loop.closed(bound.value)
-        }
+        channel.closeFuture.whenComplete { _ in open.decrement(by: 1) }
       })
   }
 
@@ -202,6 +210,8 @@ private struct Observer: StoreObserver {
   }
   func failed(_ error: StoreError) { metrics.failed(error) }
   func recovered() { metrics.recovered() }
+  func scanned() { metrics.scanned() }
+  func scanFailed(_ error: StoreError) { metrics.scanFailed(error) }
   func holding(locks: Int, presences: Int) {
     metrics.holding(locks: locks, presences: presences)
     fleet.note(locks: locks, presences: presences)

@@ -31,6 +31,11 @@ package struct ServerConfiguration: Sendable {
     self.clock = clock
     self.logger = logger
   }
+
+  /// ``host`` and `port` as one writes them together, with an IPv6 address in brackets.
+  package func address(port: Int) -> String {
+    host.contains(":") ? "[\(host)]:\(port)" : "\(host):\(port)"
+  }
 }
 
 /// The bounds of a server as a whole.

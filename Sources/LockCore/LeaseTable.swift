@@ -58,16 +58,29 @@ package struct LeaseTable: Sendable {
   /// How many entries are of `kind`.
   package func count(of kind: Kind) -> Int { kind == .lock ? locks : presences }
 
-  /// Notes that the record `id` was seen as `sighting` at `now`. A state that is known already, or
-  /// that is older than the known one, changes nothing.
+  /// Where a state of a record was seen.
+  package enum Source: Sendable {
+    /// In a transaction that wrote, or could have: nobody else wrote the record meanwhile.
+    case transaction
+    /// In a snapshot, which may be older than what is known already.
+    case snapshot
+  }
+
+  /// Notes that the record `id` was seen as `sighting` at `now`. A state that is known already
+  /// changes nothing, nor does an older one from a snapshot. An older one from a transaction counts:
+  /// somebody put an old copy of the store in place.
   ///
   /// - Parameter kind: Nil where the record is of a kind that only newer servers know.
   package mutating func see(
-    id: Int64, as sighting: Sighting, lease: Lease, kind: Kind?, at now: MonotonicTime
+    id: Int64, as sighting: Sighting, lease: Lease, kind: Kind?, in source: Source = .transaction,
+    at now: MonotonicTime
   ) {
     let new = Entry(sighting: sighting, deadline: now + lease.nanoseconds, kind: kind)
     if let known = entries[id] {
-      guard sighting.isLater(than: known.sighting) else { return }
+      switch source {
+      case .transaction: guard sighting != known.sighting else { return }
+      case .snapshot: guard sighting.isLater(than: known.sighting) else { return }
+      }
       tally(known.kind, -1)
       // A shorter lease may end before the entry's place comes up.
       if new.deadline < known.deadline { queue.insert(Place(time: new.deadline, id: id)) }
@@ -98,7 +111,7 @@ package struct LeaseTable: Sendable {
 
   /// Takes out up to `limit` leases that are over at `now`. Each stays in the table, to come up
   /// again after `retryNanoseconds`, until the caller says what became of it with
-  /// ``forget(id:)`` or ``see(id:as:lease:kind:at:)``.
+  /// ``forget(id:)`` or ``see(id:as:lease:kind:in:at:)``.
   package mutating func takeDue(
     at now: MonotonicTime, limit: Int, retryNanoseconds: Int64
   ) -> [Due] {

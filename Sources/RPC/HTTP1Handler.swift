@@ -10,7 +10,7 @@ package struct HTTP1Limits: Sendable {
   package var requestTimeout = TimeAmount.seconds(30)
   /// How long a connection may be idle between two requests, or before the first.
   package var idleTimeout = TimeAmount.seconds(75)
-  /// How long the peer may take to read an answer.
+  /// How long an answer may wait to be written without a byte of it getting out.
   package var writeTimeout = TimeAmount.seconds(30)
   /// How often the connection's one timer looks.
   package var checkInterval = TimeAmount.seconds(5)
@@ -26,22 +26,27 @@ final class HTTP1Handler: ChannelInboundHandler, RemovableChannelHandler {
   typealias OutboundOut = HTTPServerResponsePart
 
   private enum State {
+    /// Next: receiving.
     case idle(since: NIODeadline)
-    case receiving(head: HTTPRequestHead, body: [UInt8], since: NIODeadline)
-    /// The request was refused before it was complete; the rest of it is dropped.
-    case dropping
-    case answering(since: NIODeadline)
+    /// Next: answering, or writing where the request is refused before it is complete.
+    case receiving(head: HTTPRequestHead, since: NIODeadline)
+    /// The receiver has the request; how long it takes is its own business. Next: writing.
+    case answering
+    /// At `since` some of the answer had last got out, and `left` bytes waited in the channel. What
+    /// is still received is dropped. Next: idle, or the end.
+    case writing(left: Int, since: NIODeadline)
   }
 
   private let receiver: any RequestReceiver
   private let limits: HTTP1Limits
   private let rejections: HTTP2Rejections
   private var state = State.idle(since: .now())
+  private var body: [UInt8] = []
+  /// See ``Exchange/keep(_:)``.
+  fileprivate var kept: AnyObject?
   private var context: ChannelHandlerContext?
   private var timer: RepeatedTask?
   private var isDraining = false
-  /// What came behind the request in hand is no HTTP.
-  private var isPeerBroken = false
 
   init(
     receiver: any RequestReceiver, limits: HTTP1Limits, rejections: HTTP2Rejections
@@ -60,17 +65,18 @@ final class HTTP1Handler: ChannelInboundHandler, RemovableChannelHandler {
     ) { _ in bound.value.checkTime() }
   }
 
-  func handlerRemoved(context: ChannelHandlerContext) {
-    timer?.cancel()
-    timer = nil
-    self.context = nil
-  }
+  func handlerRemoved(context: ChannelHandlerContext) { end() }
 
   func channelInactive(context: ChannelHandlerContext) {
+    end()
+    context.fireChannelInactive()
+  }
+
+  private func end() {
     timer?.cancel()
     timer = nil
-    self.context = nil
-    context.fireChannelInactive()
+    context = nil
+    kept = nil
   }
 
   func channelRead(context: ChannelHandlerContext, data: NIOAny) {
@@ -84,7 +90,7 @@ final class HTTP1Handler: ChannelInboundHandler, RemovableChannelHandler {
   private func receive(_ head: HTTPRequestHead, _ context: ChannelHandlerContext) {
     let length = head.headers.first(name: "content-length").flatMap { Int($0) } ?? 0
     guard length <= limits.requestBodyBytesMax else { return refuse(rejections.bodyTooLarge) }
-    state = .receiving(head: head, body: [], since: context.eventLoop.now)
+    state = .receiving(head: head, since: context.eventLoop.now)
     if head.headers.first(name: "expect")?.lowercased() == "100-continue" {
       let goOn = HTTPResponseHead(version: head.version, status: .continue)
       context.writeAndFlush(wrapOutboundOut(.head(goOn)), promise: nil)
@@ -92,18 +98,18 @@ final class HTTP1Handler: ChannelInboundHandler, RemovableChannelHandler {
   }
 
   private func receive(_ buffer: ByteBuffer, _ context: ChannelHandlerContext) {
-    guard case .receiving(let head, var body, let since) = state else { return }
-    state = .dropping
+    guard case .receiving = state else { return }
     guard body.count + buffer.readableBytes <= limits.requestBodyBytesMax else {
       return refuse(rejections.bodyTooLarge)
     }
     body.append(contentsOf: buffer.readableBytesView)
-    state = .receiving(head: head, body: body, since: since)
   }
 
   private func receiveEnd(_ context: ChannelHandlerContext) {
-    guard case .receiving(let head, let body, _) = state else { return }
-    state = .answering(since: context.eventLoop.now)
+    guard case .receiving(let head, _) = state else { return }
+    state = .answering
+    let body = body
+    self.body = []
     var block = HeaderBlock()
     block.append(":method", head.method.rawValue)
     block.append(":path", head.uri)
@@ -116,7 +122,7 @@ final class HTTP1Handler: ChannelInboundHandler, RemovableChannelHandler {
 
   /// Answers before the request is complete. Its rest is not waited for: the connection closes.
   private func refuse(_ rejection: HTTP2Rejections.Rejection) {
-    state = .dropping
+    body = []
     write(rejection.headers, body: rejection.body, isKeptAlive: false, isHead: false)
   }
 
@@ -124,30 +130,33 @@ final class HTTP1Handler: ChannelInboundHandler, RemovableChannelHandler {
     _ headers: ResponseHeaders, body: [UInt8], isKeptAlive: Bool, isHead: Bool
   ) {
     guard let context else { return }
+    state = .writing(left: .max, since: context.eventLoop.now)
     let isKeptAlive = isKeptAlive && !isDraining
     var head = HTTPResponseHead(
       version: .http1_1, status: HTTPResponseStatus(statusCode: headers.status))
     for (name, value) in headers.fields { head.headers.add(name: name, value: value) }
     head.headers.add(name: "content-length", value: String(body.count))
     if !isKeptAlive { head.headers.add(name: "connection", value: "close") }
-    context.write(wrapOutboundOut(.head(head)), promise: nil)
-    if !isHead && !body.isEmpty {
-      let buffer = context.channel.allocator.buffer(bytes: body)
-      context.write(wrapOutboundOut(.body(.byteBuffer(buffer))), promise: nil)
-    }
     let written = context.eventLoop.makePromise(of: Void.self)
     let bound = NIOLoopBound(self, eventLoop: context.eventLoop)
     written.futureResult.whenComplete { _ in bound.value.wasWritten(isKeptAlive: isKeptAlive) }
-    context.writeAndFlush(wrapOutboundOut(.end(nil)), promise: written)
+    if isHead || body.isEmpty {
+      context.writeAndFlush(wrapOutboundOut(.head(head)), promise: written)
+    } else {
+      context.write(wrapOutboundOut(.head(head)), promise: nil)
+      let buffer = context.channel.allocator.buffer(bytes: body)
+      context.writeAndFlush(wrapOutboundOut(.body(.byteBuffer(buffer))), promise: written)
+    }
   }
 
+  /// The answer is out. Only now is its end told, which lets the next request in: a peer that sends
+  /// many and reads nothing has one answer waiting, not all.
   private func wasWritten(isKeptAlive: Bool) {
-    guard isKeptAlive, !isDraining else {
-      context?.close(promise: nil)
-      return
-    }
-    if isPeerBroken { return refuse(rejections.malformed) }
-    if case .answering = state, let context { state = .idle(since: context.eventLoop.now) }
+    kept = nil
+    guard let context else { return }
+    guard isKeptAlive, !isDraining else { return context.close(promise: nil) }
+    state = .idle(since: context.eventLoop.now)
+    context.write(wrapOutboundOut(.end(nil)), promise: nil)
   }
 
   /// Finishes the request in hand, then closes.
@@ -163,23 +172,24 @@ final class HTTP1Handler: ChannelInboundHandler, RemovableChannelHandler {
     let now = context.eventLoop.now
     switch state {
     case .idle(let since) where now - since > limits.idleTimeout: context.close(promise: nil)
-    case .receiving(_, _, let since) where now - since > limits.requestTimeout:
+    case .receiving(_, let since) where now - since > limits.requestTimeout:
       context.close(promise: nil)
-    // Only the writing is timed: how long an answer may take is the business of its receiver.
-    case .answering(let since)
-    where !context.channel.isWritable && now - since > limits.writeTimeout:
-      context.close(promise: nil)
+    case .writing(let left, let since):
+      let buffered = (try? context.channel.syncOptions?.getOption(.bufferedWritableBytes)) ?? 0
+      if buffered < left {
+        state = .writing(left: buffered, since: now)
+      } else if now - since >= limits.writeTimeout {
+        context.close(promise: nil)
+      }
     default: break
     }
   }
 
-  /// What is no HTTP gets one answer, unless another one is under way.
+  /// What is no HTTP gets one answer.
   func errorCaught(context: ChannelHandlerContext, error: any Error) {
     switch state {
     case .idle where error is HTTPParserError, .receiving where error is HTTPParserError:
       refuse(rejections.malformed)
-    // It comes between the answer's last write and the flush: closing now would lose the answer.
-    case .answering where error is HTTPParserError: isPeerBroken = true
     default: context.close(promise: nil)
     }
   }
@@ -200,6 +210,8 @@ private final class HTTP1Exchange: Exchange {
   }
 
   var isOpen: Bool { handler != nil }
+
+  func keep(_ object: AnyObject) { handler?.kept = object }
 
   func respond(_ headers: ResponseHeaders, body: [UInt8]) {
     let handler = handler

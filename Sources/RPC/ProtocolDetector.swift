@@ -12,28 +12,43 @@ final class ProtocolDetector: ChannelInboundHandler, RemovableChannelHandler {
   static let preface = Array("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".utf8)
   /// How long the first bytes may take.
   static let timeout = TimeAmount.seconds(10)
+  /// How long they may still take when the server shuts down: a request may be on its way.
+  static let drainTimeout = TimeAmount.seconds(1)
 
   private let configure: (Found, any Channel) throws -> Void
   private var received = ByteBuffer()
+  private var context: ChannelHandlerContext?
   private var timer: Scheduled<Void>?
 
   /// - Parameter configure: Adds the handlers of the protocol behind this one.
   init(_ configure: @escaping (Found, any Channel) throws -> Void) { self.configure = configure }
 
   func handlerAdded(context: ChannelHandlerContext) {
-    let bound = NIOLoopBound(context, eventLoop: context.eventLoop)
-    timer = context.eventLoop.scheduleTask(in: Self.timeout) { bound.value.close(promise: nil) }
+    self.context = context
+    close(in: Self.timeout)
   }
 
-  func handlerRemoved(context: ChannelHandlerContext) {
-    timer?.cancel()
-    timer = nil
-  }
+  func handlerRemoved(context: ChannelHandlerContext) { end() }
 
   func channelInactive(context: ChannelHandlerContext) {
+    end()
+    context.fireChannelInactive()
+  }
+
+  /// Waits no longer than ``drainTimeout``.
+  func beginDrain() { close(in: Self.drainTimeout) }
+
+  private func close(in time: TimeAmount) {
+    guard let context else { return }
+    let bound = NIOLoopBound(context, eventLoop: context.eventLoop)
+    timer?.cancel()
+    timer = context.eventLoop.scheduleTask(in: time) { bound.value.close(promise: nil) }
+  }
+
+  private func end() {
     timer?.cancel()
     timer = nil
-    context.fireChannelInactive()
+    context = nil
   }
 
   func channelRead(context: ChannelHandlerContext, data: NIOAny) {
@@ -47,8 +62,7 @@ final class ProtocolDetector: ChannelInboundHandler, RemovableChannelHandler {
   }
 
   private func found(_ found: Found, _ context: ChannelHandlerContext) {
-    timer?.cancel()
-    timer = nil
+    end()
     do {
       try configure(found, context.channel)
     } catch {

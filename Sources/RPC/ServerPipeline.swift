@@ -62,11 +62,12 @@ package struct ServerPipeline: Sendable {
   ///
   /// - Parameters:
   ///   - offer: Makes the handshake's offer for a connection that turns out to be HTTP/2.
-  ///   - opened: Told once it is known what the connection speaks.
+  ///   - opened: Told whom to ask to finish: at once, without a protocol, and again when it is known
+  ///     what the connection speaks.
   package func configure(
     _ channel: any Channel, receiver: any RequestReceiver,
     offer: @escaping () -> HandshakeOffer, events: any HTTP2ServerEvents,
-    opened: @escaping (any Connection, _ protocolName: String) -> Void
+    opened: @escaping (any Connection, _ protocolName: String?) -> Void
   ) throws {
     let detector = ProtocolDetector { found, channel in
       let pipeline = channel.pipeline.syncOperations
@@ -87,6 +88,7 @@ package struct ServerPipeline: Sendable {
       }
     }
     try channel.pipeline.syncOperations.addHandler(detector)
+    opened(detector, nil)
   }
 }
 
@@ -96,3 +98,7 @@ extension HTTP2ServerHandler: ServerPipeline.Connection {
 }
 
 extension HTTP1Handler: ServerPipeline.Connection {}
+
+extension ProtocolDetector: ServerPipeline.Connection {
+  func beginDrainAfterFirstRequest() { beginDrain() }
+}

@@ -40,13 +40,15 @@ struct Collector {
       cursor = cursor ?? 0
       nextStep = now
     } else if cursor == nil, now - epochSeen >= limits.epochNanoseconds {
-      try writer.set(.epoch, to: meta.epoch + 1)
+      let (next, overflow) = meta.epoch.addingReportingOverflow(1)
+      // No store lives so long; a damaged one keeps its free rows.
+      if overflow { epochSeen = now } else { try writer.set(.epoch, to: next) }
       nextStep = now + limits.collectPauseNanoseconds
       return []
     }
     guard let from = cursor, now >= nextStep else { return [] }
     nextStep = now + limits.collectPauseNanoseconds
-    let rows = try writer.rows(afterID: from, limit: limits.collectRowsMax)
+    let rows = try writer.freeRows(afterID: from, limit: limits.collectRowsMax)
     cursor = rows.count < limits.collectRowsMax ? nil : rows.last?.id
     let collectable = rows.filter { row in
       guard row.damage == nil, row.record.holder == nil, let freeEpoch = row.freeEpoch else {

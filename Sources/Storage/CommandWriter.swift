@@ -101,7 +101,9 @@ final class CommandWriter {
 
   private func note(_ seen: [SeenLease], at now: MonotonicTime) {
     for lease in seen {
-      leases.see(id: lease.id, as: lease.sighting, lease: lease.lease, kind: lease.kind, at: now)
+      leases.see(
+        id: lease.id, as: lease.sighting, lease: lease.lease, kind: lease.kind, in: .snapshot,
+        at: now)
     }
   }
 

@@ -27,6 +27,8 @@ package enum Query: Sendable {
 
 /// Takes a long list page by page, so that it never stands in memory as records.
 package protocol RecordSink: AnyObject, Sendable {
+  /// Whether anybody still waits for the list; one that nobody waits for is not read.
+  var isWanted: Bool { get }
   /// - Returns: Whether to go on; false where the list has become too long for the answer.
   func append(_ records: [LockRecord]) -> Bool
 }

@@ -84,9 +84,10 @@ final class SnapshotReader {
     _ kind: Kind, into sink: any RecordSink, _ reader: any StoreReader
   ) throws(StoreError) -> Outcome {
     var latestKey = ""
-    while true {
+    while sink.isWanted {
       let rows = try reader.rows(of: kind, afterKey: latestKey, limit: limits.pageMax)
-      let records = sound(rows).filter { !ReservedKeys.contains($0.key) }
+      // A newer server's row may have no owner that could be shown.
+      let records = sound(rows).filter { $0.holder != nil && !ReservedKeys.contains($0.key) }
       guard records.isEmpty || sink.append(records) else { return .listed(isComplete: false) }
       guard rows.count == limits.pageMax else { return .listed(isComplete: true) }
       // A key that is damaged is no place to go on from: its neighbours would come again for ever.
@@ -95,6 +96,7 @@ final class SnapshotReader {
       }
       latestKey = last.record.key
     }
+    return .listed(isComplete: false)
   }
 
   /// A damaged row does not keep the others from being listed, but it is not passed over in silence.
@@ -124,8 +126,9 @@ final class SnapshotReader {
         }
         latestID = page.count == limits.pageMax ? page.last?.id : nil
       }
+      observer.scanned()
     } catch {
-      observer.failed(error)
+      observer.scanFailed(error)
       isComplete = false
     }
     writer.appendAlways(.scanEnded(nanoseconds: clock() - start, isComplete: isComplete))

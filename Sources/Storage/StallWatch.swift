@@ -1,7 +1,7 @@
 package import LockCore
 import Synchronization
 
-/// The sign of life of a thread that serves clients: it beats as often as it comes round.
+/// The sign of life of a thread: it beats as often as it comes round.
 package final class Pulse: Sendable {
   /// How often the owner is expected to beat, in nanoseconds.
   package static let intervalNanoseconds: Int64 = 250_000_000

@@ -12,12 +12,23 @@ package final class Store: Sendable {
   private let pointQueries: BatchQueue<SnapshotReader.Item>
   private let longQueries: BatchQueue<SnapshotReader.Item>
   private let threads = Mutex<[BlockingThread]>([])
+  private let clock: @Sendable () -> MonotonicTime
   private let latestHealth = Mutex(StoreHealth.working)
+  private let writingPulse: Pulse
 
   package var location: String { engine.location }
 
-  /// What the latest transaction found.
-  package var health: StoreHealth { latestHealth.withLock { $0 } }
+  /// What the latest transaction found, or that the one under way hangs.
+  package var health: StoreHealth {
+    let silence = writingPulse.silence(at: clock())
+    guard silence < limits.hangNanoseconds else {
+      return .failing(
+        StoreError(
+          .unavailable,
+          "the store \(location) has not finished a write for \(silence / 1_000_000_000) s"))
+    }
+    return latestHealth.withLock { $0 }
+  }
 
   /// Opens the database and starts the store's threads.
   ///
@@ -31,11 +42,13 @@ package final class Store: Sendable {
     self.limits = limits
     commands = BatchQueue(capacity: limits.queueMax)
     pointQueries = BatchQueue(capacity: limits.queueMax)
-    longQueries = BatchQueue(capacity: limits.queueMax)
+    longQueries = BatchQueue(capacity: limits.listsMax)
+    self.clock = clock
+    writingPulse = Pulse(at: clock())
     let connections = Connections(
       writer: try engine.openWriter(), point: try engine.openReader(),
       long: try engine.openReader())
-    start(connections, clock: clock, observer: observer)
+    start(connections, observer: observer)
   }
 
   /// The connections on their way to their threads.
@@ -53,27 +66,21 @@ package final class Store: Sendable {
     }
   }
 
-  private func start(
-    _ connections: Connections, clock: @escaping @Sendable () -> MonotonicTime,
-    observer: any StoreObserver
-  ) {
+  private func start(_ connections: Connections, observer: any StoreObserver) {
     let writing = BlockingThread { [self] in
       let writer = CommandWriter(
         engine: engine, writer: connections.writer, limits: limits, clock: clock,
         observer: observer,
-        startScan: { [self] in
-          switch longQueries.append(.scan(writer: commands)) {
-          case .admitted: break
-          case .full: commands.appendAlways(.scanEnded(nanoseconds: 0, isComplete: false))
-          case .closed: break  // Nobody looks any more; an end to note would only delay the end.
-          }
-        },
+        // Before the lists that wait, which may take long.
+        startScan: { [self] in longQueries.prepend(.scan(writer: commands)) },
         noteHealth: { [self] health in latestHealth.withLock { $0 = health } })
       while !commands.hasEnded {
+        writingPulse.beat(at: clock())
         BlockingThread.sleep(
           nanoseconds: writer.pauseNanoseconds(waiting: commands.count))
         let items = commands.take(
           max: limits.batchMax, waitNanoseconds: writer.waitNanoseconds)
+        writingPulse.beat(at: clock())
         writer.turn(items)
       }
     }
@@ -102,16 +109,22 @@ package final class Store: Sendable {
   package func submit(
     _ command: Command, deadline: MonotonicTime? = nil, call: any StoreCall
   ) {
-    refuse(commands.append(.command(command, deadline: deadline, call: call)), call)
+    refuse(
+      commands.append(.command(command, deadline: deadline, call: call)), call,
+      waitingMax: limits.queueMax)
   }
 
   /// Queues a question. Its answer contains every change that was acknowledged before this call.
   package func ask(_ query: Query, deadline: MonotonicTime? = nil, call: any StoreCall) {
-    let queue = if case .list = query { longQueries } else { pointQueries }
-    refuse(queue.append(.query(query, deadline: deadline, call: call)), call)
+    let item = SnapshotReader.Item.query(query, deadline: deadline, call: call)
+    if case .list = query {
+      refuse(longQueries.append(item), call, waitingMax: limits.listsMax)
+    } else {
+      refuse(pointQueries.append(item), call, waitingMax: limits.queueMax)
+    }
   }
 
-  private func refuse(_ admission: Admission, _ call: any StoreCall) {
+  private func refuse(_ admission: Admission, _ call: any StoreCall, waitingMax: Int) {
     switch admission {
     case .admitted: break
     case .full:
@@ -120,7 +133,7 @@ package final class Store: Sendable {
           call: call,
           result: .failure(
             StoreError(
-              .overloaded, "\(limits.queueMax) requests are waiting for the store already")))
+              .overloaded, "\(waitingMax) such requests are waiting for the store already")))
       ])
     case .closed:
       call.replyTarget.deliver([Reply(call: call, result: .failure(.shuttingDown))])

@@ -30,8 +30,8 @@ package protocol StoreWriter: AnyObject {
   func rows(forKeys keys: [String]) throws(StoreError) -> [StoredRow?]
   /// The rows with `ids`, each where its id stands; nil where there is none.
   func rows(withIDs ids: [Int64]) throws(StoreError) -> [StoredRow?]
-  /// Up to `limit` rows with ids above `id`, by id.
-  func rows(afterID id: Int64, limit: Int) throws(StoreError) -> [StoredRow]
+  /// Up to `limit` rows without an owner and with ids above `id`, by id.
+  func freeRows(afterID id: Int64, limit: Int) throws(StoreError) -> [StoredRow]
   /// Writes `changes` and returns the row ids, in the same order. Columns that are not of this
   /// server's shapes are left alone.
   func write(_ changes: [RowChange]) throws(StoreError) -> [Int64]
@@ -52,7 +52,8 @@ package protocol StoreReader: AnyObject {
   func begin() throws(StoreError)
   func meta() throws(StoreError) -> StoreMeta
   func row(forKey key: String) throws(StoreError) -> StoredRow?
-  /// Up to `limit` held rows of `kind` with keys after `key`, by the bytes of their keys.
+  /// Up to `limit` held rows of `kind` with keys after `key`, by the bytes of their keys. What a
+  /// newer server holds in a kind that is not known here counts as a lock.
   func rows(of kind: Kind, afterKey key: String, limit: Int) throws(StoreError) -> [StoredRow]
   /// Up to `limit` held rows whose keys start with `prefix`, by the bytes of their keys.
   func rows(withPrefix prefix: String, limit: Int) throws(StoreError) -> [StoredRow]

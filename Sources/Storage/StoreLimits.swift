@@ -1,7 +1,10 @@
 /// The bounds of the store's queues, batches and waits.
 package struct StoreLimits: Sendable {
-  /// Commands, and as many queries, that may wait at once. More are refused as overload.
+  /// Commands, and as many queries for single keys, that may wait at once. More are refused as
+  /// overload.
   package var queueMax = 50_000
+  /// Lists that may wait at once. More are refused as overload.
+  package var listsMax = 1_000
   /// Commands that one transaction takes.
   package var batchMax = 2_000
   /// Leases that one transaction ends.
@@ -15,6 +18,9 @@ package struct StoreLimits: Sendable {
   /// The shortest time between two scans for what other servers wrote. A scan that takes long makes
   /// the next one wait ten times as long as it took.
   package var scanIntervalNanoseconds: Int64 = 500_000_000
+  /// A writing thread that has been at one transaction for longer counts as hanging. More than an
+  /// engine waits for another process that has the database locked.
+  package var hangNanoseconds: Int64 = 5_000_000_000
   /// A thread that comes to its turn so much too late was stalled.
   package var stallNanoseconds: Int64 = 1_000_000_000
   /// No lease ends for so long after a stall or an outage: first comes what waits in the sockets.

@@ -6,6 +6,10 @@ package protocol StoreObserver: Sendable {
   func failed(_ error: StoreError)
   /// The store works again after a failure.
   func recovered()
+  /// What other servers wrote was looked for.
+  func scanned()
+  /// It could not be; it will be tried again.
+  func scanFailed(_ error: StoreError)
   /// So many locks and presences are held, as far as this server knows.
   func holding(locks: Int, presences: Int)
   /// This server did not do its work in time for so long; no lease ends until it has caught up.
@@ -16,7 +20,7 @@ package protocol StoreObserver: Sendable {
   func collected(rows: Int)
 }
 
-/// Whether the store can be used, as its latest transaction found it.
+/// Whether the store can be used.
 package enum StoreHealth: Equatable, Sendable {
   case working
   case failing(StoreError)

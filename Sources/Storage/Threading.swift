@@ -42,6 +42,16 @@ final class BatchQueue<Element: Sendable>: @unchecked Sendable {
     return .admitted
   }
 
+  /// Puts what must not be lost and is rare before everything that waits, over the bound as well.
+  func prepend(_ element: Element) {
+    pthread_mutex_lock(mutex)
+    defer { pthread_mutex_unlock(mutex) }
+    // Nobody takes it any more; it would only delay the end.
+    if isClosed { return }
+    elements.insert(element, at: 0)
+    if isWaiting { pthread_cond_signal(condition) }
+  }
+
   /// Appends what must not be lost and is rare, such as the end of a scan, over the bound as well.
   func appendAlways(_ element: Element) {
     pthread_mutex_lock(mutex)

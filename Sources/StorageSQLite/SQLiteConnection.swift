@@ -69,7 +69,6 @@ final class SQLiteConnection {
 
   var isInTransaction: Bool { sqlite3_get_autocommit(handle) == 0 }
   var lastInsertedID: Int64 { sqlite3_last_insert_rowid(handle) }
-  var changedRows: Int32 { sqlite3_changes(handle) }
 
   /// SQLite's result code in words that help.
   func error(_ code: Int32) -> StoreError {

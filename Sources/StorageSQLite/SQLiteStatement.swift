@@ -5,6 +5,9 @@ import Storage
 final class SQLiteStatement {
   private let handle: OpaquePointer
   private let connection: SQLiteConnection
+  /// The result of a parameter that could not be bound, such as for want of memory: the statement
+  /// would run with what an earlier use left there.
+  private var bindFailure: Int32?
 
   init(_ handle: OpaquePointer, of connection: SQLiteConnection) {
     self.handle = handle
@@ -15,19 +18,24 @@ final class SQLiteStatement {
 
   /// Runs `body`, then makes the statement ready for its next use, whatever happened.
   func query<R>(_ body: () throws(StoreError) -> R) throws(StoreError) -> R {
-    defer { sqlite3_reset(handle) }
+    defer { reset() }
     return try body()
+  }
+
+  private func reset() {
+    sqlite3_reset(handle)
+    bindFailure = nil
   }
 
   /// Runs the statement to its end.
   func run() throws(StoreError) {
-    let code = sqlite3_step(handle)
-    sqlite3_reset(handle)
-    guard code == SQLITE_DONE || code == SQLITE_ROW else { throw connection.error(code) }
+    defer { reset() }
+    _ = try step()
   }
 
   /// Whether there is another row.
   func step() throws(StoreError) -> Bool {
+    if let bindFailure { throw connection.error(bindFailure) }
     switch sqlite3_step(handle) {
     case SQLITE_ROW: return true
     case SQLITE_DONE: return false
@@ -36,25 +44,26 @@ final class SQLiteStatement {
   }
 
   /// Indices of parameters start at 1, as SQLite counts them.
-  func bind(_ index: Int32, _ value: Int64) { sqlite3_bind_int64(handle, index, value) }
+  func bind(_ index: Int32, _ value: Int64) { note(sqlite3_bind_int64(handle, index, value)) }
 
-  func bind(_ index: Int32, _ value: Int64?) {
-    if let value { bind(index, value) } else { bindNull(index) }
-  }
-
-  func bindNull(_ index: Int32) { sqlite3_bind_null(handle, index) }
+  func bindNull(_ index: Int32) { note(sqlite3_bind_null(handle, index)) }
 
   /// SQLite copies the text: a native string's bytes need not outlive the call.
   func bind(_ index: Int32, _ value: String) {
     var value = value
     value.withUTF8 { bytes in
       // An empty buffer may have no address, which SQLite would take for NULL.
-      _ = bytes.withMemoryRebound(to: CChar.self) { text in
-        sqlite3_bind_text(
-          handle, index, text.baseAddress ?? SQLiteStatement.empty, Int32(text.count),
-          unsafeBitCast(-1, to: sqlite3_destructor_type.self))
+      bytes.withMemoryRebound(to: CChar.self) { text in
+        note(
+          sqlite3_bind_text(
+            handle, index, text.baseAddress ?? SQLiteStatement.empty, Int32(text.count),
+            unsafeBitCast(-1, to: sqlite3_destructor_type.self)))
       }
     }
+  }
+
+  private func note(_ code: Int32) {
+    if code != SQLITE_OK { bindFailure = code }
   }
 
   nonisolated(unsafe) private static let empty: UnsafePointer<CChar> = {

@@ -10,7 +10,7 @@ final class SQLiteWriter: StoreWriter {
   private let setMeta: SQLiteStatement
   private let byKey: SQLiteStatement
   private let byID: SQLiteStatement
-  private let afterID: SQLiteStatement
+  private let freeAfterID: SQLiteStatement
   private let insert: SQLiteStatement
   private let update: SQLiteStatement
   private let free: SQLiteStatement
@@ -25,7 +25,7 @@ final class SQLiteWriter: StoreWriter {
     setMeta = try connection.prepare(S1.setMeta)
     byKey = try connection.prepare(S1.byKey)
     byID = try connection.prepare(S1.byID)
-    afterID = try connection.prepare(S1.afterID)
+    freeAfterID = try connection.prepare(S1.freeAfterID)
     insert = try connection.prepare(S1.insert)
     update = try connection.prepare(S1.update)
     free = try connection.prepare(S1.free)
@@ -66,10 +66,10 @@ final class SQLiteWriter: StoreWriter {
     return rows
   }
 
-  func rows(afterID id: Int64, limit: Int) throws(StoreError) -> [StoredRow] {
-    afterID.bind(1, id)
-    afterID.bind(2, Int64(limit))
-    return try afterID.allRows()
+  func freeRows(afterID id: Int64, limit: Int) throws(StoreError) -> [StoredRow] {
+    freeAfterID.bind(1, id)
+    freeAfterID.bind(2, Int64(limit))
+    return try freeAfterID.allRows()
   }
 
   func write(_ changes: [RowChange]) throws(StoreError) -> [Int64] {

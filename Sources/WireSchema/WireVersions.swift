@@ -17,16 +17,16 @@ package enum WireVersions {
   /// What this release speaks.
   package static let spoken = WireRange(oldest: all.first!.number, newest: all.last!.number)!
 
-  /// The version in a path such as "/latchkey.v7.Locks/Lock", whether it is spoken here or not; nil
-  /// where the path is no call of Latchkey's in any version.
-  package static func number(inPath path: String) -> UInt32? {
+  /// The version in a path such as "/latchkey.v7.Locks/Lock", in decimal, whether it is spoken here
+  /// or not, and however large; nil where the path is no call of Latchkey's in any version.
+  package static func version(inPath path: String) -> Substring? {
     let prefix = "/latchkey.v"
     guard path.hasPrefix(prefix) else { return nil }
     let rest = path.dropFirst(prefix.count)
-    let digits = rest.prefix { ("0"..."9").contains($0) }
+    let digits = rest.prefix { $0.isASCII && $0.isWholeNumber }
     guard !digits.isEmpty, !digits.hasPrefix("0"), rest.dropFirst(digits.count).hasPrefix(".Locks/")
     else { return nil }
-    return UInt32(digits)
+    return digits
   }
 }
 

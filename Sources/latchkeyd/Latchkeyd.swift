@@ -52,7 +52,7 @@ struct Latchkeyd: AsyncParsableCommand {
       address = try await server.start()
     } catch {
       Self.fail(
-        "cannot listen on \(settings.configuration.host):\(settings.configuration.port): "
+        "cannot listen on \(settings.configuration.address(port: settings.configuration.port)): "
           + "\(reason(of: error))", code: .failure)
     }
     let announcement =

@@ -47,7 +47,8 @@ struct TimeCapsuleTests {
     let capsule = try Capsule(version)
     let writer = try SQLiteEngine(path: capsule.folder.file).openWriter()
     try writer.begin()
-    let rows = try writer.rows(afterID: 0, limit: 1_000)
+    let ids = capsule.rows.compactMap { $0["id"]?.integer }
+    let rows = try writer.rows(withIDs: ids).compactMap { $0 }
     let meta = try writer.meta()
     writer.rollback()
 

@@ -53,6 +53,55 @@ import Testing
     #expect(client.status(1) == status)
   }
 
+  enum Ending: CaseIterable { case answered, cancelled, disconnected }
+
+  @Test(arguments: Ending.allCases)
+  func whatIsKeptForAnAnswerGoesWithItsStream(_ ending: Ending) throws {
+    final class Kept {}
+    let pair = try Pair()
+    let outcome = pair.send()
+    try pair.settle()
+    let exchange = try #require(pair.receiver.received.first).exchange
+    weak var kept: Kept?
+    do {
+      let object = Kept()
+      kept = object
+      exchange.keep(object)
+    }
+    #expect(kept != nil)
+    switch ending {
+    case .answered: exchange.respond(TestReceiver.ok, body: [1])
+    case .cancelled: pair.client.cancel(try #require(outcome.id))
+    case .disconnected: pair.clientChannel.close(promise: nil)
+    }
+    try pair.settle()
+    #expect(kept == nil)
+    exchange.keep(Kept())
+  }
+
+  /// The answer waits for flow control: it is not out yet.
+  @Test func whatIsKeptForAnAnswerStaysWhileTheAnswerWaits() throws {
+    final class Kept {}
+    var small = HTTP2Limits()
+    small.clientStreamWindowBytes = 0
+    let pair = try Pair(clientLimits: small)
+    let outcome = pair.send()
+    try pair.settle()
+    let exchange = try #require(pair.receiver.received.first).exchange
+    weak var kept: Kept?
+    do {
+      let object = Kept()
+      kept = object
+      exchange.keep(object)
+    }
+    exchange.respond(TestReceiver.ok, body: [1])
+    try pair.settle()
+    #expect(kept != nil && outcome.results.isEmpty)
+    pair.client.cancel(try #require(outcome.id))
+    try pair.settle()
+    #expect(kept == nil)
+  }
+
   @Test func aBatchOfAnswersIsOneWrite() throws {
     let pair = try Pair()
     let outcomes = (0..<50).map { _ in pair.send() }

@@ -171,6 +171,18 @@ struct HandshakeTests {
     try await server.stop()
   }
 
+  /// There is a bound on pings that wait; whoever met it used to ask again without a pause.
+  @Test func anyNumberOfIntroductionsNeedsOnePing() async throws {
+    let server = try await FakeServer { WireRange(1, 1).answer($0) }
+    let client = LatchkeyClient.testing([server], dialects: Self.upToV2)
+    try await withThrowingTaskGroup(of: ConnectionInfo.self) { group in
+      for _ in 1...200 { group.addTask { try await client.connectionInfo() } }
+      for try await info in group { #expect(info.serverSoftware == "9.8.7") }
+    }
+    await client.shutdown()
+    try await server.stop()
+  }
+
   @Test func behindAProxyTheServerIsAskedForItsRange() async throws {
     let server = try await FakeServer(offer: FakeServer.proxied) { WireRange(1, 1).answer($0) }
     let client = LatchkeyClient.testing([server], dialects: Self.upToV2)

@@ -1,4 +1,5 @@
 import Metrics
+import Storage
 import TestKit
 import Testing
 
@@ -75,6 +76,25 @@ import Testing
     try await server.stop()
   }
 
+  @Test func readyzAnswersWhileNoThreadOfTheStoreDoes() async throws {
+    let database = MemoryDatabase()
+    let plan = FaultPlan()
+    let server = try await InProcessServer.start(
+      engine: FaultyEngine(database.engine(), plan: plan))
+    // Behind the claim there was the first scan, and the list is behind that: none is left to meet
+    // the gate in the place of the question.
+    for call in [Self.claim, .json("FetchAll", #"{"type":"lock"}"#)] {
+      #expect(try await HTTPVersion.http2.send(call, port: server.port).status == 200)
+    }
+    let reading = plan.hold(.readBegin)
+    let answer = try await HTTPVersion.http2.send(Self.get("/readyz"), port: server.port)
+    #expect(answer.status == 503)
+    #expect(
+      String(decoding: answer.body, as: UTF8.self) == "not ready: the store gives no answer\n")
+    reading.open()
+    try await server.stop()
+  }
+
   @Test func serversOfOneStoreKnowEachOther() async throws {
     let folder = try StoreFolder()
     let first = try await InProcessServer.start(store: folder.file, id: "first")
@@ -103,6 +123,35 @@ import Testing
       if isRight(text) { return text }
       try await Task.sleep(for: .milliseconds(20))
     }
+  }
+
+  @Test func aRunThatWasKilledStandsBesideTheNextOne() async throws {
+    let folder = try StoreFolder()
+    let writer = try SQLiteFile(folder.file)
+    let first = try await InProcessServer.start(store: folder.file, id: "same")
+    _ = try await Self.status(of: first) { $0.contains("\"run\":") }
+    // What a kill leaves behind: the presence of a run that does not renew it any more.
+    try writer.run(
+      "UPDATE latchkey_resources SET resource_key = '_latchkey/servers/same/dead', owner = 'dead'")
+    let second = try await InProcessServer.start(store: folder.file, id: "same")
+    let both = try await Self.status(of: second) {
+      $0.ranges(of: "\"run\":").count >= 2
+    }
+    #expect(both.contains("\"run\":\"dead\""))
+    try await second.stop()
+    try await first.stop()
+  }
+
+  @Test func aConnectionThatSaysNothingDoesNotHoldUpTheEnd() async throws {
+    let folder = try StoreFolder()
+    let server = try await InProcessServer.start(store: folder.file) {
+      $0.limits.drainTimeout = .hours(1)
+    }
+    let silent = try await RawConnection.open(port: server.port)
+    // The server has accepted it by the time that it answers another one.
+    _ = try await HTTPVersion.http1.send(Self.get("/healthz"), port: server.port)
+    try await server.stop()
+    #expect(try await silent.receive { _ in false } == [])
   }
 
   @Test func metricsAreWhatPrometheusReads() {

@@ -34,8 +34,14 @@ import Testing
           token: Int64(step / 300), revision: Int64.random(in: 1...40, using: &random))
         let lease = Lease(seconds: Int64.random(in: 1...20, using: &random))!
         let kind = [Kind.lock, .presence, nil].randomElement(using: &random)!
-        table.see(id: id, as: sighting, lease: lease, kind: kind, at: now)
-        if model[id].map({ sighting.isLater(than: $0.sighting) }) ?? true {
+        let isInSnapshot = Bool.random(using: &random)
+        table.see(
+          id: id, as: sighting, lease: lease, kind: kind,
+          in: isInSnapshot ? .snapshot : .transaction, at: now)
+        let isNews = model[id].map {
+          isInSnapshot ? sighting.isLater(than: $0.sighting) : sighting != $0.sighting
+        }
+        if isNews ?? true {
           model[id] = Known(
             sighting: sighting, deadline: now + lease.nanoseconds, kind: kind, given: nil)
         }

@@ -24,10 +24,23 @@ import Testing
     table.see(id: 1, as: Sighting(token: 2, revision: 5), lease: lease, kind: .lock, at: Self.at(0))
     table.see(id: 1, as: Sighting(token: 2, revision: 6), lease: lease, kind: .lock, at: Self.at(9))
     for stale in [Sighting(token: 2, revision: 6), Sighting(token: 1, revision: 9)] {
-      table.see(id: 1, as: stale, lease: lease, kind: .lock, at: Self.at(12))
+      table.see(id: 1, as: stale, lease: lease, kind: .lock, in: .snapshot, at: Self.at(12))
     }
+    table.see(
+      id: 1, as: Sighting(token: 2, revision: 6), lease: lease, kind: .lock, at: Self.at(12))
     #expect(table.takeDue(at: Self.at(18), limit: 9, retryNanoseconds: Self.second) == [])
     #expect(table.takeDue(at: Self.at(19), limit: 9, retryNanoseconds: Self.second).count == 1)
+  }
+
+  /// As when an old copy of the store is put in place under a running server.
+  @Test func aStateThatFellBackBeginsItsLeaseAnew() {
+    var table = LeaseTable()
+    let lease = Lease(seconds: 10)!
+    table.see(id: 1, as: Sighting(token: 2, revision: 5), lease: lease, kind: .lock, at: Self.at(0))
+    table.see(id: 1, as: Sighting(token: 1, revision: 1), lease: lease, kind: .lock, at: Self.at(9))
+    #expect(table.takeDue(at: Self.at(18), limit: 9, retryNanoseconds: Self.second) == [])
+    let due = table.takeDue(at: Self.at(19), limit: 9, retryNanoseconds: Self.second)
+    #expect(due == [.init(id: 1, sighting: Sighting(token: 1, revision: 1))])
   }
 
   @Test func aShorterLeaseEndsEarlier() {

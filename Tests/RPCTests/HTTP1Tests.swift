@@ -194,6 +194,57 @@ struct HTTP1Tests {
     #expect(try connection.takeText().hasSuffix("fine"))
   }
 
+  @Test("an answer that nobody reads ends the connection in time, and lets no other request in")
+  func unreadAnswer() throws {
+    let limits = HTTP1Limits()
+    let connection = try TestConnection()
+    try connection.stopReading()
+    try connection.send(Self.post("/1", "") + Self.post("/2", ""))
+    #expect(connection.receiver.requests.map(\.path) == ["/1"])
+    // The first look notes that nothing has got out, the last one that nothing has since.
+    connection.advance(by: limits.checkInterval + limits.writeTimeout - .nanoseconds(1))
+    #expect(connection.isOpen)
+    connection.advance(by: .nanoseconds(1))
+    #expect(!connection.isOpen)
+    #expect(connection.receiver.requests.map(\.path) == ["/1"])
+  }
+
+  @Test("so does a refusal")
+  func unreadRefusal() throws {
+    let limits = HTTP1Limits()
+    let connection = try TestConnection(http1: Self.small)
+    try connection.stopReading()
+    try connection.send("POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 11\r\n\r\n")
+    connection.advance(by: limits.checkInterval + limits.writeTimeout)
+    #expect(!connection.isOpen)
+  }
+
+  @Test("what is kept for an answer goes when it is written, or its client is gone")
+  func kept() throws {
+    final class Kept {}
+    for isWritten in [true, false] {
+      let connection = try TestConnection()
+      connection.receiver.answersAtOnce = false
+      try connection.send(Self.post("/", ""))
+      let exchange = try #require(connection.receiver.requests.first).exchange
+      weak var kept: Kept?
+      do {
+        let object = Kept()
+        kept = object
+        exchange.keep(object)
+      }
+      #expect(kept != nil)
+      if isWritten {
+        connection.receiver.requests[0].answer()
+      } else {
+        connection.channel.close(promise: nil)
+      }
+      connection.loop.run()
+      #expect(kept == nil)
+      exchange.keep(Kept())
+    }
+  }
+
   @Test("an answer to a client that has gone is harmless, and so is a second one")
   func lateAnswers() throws {
     let connection = try TestConnection()

@@ -25,6 +25,11 @@ final class TestConnection {
   var protocolName: String? { opening.protocolName }
   var isOpen: Bool { channel.isActive }
 
+  /// From now on the peer reads nothing.
+  func stopReading() throws {
+    try channel.pipeline.syncOperations.addHandler(DeafPeer(), position: .first)
+  }
+
   func beginDrain() { opening.connection?.beginDrain() }
 
   func send(_ bytes: [UInt8]) throws {
@@ -51,6 +56,23 @@ final class TestConnection {
   private final class Opening {
     var connection: (any ServerPipeline.Connection)?
     var protocolName: String?
+  }
+}
+
+/// Lets no write through, and completes none.
+private final class DeafPeer: ChannelOutboundHandler {
+  typealias OutboundIn = ByteBuffer
+
+  private var unwritten: [EventLoopPromise<Void>] = []
+
+  func write(
+    context: ChannelHandlerContext, data: NIOAny, promise: EventLoopPromise<Void>?
+  ) {
+    if let promise { unwritten.append(promise) }
+  }
+
+  func handlerRemoved(context: ChannelHandlerContext) {
+    for promise in unwritten { promise.fail(ChannelError.ioOnClosedChannel) }
   }
 }
 

@@ -3,6 +3,7 @@ package import LatchkeyServer
 import LockCore
 import Logging
 import NIOCore
+package import Storage
 import StorageSQLite
 
 /// A server of this process: real sockets, a real store, a free port of 127.0.0.1.
@@ -17,13 +18,10 @@ package final class InProcessServer: Sendable {
   package static let host = "127.0.0.1"
 
   package let port: Int
-  /// The SQLite file of its store.
-  package let store: String
   private let running: Task<Void, any Error>
 
-  private init(port: Int, store: String, running: Task<Void, any Error>) {
+  private init(port: Int, running: Task<Void, any Error>) {
     self.port = port
-    self.store = store
     self.running = running
   }
 
@@ -34,6 +32,14 @@ package final class InProcessServer: Sendable {
     store: String, id: String = "test",
     _ configure: (inout ServerConfiguration) -> Void = { _ in }
   ) async throws -> InProcessServer {
+    try await start(engine: SQLiteEngine(path: store), id: id, configure)
+  }
+
+  /// Starts a server on any store.
+  package static func start(
+    engine: any StoreEngine, id: String = "test",
+    _ configure: (inout ServerConfiguration) -> Void = { _ in }
+  ) async throws -> InProcessServer {
     var configuration = ServerConfiguration(
       serverID: id, clock: uptime, logger: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() })
     configuration.host = host
@@ -41,13 +47,12 @@ package final class InProcessServer: Sendable {
     configuration.limits.drainTimeout = .seconds(1)
     configure(&configuration)
     let server = try LatchkeyServer(
-      configuration, engine: SQLiteEngine(path: store), metrics: PrometheusRegistry(help: [:]),
-      metricsText: nil)
+      configuration, engine: engine, metrics: PrometheusRegistry(help: [:]), metricsText: nil)
     let address = try await server.start()
     guard let port = address.split(separator: ":").last.flatMap({ Int($0) }) else {
       preconditionFailure("a server listens on host:port, not on \(address)")
     }
-    return InProcessServer(port: port, store: store, running: Task { try await server.run() })
+    return InProcessServer(port: port, running: Task { try await server.run() })
   }
 
   /// Lets the server finish what it has in hand, and waits for its end.

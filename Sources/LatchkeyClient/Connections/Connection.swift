@@ -16,6 +16,7 @@ final class Connection {
   private(set) var offered: WireRange?
   private(set) var hello: Latchkey_Handshake_V1_Hello?
   var watch: PeerWatch
+  private var introductions: [(Bool) -> Void] = []
   /// When the watch looks next.
   var nextLook: (time: Instant, alarm: Alarm)?
 
@@ -35,6 +36,18 @@ final class Connection {
 
   /// The server answered a request with the versions that it does speak.
   func corrected(_ range: WireRange) { if offered != nil { offered = range } }
+
+  /// Calls `completion` once the server's handshake is here, with false where it will not come. The
+  /// answer to a PING comes after the SETTINGS; one serves all who wait.
+  func introduce(_ completion: @escaping (Bool) -> Void) {
+    introductions.append(completion)
+    guard introductions.count == 1 else { return }
+    handler.ping { isThere in
+      let waiting = self.introductions
+      self.introductions = []
+      for completion in waiting { completion(isThere) }
+    }
+  }
 
   // MARK: - What the connection says
 

@@ -101,7 +101,7 @@ final class LinkDriver {
     switch attempt.question {
     case .introduction:
       attempt.flight = Attempt.Flight(connection: connection, request: nil, sentAt: now)
-      connection.handler.ping { self.introduced(id, by: connection, $0) }
+      connection.introduce { self.introduced(id, by: connection, $0) }
     case .page(let path):
       send(id, attempt, method: "GET", EncodedCall(path: path, body: []), nil, connection, now)
     case .call(let call):

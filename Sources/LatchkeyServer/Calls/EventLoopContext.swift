@@ -19,7 +19,7 @@ final class EventLoopContext: ReplyTarget, @unchecked Sendable {
   let clock: @Sendable () -> MonotonicTime
   let answers: PreparedAnswers
   private let pulse: Pulse
-  private var timed: [UnaryCall] = []
+  private var timed: [any TimedCall] = []
   private var connections: [ObjectIdentifier: any ServerPipeline.Connection] = [:]
   private var timers: [RepeatedTask] = []
   private(set) var isDraining = false
@@ -64,7 +64,7 @@ final class EventLoopContext: ReplyTarget, @unchecked Sendable {
   }
 
   /// Sees to it that `call` is answered when its deadline has passed, whatever the store does.
-  func watchDeadline(of call: UnaryCall) { timed.append(call) }
+  func watchDeadline(of call: any TimedCall) { timed.append(call) }
 
   /// One task for a whole batch, on a thread of the store.
   func deliver(_ replies: [Reply]) {
@@ -75,14 +75,13 @@ final class EventLoopContext: ReplyTarget, @unchecked Sendable {
 
   // MARK: - Connections
 
-  func opened(_ connection: any ServerPipeline.Connection) {
-    connections[ObjectIdentifier(connection)] = connection
+  /// Notes whom to ask when `channel` is to be drained, in the place of whom it was before.
+  func opened(_ connection: any ServerPipeline.Connection, on channel: any Channel) {
+    connections[ObjectIdentifier(channel)] = connection
     if isDraining { connection.beginDrainAfterFirstRequest() }
   }
 
-  func closed(_ connection: any ServerPipeline.Connection) {
-    connections[ObjectIdentifier(connection)] = nil
-  }
+  func closed(_ channel: any Channel) { connections[ObjectIdentifier(channel)] = nil }
 
   /// Lets every connection finish what it has in hand.
   func beginDrain() {
@@ -90,6 +89,12 @@ final class EventLoopContext: ReplyTarget, @unchecked Sendable {
     isDraining = true
     for connection in connections.values { connection.beginDrain() }
   }
+}
+
+/// A call that its event loop answers by itself where the store does not do so in time.
+protocol TimedCall: AnyObject {
+  /// Whether the call needs no more watching; answers it where its deadline has passed.
+  func isOver(at now: MonotonicTime) -> Bool
 }
 
 /// The heads of the answers that are sent all the time, built once.

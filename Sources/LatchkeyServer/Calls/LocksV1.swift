@@ -18,10 +18,24 @@ struct LocksV1 {
   private typealias Kind = LockCore.Kind
 
   /// What a call asks of the store, and how the outcome becomes its answer.
-  enum Work {
-    case command(Command, UnaryCall.Project)
-    case query(Query, UnaryCall.Project)
+  struct Work {
+    enum Order {
+      case command(Command)
+      case query(Query)
+      /// A list goes to the sink as long as somebody keeps the share.
+      case list(LockCore.Kind, any RecordSink, keeping: AnswerBudget.Share)
+    }
+
+    var order: Order
+    var project: UnaryCall.Project
+
+    init(_ order: Order, _ project: @escaping UnaryCall.Project) {
+      self.order = order
+      self.project = project
+    }
   }
+
+  let lists: AnswerBudget
 
   /// Reads and judges a request. What only the store can tell is left to it.
   func work(_ method: Method, _ request: UnaryRequest) throws(RPCError) -> Work {
@@ -54,7 +68,7 @@ struct LocksV1 {
         "invalid-value: a value has at most \(NameLimits.valueBytesMax) bytes of UTF-8, no NUL")
     }
     let holder = Holder(kind: kind, owner: resource.owner, value: resource.value, lease: lease)
-    return .command(.claim(key: resource.key, holder: holder)) {
+    return Work(.command(.claim(key: resource.key, holder: holder))) {
       (outcome, codec) throws(RPCError) in
       guard case .claimed = outcome else { throw RPCError(refusal: outcome) }
       return codec == .json ? emptyJSON : []
@@ -67,7 +81,7 @@ struct LocksV1 {
     try check(owner: message.resource.owner)
     try check(key: message.resource.key)
     let command = Command.release(key: message.resource.key, owner: message.resource.owner)
-    return .command(command) { (outcome, codec) throws(RPCError) in
+    return Work(.command(command)) { (outcome, codec) throws(RPCError) in
       guard case .released = outcome else { throw RPCError(refusal: outcome) }
       return codec == .json ? emptyJSON : []
     }
@@ -76,7 +90,7 @@ struct LocksV1 {
   private func fetch(_ request: UnaryRequest) throws(RPCError) -> Work {
     let message = try request.codec.decode(Latchkey_V1_FetchRequest.self, from: request.body)
     try check(keyText: message.key)
-    return .query(.fetch(key: message.key)) { (outcome, codec) throws(RPCError) in
+    return Work(.query(.fetch(key: message.key))) { (outcome, codec) throws(RPCError) in
       guard case .found(let record) = outcome else { throw RPCError(refusal: outcome) }
       guard let record, let resource = Latchkey_V1_Resource(record) else {
         throw RPCError(.notFound, "resource-not-found")
@@ -88,8 +102,9 @@ struct LocksV1 {
   private func fetchAll(_ request: UnaryRequest) throws(RPCError) -> Work {
     let message = try request.codec.decode(Latchkey_V1_FetchAllRequest.self, from: request.body)
     let kind = try kind(code: message.typeCode, name: message.type)
-    let list = ResourceListV1(codec: request.codec)
-    return .query(.list(kind: kind, into: list)) { (outcome, _) throws(RPCError) in
+    let share = lists.share()
+    let list = ResourceListV1(codec: request.codec, share: share)
+    return Work(.list(kind, list, keeping: share)) { (outcome, _) throws(RPCError) in
       guard case .listed(let isComplete) = outcome else { throw RPCError(refusal: outcome) }
       guard isComplete else { throw list.failure }
       return list.takeBody()

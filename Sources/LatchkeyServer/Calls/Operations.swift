@@ -48,7 +48,7 @@ final class Operations: Sendable {
   /// Whether this server should get requests: not while it shuts down or its store cannot be used.
   private func readyz(_ exchange: any Exchange, _ loop: EventLoopContext) {
     guard !loop.isDraining else { return plain(exchange, loop, status: 503, "shutting down") }
-    ask(.meta, exchange, loop) { [self] result in
+    ask(.meta, by: deadline(loop), loop) { [self] result in
       switch (result, loop.store.health) {
       case (.success, .working): plain(exchange, loop, status: 200, "ready")
       case (.success, .failing(let error)), (.failure(let error), _):
@@ -64,8 +64,9 @@ final class Operations: Sendable {
   }
 
   private func status(_ exchange: any Exchange, _ loop: EventLoopContext) {
-    ask(.meta, exchange, loop) { [self] meta in
-      ask(.prefix(ReservedKeys.servers), exchange, loop) { [self] servers in
+    let deadline = deadline(loop)
+    ask(.meta, by: deadline, loop) { [self] meta in
+      ask(.prefix(ReservedKeys.servers), by: deadline, loop) { [self] servers in
         do {
           guard case .meta(let meta) = try meta.get(), case .records(let rows) = try servers.get()
           else { return }
@@ -82,12 +83,16 @@ final class Operations: Sendable {
     }
   }
 
+  private func deadline(_ loop: EventLoopContext) -> MonotonicTime {
+    loop.clock() + Self.storeMillisecondsMax * 1_000_000
+  }
+
   private func ask(
-    _ query: Query, _ exchange: any Exchange, _ loop: EventLoopContext,
+    _ query: Query, by deadline: MonotonicTime, _ loop: EventLoopContext,
     _ body: @escaping (StoreResult) -> Void
   ) {
-    let deadline = loop.clock() + Self.storeMillisecondsMax * 1_000_000
-    loop.store.ask(query, deadline: deadline, call: InternalCall(loop, body))
+    let call = InternalCall(loop, deadline: deadline, body)
+    loop.store.ask(query, deadline: deadline, call: call)
   }
 
   private func plain(
@@ -102,14 +107,33 @@ final class Operations: Sendable {
 /// A call of the server's own.
 ///
 /// `@unchecked Sendable`: used on its event loop only; the store's threads merely carry it.
-final class InternalCall: StoreCall, @unchecked Sendable {
+final class InternalCall: StoreCall, TimedCall, @unchecked Sendable {
   let replyTarget: any ReplyTarget
-  private let body: (StoreResult) -> Void
+  private let deadline: MonotonicTime?
+  /// Nil once it was called.
+  private var body: ((StoreResult) -> Void)?
 
-  init(_ loop: EventLoopContext, _ body: @escaping (StoreResult) -> Void) {
+  /// - Parameter deadline: When to give the store up, which may be hanging; nil waits for ever.
+  init(
+    _ loop: EventLoopContext, deadline: MonotonicTime? = nil,
+    _ body: @escaping (StoreResult) -> Void
+  ) {
     replyTarget = loop
+    self.deadline = deadline
     self.body = body
+    if deadline != nil { loop.watchDeadline(of: self) }
   }
 
-  func complete(_ result: StoreResult) { body(result) }
+  func complete(_ result: StoreResult) {
+    let body = body
+    self.body = nil
+    body?(result)
+  }
+
+  func isOver(at now: MonotonicTime) -> Bool {
+    guard body != nil, let deadline else { return true }
+    guard deadline <= now else { return false }
+    complete(.failure(StoreError(.unavailable, "the store gives no answer")))
+    return true
+  }
 }

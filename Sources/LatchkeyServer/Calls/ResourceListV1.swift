@@ -1,6 +1,7 @@
 import LockCore
 import RPC
 import Storage
+import Synchronization
 import WireSchema
 
 /// Encodes the answer to FetchAll while it is read from the store, so that a long list never stands
@@ -12,42 +13,67 @@ final class ResourceListV1: RecordSink, @unchecked Sendable {
   static let bytesMax = 64 << 20
 
   private let codec: Codec
-  private var bytes: [UInt8]
-  private(set) var failure = RPCError(
-    .resourceExhausted, "the list is longer than \(ResourceListV1.bytesMax) bytes")
+  /// Gone when nobody waits for the answer any more.
+  private weak let share: AnswerBudget.Share?
+  private var bytes: [UInt8] = []
+  /// Why the list came to no end.
+  private(set) var failure = RPCError(.canceled, "nobody waits for the list")
 
-  init(codec: Codec) {
+  init(codec: Codec, share: AnswerBudget.Share) {
     self.codec = codec
-    bytes = []
+    self.share = share
   }
 
+  var isWanted: Bool { share != nil }
+
   func append(_ records: [LockRecord]) -> Bool {
-    let resources = records.compactMap(Latchkey_V1_Resource.init)
-    do {
+    do throws(RPCError) {
+      let resources = records.compactMap(Latchkey_V1_Resource.init)
+      let page: [UInt8]
       switch codec {
       case .proto:
         // Messages laid end to end are one message with the repeated fields of all.
-        bytes += try codec.encode(Latchkey_V1_FetchAllResponse.with { $0.resources = resources })
+        page = try codec.encode(Latchkey_V1_FetchAllResponse.with { $0.resources = resources })
       case .json:
-        for resource in resources {
-          bytes += Array((bytes.isEmpty ? "{\"resources\":[" : ",").utf8)
-          bytes += try codec.encode(resource)
-        }
+        page = try json(resources)
       }
+      guard bytes.count + page.count + Self.endOfJSON.count <= Self.bytesMax else {
+        throw RPCError(
+          .resourceExhausted, "the list is longer than \(Self.bytesMax) bytes")
+      }
+      guard let share else { return false }
+      guard share.take(page.count) else {
+        throw RPCError(
+          .resourceExhausted,
+          "lists that wait to be read take \(AnswerBudget.bytesMax) bytes already")
+      }
+      bytes += page
+      return true
     } catch {
       failure = error
+      bytes = []
       return false
     }
-    return bytes.count <= Self.bytesMax
   }
+
+  private func json(_ resources: [Latchkey_V1_Resource]) throws(RPCError) -> [UInt8] {
+    var page: [UInt8] = []
+    for resource in resources {
+      page += bytes.isEmpty && page.isEmpty ? Self.beginOfJSON : Self.separatorInJSON
+      page += try codec.encode(resource)
+    }
+    return page
+  }
+
+  private static let beginOfJSON = Array("{\"resources\":[".utf8)
+  private static let separatorInJSON = Array(",".utf8)
+  private static let endOfJSON = Array("]}".utf8)
+  private static let emptyJSON = Array("{}".utf8)
 
   /// The whole answer; asked for once, when everything is in.
   func takeBody() -> [UInt8] {
     defer { bytes = [] }
-    switch codec {
-    case .proto: break
-    case .json: bytes += Array((bytes.isEmpty ? "{}" : "]}").utf8)
-    }
+    if codec == .json { bytes += bytes.isEmpty ? Self.emptyJSON : Self.endOfJSON }
     return bytes
   }
 }

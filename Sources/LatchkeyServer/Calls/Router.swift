@@ -1,4 +1,5 @@
 import HTTP2
+import LockCore
 import RPC
 import Storage
 import WireSchema
@@ -15,14 +16,16 @@ final class Router: RequestReceiver {
   private let loop: EventLoopContext
   private let operations: Operations
   private let bodyBytesMax: Int
-  private let locksV1 = LocksV1()
+  private let locksV1: LocksV1
   private let routes: [Route]
   /// Calls in a version or method that there is not.
   private let unknownCalls: MethodMetrics
 
   init(
-    loop: EventLoopContext, operations: Operations, metrics: ServerMetrics, bodyBytesMax: Int
+    loop: EventLoopContext, operations: Operations, lists: AnswerBudget,
+    metrics: ServerMetrics, bodyBytesMax: Int
   ) {
+    locksV1 = LocksV1(lists: lists)
     self.loop = loop
     self.operations = operations
     self.bodyBytesMax = bodyBytesMax
@@ -53,23 +56,24 @@ final class Router: RequestReceiver {
   private func start(
     _ route: Route, _ head: HeaderBlock, body: [UInt8], _ exchange: any Exchange
   ) {
+    let start = loop.clock()
     do throws(RPCError) {
       let request = try UnaryRequest(head, body: body, bytesMax: bodyBytesMax)
       let work = try locksV1.work(route.method, request)
-      switch work {
-      case .command(let command, let project):
-        let call = UnaryCall(
-          exchange: exchange, loop: loop, request: request, metrics: route.metrics,
-          project: project)
+      let call = UnaryCall(
+        exchange: exchange, loop: loop, request: request, metrics: route.metrics, start: start,
+        project: work.project)
+      switch work.order {
+      case .command(let command):
         loop.store.submit(command, deadline: call.deadline, call: call)
-      case .query(let query, let project):
-        let call = UnaryCall(
-          exchange: exchange, loop: loop, request: request, metrics: route.metrics,
-          project: project)
+      case .query(let query):
         loop.store.ask(query, deadline: call.deadline, call: call)
+      case .list(let kind, let sink, let share):
+        exchange.keep(share)
+        loop.store.ask(.list(kind: kind, into: sink), deadline: call.deadline, call: call)
       }
     } catch {
-      route.metrics.answered(error.code, nanoseconds: 0)
+      route.metrics.answered(error.code, nanoseconds: loop.clock() - start)
       let acceptPost: [(String, String)] =
         error.httpStatus == 415
         ? [("accept-post", Codec.allCases.map(\.contentType).joined(separator: ", "))] : []
@@ -84,8 +88,9 @@ final class Router: RequestReceiver {
     if operations.answer(path: path, method: head.value(of: ":method") ?? "", exchange, loop) {
       return
     }
+    let start = loop.clock()
     let error = unknownCall(path: path)
-    unknownCalls.answered(error.code, nanoseconds: 0)
+    unknownCalls.answered(error.code, nanoseconds: loop.clock() - start)
     loop.answers.refuse(exchange, error)
   }
 
@@ -93,12 +98,12 @@ final class Router: RequestReceiver {
   /// lowers (or raises) itself once and asks again.
   private func unknownCall(path: String) -> RPCError {
     let spoken = WireVersions.spoken
-    guard let version = WireVersions.number(inPath: path) else {
+    guard let version = WireVersions.version(inPath: path) else {
       return RPCError(
         .unimplemented, "there is nothing at this path; calls are at /latchkey.v1.Locks/Lock",
         httpStatus: 404)
     }
-    guard spoken.contains(version) else {
+    guard let number = UInt32(version), spoken.contains(number) else {
       let value: [UInt8] = (try? spoken.message.serializedBytes()) ?? []
       return RPCError(
         .unimplemented,

@@ -6,7 +6,7 @@ import Storage
 /// A call on its way through the store: remembers how to answer.
 ///
 /// `@unchecked Sendable`: used on its event loop only; the store's threads merely carry it.
-final class UnaryCall: StoreCall, @unchecked Sendable {
+final class UnaryCall: StoreCall, TimedCall, @unchecked Sendable {
   /// Turns what the store says into the body of an answer in the call's wire version.
   typealias Project = (Outcome, Codec) throws(RPCError) -> [UInt8]
 
@@ -21,15 +21,15 @@ final class UnaryCall: StoreCall, @unchecked Sendable {
 
   init(
     exchange: any Exchange, loop: EventLoopContext, request: UnaryRequest,
-    metrics: MethodMetrics, project: @escaping Project
+    metrics: MethodMetrics, start: MonotonicTime, project: @escaping Project
   ) {
     self.exchange = exchange
     self.loop = loop
     codec = request.codec
     self.metrics = metrics
     self.project = project
-    start = loop.clock()
-    deadline = request.timeoutMilliseconds.map { [start] in start + $0 * 1_000_000 }
+    self.start = start
+    deadline = request.timeoutMilliseconds.map { start + $0 * 1_000_000 }
     if deadline != nil { loop.watchDeadline(of: self) }
   }
 
@@ -46,7 +46,6 @@ final class UnaryCall: StoreCall, @unchecked Sendable {
     }
   }
 
-  /// Whether the call needs no more watching; answers it where its deadline has passed.
   func isOver(at now: MonotonicTime) -> Bool {
     if isAnswered || !exchange.isOpen { return true }
     guard let deadline, deadline <= now else { return false }

@@ -23,6 +23,7 @@ package final class ServerMetrics: Sendable {
       "HTTP/2 connections by the newest wire version both sides speak; none without a handshake.",
     "latchkey_stalled_seconds_total": "Time in which this server could not do its work.",
     "latchkey_store_failures_total": "Transactions that failed.",
+    "latchkey_scan_failures_total": "Looks for what other servers wrote that failed.",
     "latchkey_store_up": "Whether the latest transaction was committed.",
     "latchkey_damaged_rows_total": "Rows left out of answers because they are damaged.",
     "latchkey_collected_rows_total": "Long-free rows that this server deleted.",
@@ -40,10 +41,12 @@ package final class ServerMetrics: Sendable {
   private let commitDuration: Metrics.Timer
   private let stalledSeconds: FloatingPointCounter
   private let failures: Counter
+  private let scanFailures: Counter
   private let storeUp: Gauge
   private let damaged: Counter
   private let collectedRows: Counter
   private let isFailing = Atomic<Bool>(false)
+  private let isScanFailing = Atomic<Bool>(false)
 
   package init(factory: any MetricsFactory, logger: Logger) {
     self.factory = factory
@@ -58,6 +61,7 @@ package final class ServerMetrics: Sendable {
     stalledSeconds = FloatingPointCounter(
       label: "latchkey_stalled_seconds_total", factory: factory)
     failures = Counter(label: "latchkey_store_failures_total", factory: factory)
+    scanFailures = Counter(label: "latchkey_scan_failures_total", factory: factory)
     storeUp = Gauge(label: "latchkey_store_up", factory: factory)
     damaged = Counter(label: "latchkey_damaged_rows_total", factory: factory)
     collectedRows = Counter(label: "latchkey_collected_rows_total", factory: factory)
@@ -128,6 +132,17 @@ extension ServerMetrics: StoreObserver {
     storeUp.record(1)
     isFailing.store(false, ordering: .relaxed)
     logger.notice("the store works again")
+  }
+
+  package func scanned() { isScanFailing.store(false, ordering: .relaxed) }
+
+  package func scanFailed(_ error: StoreError) {
+    scanFailures.increment()
+    if !isScanFailing.exchange(true, ordering: .relaxed) {
+      logger.warning(
+        "what other servers wrote could not be read; it is tried again",
+        metadata: ["error": "\(error)"])
+    }
   }
 
   package func holding(locks: Int, presences: Int) {

@@ -25,7 +25,7 @@ fileprivate nonisolated struct _GeneratedWithProtocGenSwiftVersion: SwiftProtobu
 }
 
 /// ServerPresence is the value (as JSON) of the presence that each server keeps in the store under
-/// "_latchkey/servers/<server id>".
+/// "_latchkey/servers/<server id>/<run>".
 package nonisolated struct Latchkey_Fleet_V1_ServerPresence: Sendable {
   // SwiftProtobuf.Message conformance is added in an extension below. See the
   // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
@@ -54,7 +54,8 @@ package nonisolated struct Latchkey_Fleet_V1_ServerPresence: Sendable {
   package init() {}
 }
 
-/// ServerEntry is one live server of the fleet.
+/// ServerEntry is one run of a server of the fleet. A run that was killed is listed until its lease
+/// ends.
 package nonisolated struct Latchkey_Fleet_V1_ServerEntry: Sendable {
   // SwiftProtobuf.Message conformance is added in an extension below. See the
   // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
@@ -72,6 +73,9 @@ package nonisolated struct Latchkey_Fleet_V1_ServerEntry: Sendable {
   package var hasPresence: Bool {self._presence != nil}
   /// Clears the value of `presence`. Subsequent reads from it will return its default value.
   package mutating func clearPresence() {self._presence = nil}
+
+  /// What tells this run of the server from others with the same id.
+  package var run: String = String()
 
   package var unknownFields = SwiftProtobuf.UnknownStorage()
 
@@ -128,7 +132,7 @@ package nonisolated struct Latchkey_Fleet_V1_Status: Sendable {
   /// Clears the value of `server`. Subsequent reads from it will return its default value.
   package mutating func clearServer() {self._server = nil}
 
-  /// Every server whose presence is in the store, in the order of their ids.
+  /// Every server whose presence is in the store, in the order of their ids and runs.
   package var fleet: [Latchkey_Fleet_V1_ServerEntry] = []
 
   /// The store.
@@ -210,7 +214,7 @@ nonisolated extension Latchkey_Fleet_V1_ServerPresence: SwiftProtobuf.Message, S
 
 nonisolated extension Latchkey_Fleet_V1_ServerEntry: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   package static let protoMessageName: String = _protobuf_package + ".ServerEntry"
-  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}server_id\0\u{1}presence\0")
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}server_id\0\u{1}presence\0\u{1}run\0")
 
   package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -220,6 +224,7 @@ nonisolated extension Latchkey_Fleet_V1_ServerEntry: SwiftProtobuf.Message, Swif
       switch fieldNumber {
       case 1: try { try decoder.decodeSingularStringField(value: &self.serverID) }()
       case 2: try { try decoder.decodeSingularMessageField(value: &self._presence) }()
+      case 3: try { try decoder.decodeSingularStringField(value: &self.run) }()
       default: break
       }
     }
@@ -236,12 +241,16 @@ nonisolated extension Latchkey_Fleet_V1_ServerEntry: SwiftProtobuf.Message, Swif
     try { if let v = self._presence {
       try visitor.visitSingularMessageField(value: v, fieldNumber: 2)
     } }()
+    if !self.run.isEmpty {
+      try visitor.visitSingularStringField(value: self.run, fieldNumber: 3)
+    }
     try unknownFields.traverse(visitor: &visitor)
   }
 
   package static func ==(lhs: Latchkey_Fleet_V1_ServerEntry, rhs: Latchkey_Fleet_V1_ServerEntry) -> Bool {
     if lhs.serverID != rhs.serverID {return false}
     if lhs._presence != rhs._presence {return false}
+    if lhs.run != rhs.run {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }

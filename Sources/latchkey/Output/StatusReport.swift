@@ -32,11 +32,12 @@ struct StatusReport {
 
     guard !status.fleet.isEmpty else { return }
     StandardOutput.line("")
-    var fleet = Table("SERVER", "SOFTWARE", "WIRE", "SHAPE", "LISTEN")
+    var fleet = Table("SERVER", "RUN", "SOFTWARE", "WIRE", "SHAPE", "LISTEN")
     for entry in status.fleet {
       let presence = entry.presence
       fleet.append([
-        entry.serverID, presence.software, range(presence.wireOldest, presence.wireNewest),
+        entry.serverID, entry.run, presence.software,
+        range(presence.wireOldest, presence.wireNewest),
         range(presence.shapeOldest, presence.shapeNewest), presence.listen,
       ])
     }
@@ -74,7 +75,9 @@ struct StatusReport {
         "fleet",
         .list(
           status.fleet.map {
-            .object([JSON.Member("id", .text($0.serverID))] + members(of: $0.presence))
+            .object(
+              [JSON.Member("id", .text($0.serverID)), JSON.Member("run", .text($0.run))]
+                + members(of: $0.presence))
           })
       ))
   }

@@ -36,7 +36,7 @@ extension WireRange {
   /// A server of this range: answers with nothing in what it speaks, and with its range in the rest.
   func answer(_ request: FakeRequest, header: Bool = true) -> FakeAnswer {
     let fields = header ? [Self.headerName: headerValue] : [:]
-    guard let version = WireVersions.number(inPath: request.path), contains(version) else {
+    guard let version = request.version, contains(version) else {
       return .error(refusal, fields: fields)
     }
     return .reply(fields: fields)
@@ -44,5 +44,5 @@ extension WireRange {
 }
 
 extension FakeRequest {
-  var version: UInt32? { WireVersions.number(inPath: path) }
+  var version: UInt32? { WireVersions.version(inPath: path).flatMap { UInt32($0) } }
 }

@@ -52,6 +52,16 @@ import Testing
     #expect(starts(&schedule, changes: 1, at: clock.now))
   }
 
+  @Test func aScanDoesNotWaitBehindLists() {
+    let queue = BatchQueue<String>(capacity: 2)
+    for list in ["list 1", "list 2"] { #expect(queue.append(list) == .admitted) }
+    queue.prepend("scan")
+    #expect(queue.take(max: .max, waitNanoseconds: 0) == ["scan", "list 1", "list 2"])
+    queue.close()
+    queue.prepend("scan")
+    #expect(queue.hasEnded)
+  }
+
   @Test(arguments: engines)
   func onlyOthersChangesAreScannedFor(_ engine: EngineUnderTest) throws {
     let database = try engine.newDatabase()
@@ -82,6 +92,10 @@ import Testing
     bench.turn()
     bench.pass(seconds: 3)
     #expect(bench.scans == 3)
+    #expect(bench.observer.totals.scanFailures == 2)
+    // Nothing that a client asked for failed.
+    #expect(bench.observer.totals.failures == 0)
+    #expect(bench.health == .working)
     #expect(bench.observer.totals.locks == 1)
     bench.pass(seconds: 5)
     #expect(try bench.owner(of: "key") == nil)

@@ -84,6 +84,24 @@ import Testing
     #expect(bench.observer.totals.recoveries == 1)
   }
 
+  @Test func aWriteThatHangsIsNoHealth() async throws {
+    let node = try StoreNode(MemoryDatabase())
+    defer { node.close() }
+    let gate = node.faults.hold(.commit)
+    async let grant = node.claim("key", "a")
+    await gate.arrival()
+    #expect(node.store.health == .working)
+    node.clock.advance(seconds: 60)
+    #expect(
+      node.store.health
+        == .failing(
+          StoreError(.unavailable, "the store memory: has not finished a write for 60 s")))
+    gate.open()
+    _ = try await grant
+    await node.nextTurn()
+    #expect(node.store.health == .working)
+  }
+
   @Test func aConnectionThatIsLostIsReplacedAfterAPause() throws {
     let bench = try TurnBench()
     bench.turn(.hold("key", "a"))

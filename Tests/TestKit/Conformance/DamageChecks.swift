@@ -103,5 +103,19 @@ extension StoreConformance {
       }
       #expect(try await node.claim("key", "a").token == 1)
     },
+    Check("an epoch that has run out of numbers only keeps free rows from going") { database in
+      let clock = ManualClock()
+      let node = try StoreNode(database, clock: clock)
+      defer { node.close() }
+      _ = try await node.claim("key", "a")
+      try await node.perform(.release(key: "key", owner: "a"))
+      try database.set(.epoch, to: .max, note: "")
+      for _ in 1...3 {
+        clock.advance(nanoseconds: StoreLimits.prompt.epochNanoseconds)
+        await node.nextTurn()
+      }
+      #expect(try await node.claim("key", "a").token == 2)
+      #expect(try database.meta.epoch == .max)
+    },
   ]
 }

@@ -61,6 +61,15 @@ extension StoreConformance {
       #expect(outcome == .listed(isComplete: false))
       #expect(sink.records.map(\.key) == (10..<18).map { "key-\($0)" })
     },
+    Check("a list that nobody waits for is not read") { database in
+      let node = try StoreNode(database)
+      defer { node.close() }
+      _ = try await node.claim("key", "a")
+      let sink = RecordCollector(isWanted: false)
+      let outcome = try await node.store.ask(.list(kind: .lock, into: sink)).get()
+      #expect(outcome == .listed(isComplete: false))
+      #expect(sink.records.isEmpty)
+    },
     Check("a query by prefix gives what is held under it, up to its bound") { database in
       var limits = StoreLimits.prompt
       limits.prefixRowsMax = 3

@@ -69,8 +69,8 @@ private final class FaultyWriter: StoreWriter {
     try at(.rows) { () throws(StoreError) in try writer.rows(withIDs: ids) }
   }
 
-  func rows(afterID id: Int64, limit: Int) throws(StoreError) -> [StoredRow] {
-    try at(.rows) { () throws(StoreError) in try writer.rows(afterID: id, limit: limit) }
+  func freeRows(afterID id: Int64, limit: Int) throws(StoreError) -> [StoredRow] {
+    try at(.rows) { () throws(StoreError) in try writer.freeRows(afterID: id, limit: limit) }
   }
 
   func write(_ changes: [RowChange]) throws(StoreError) -> [Int64] {

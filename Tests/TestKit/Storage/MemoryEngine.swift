@@ -67,8 +67,9 @@ final class MemoryWriter: StoreWriter {
     ids.map { working!.rows[$0]?.stored }
   }
 
-  func rows(afterID id: Int64, limit: Int) throws(StoreError) -> [StoredRow] {
-    working!.inOrderOfIDs(after: id).prefix(limit).map(\.stored)
+  func freeRows(afterID id: Int64, limit: Int) throws(StoreError) -> [StoredRow] {
+    let free = working!.inOrderOfIDs(after: id).filter { $0.owner == nil && !$0.ownerIsDamaged }
+    return free.prefix(limit).map(\.stored)
   }
 
   func write(_ changes: [RowChange]) throws(StoreError) -> [Int64] {
@@ -107,8 +108,10 @@ final class MemoryReader: StoreReader {
   }
 
   func rows(of kind: Kind, afterKey key: String, limit: Int) throws(StoreError) -> [StoredRow] {
-    let found = snapshot!.heldInOrderOfKeys.filter {
-      $0.kind == kind.rawValue && MemoryState.isInOrder(key, $0.key)
+    let found = snapshot!.heldInOrderOfKeys.filter { row in
+      let isOfUnknownKind = row.needsShape > S1.number && Kind(rawValue: row.kind) == nil
+      return (isOfUnknownKind ? kind == .lock : row.kind == kind.rawValue)
+        && MemoryState.isInOrder(key, row.key)
     }
     return found.prefix(limit).map(\.stored)
   }

@@ -10,6 +10,7 @@ package final class RecordingObserver: StoreObserver {
     package var failures = 0
     package var latestFailure: StoreError?
     package var recoveries = 0
+    package var scanFailures = 0
     package var stalls = 0
     package var skipped: [String] = []
     package var collected = 0
@@ -69,6 +70,8 @@ package final class RecordingObserver: StoreObserver {
   }
 
   package func recovered() { note { $0.recoveries += 1 } }
+  package func scanned() {}
+  package func scanFailed(_ error: StoreError) { note { $0.scanFailures += 1 } }
 
   package func holding(locks: Int, presences: Int) {
     note {

@@ -89,8 +89,12 @@ package final class RecordCollector: RecordSink {
   private let max: Int
   private let collected = Mutex<[LockRecord]>([])
 
-  package init(max: Int = .max) { self.max = max }
+  package init(max: Int = .max, isWanted: Bool = true) {
+    self.max = max
+    self.isWanted = isWanted
+  }
 
+  package let isWanted: Bool
   package var records: [LockRecord] { collected.withLock { $0 } }
 
   package func append(_ records: [LockRecord]) -> Bool {

@@ -6,7 +6,7 @@
 ///
 /// | column | meaning |
 /// |---|---|
-/// | `id` | the row's number |
+/// | `id` | the row's number; may be given out again after the row was deleted |
 /// | `resource_key` | the key, compared by bytes |
 /// | `needs_shape` | the oldest shape whose servers may act on this row |
 /// | `token` | the fencing token of the current or latest grant; at least 1 |
@@ -16,6 +16,9 @@
 /// | `value` | the holder's text; empty while free |
 /// | `lease_seconds` | the length of the lease; of the latest holder while free |
 /// | `free_epoch` | the epoch in which the row became free; NULL while held |
+///
+/// In rows whose `needs_shape` is greater than 1, only `id`, `resource_key`, `needs_shape`, `token`
+/// and `revision` are sure to mean this. The other columns say what servers of s1 are to show.
 ///
 /// `latchkey_meta` has a row for each name of ``StoreMeta/Name``; `note` beside `oldest_shape` says
 /// which release a server must have at least.
@@ -64,11 +67,15 @@ package enum S1 {
   package static let setMeta = "UPDATE \(metaTable) SET value = ? WHERE name = ?"
   package static let byKey = "SELECT \(columns) FROM \(resourceTable) WHERE resource_key = ?"
   package static let byID = "SELECT \(columns) FROM \(resourceTable) WHERE id = ?"
-  package static let afterID =
-    "SELECT \(columns) FROM \(resourceTable) WHERE id > ? ORDER BY id LIMIT ?"
+  package static let freeAfterID = """
+    SELECT \(columns) FROM \(resourceTable) WHERE id > ? AND owner IS NULL ORDER BY id LIMIT ?
+    """
+  /// A newer server's resource of an unknown kind counts as a lock.
   package static let ofKindAfterKey = """
     SELECT \(columns) FROM \(resourceTable)
-    WHERE resource_key > ? AND kind = ? AND owner IS NOT NULL ORDER BY resource_key LIMIT ?
+    WHERE resource_key > ? AND owner IS NOT NULL AND
+    CASE WHEN needs_shape > \(number) AND kind NOT IN (1, 2) THEN 1 ELSE kind END = ?
+    ORDER BY resource_key LIMIT ?
     """
   package static let inKeyRange = """
     SELECT \(columns) FROM \(resourceTable)

@@ -36,48 +36,54 @@ package struct S1Row: Sendable {
   /// The row in the terms of the core.
   package var stored: StoredRow {
     let isOfNewerServer = needsShape > S1.number
-    // A kind of a newer shape is shown as a lock: somebody holds it, which is what matters.
-    let kind = Kind(rawValue: kind) ?? (isOfNewerServer ? .lock : nil)
-    let lease = Lease(seconds: leaseSeconds)
     var record = LockRecord(key: key ?? "", holder: nil, token: token, revision: revision)
-    if let owner, let kind, let lease, let value {
-      record.holder = Holder(kind: kind, owner: owner, value: value, lease: lease)
-    }
+    record.holder = isOfNewerServer ? shownHolder : holder
     return StoredRow(
-      id: id, record: record, needsShape: needsShape, freeEpoch: freeEpoch, lease: lease,
-      damage: damage(kind: kind, lease: lease))
+      id: id, record: record, needsShape: needsShape, freeEpoch: freeEpoch,
+      lease: Lease(seconds: leaseSeconds), damage: isOfNewerServer ? damageToAll : damage)
   }
 
-  private func damage(kind: Kind?, lease: Lease?) -> String? {
-    let fault: String
-    if key == nil {
-      fault = "resource_key is not UTF-8 text"
-    } else if key == "" {
-      fault = "resource_key is empty"
-    } else if needsShape < 1 {
-      fault = "needs_shape is \(needsShape)"
-    } else if token < 1 {
-      fault = "token is \(token)"
-    } else if revision < 1 {
-      fault = "revision is \(revision)"
-    } else if ownerIsDamaged {
-      fault = "owner is not UTF-8 text"
-    } else if let freeEpoch, freeEpoch < 0 {
-      fault = "free_epoch is \(freeEpoch)"
-    } else if owner == nil {
-      return nil
-    } else if owner == "" {
-      fault = "owner is empty"
-    } else if value == nil {
-      fault = "value is not UTF-8 text"
-    } else if kind == nil {
-      fault = "kind is \(self.kind)"
-    } else if lease == nil {
-      fault = "lease_seconds is \(leaseSeconds)"
-    } else {
-      return nil
-    }
-    return "row \(id) of \(S1.resourceTable) is damaged: \(fault)"
+  private var holder: Holder? {
+    guard let owner, let kind = Kind(rawValue: kind), let lease = Lease(seconds: leaseSeconds),
+      let value
+    else { return nil }
+    return Holder(kind: kind, owner: owner, value: value, lease: lease)
+  }
+
+  /// What can be shown of the holder of a newer server's row. The columns may mean more there than
+  /// s1 knows, so whatever cannot be read is replaced: somebody holds it, which is what matters.
+  private var shownHolder: Holder? {
+    guard let owner, !owner.isEmpty else { return nil }
+    return Holder(
+      kind: Kind(rawValue: kind) ?? .lock, owner: owner, value: value ?? "",
+      lease: Lease(seconds: leaseSeconds) ?? .longest)
+  }
+
+  /// What is wrong with a row of s1.
+  private var damage: String? {
+    if let fault = damageToAll { return fault }
+    if ownerIsDamaged { return fault("owner is not UTF-8 text") }
+    if let freeEpoch, freeEpoch < 0 { return fault("free_epoch is \(freeEpoch)") }
+    guard let owner else { return nil }
+    if owner.isEmpty { return fault("owner is empty") }
+    if value == nil { return fault("value is not UTF-8 text") }
+    if Kind(rawValue: kind) == nil { return fault("kind is \(kind)") }
+    if Lease(seconds: leaseSeconds) == nil { return fault("lease_seconds is \(leaseSeconds)") }
+    return nil
+  }
+
+  /// What is wrong with the columns that mean the same in every shape.
+  private var damageToAll: String? {
+    guard let key else { return fault("resource_key is not UTF-8 text") }
+    if key.isEmpty { return fault("resource_key is empty") }
+    if needsShape < 1 { return fault("needs_shape is \(needsShape)") }
+    if token < 1 { return fault("token is \(token)") }
+    if revision < 1 { return fault("revision is \(revision)") }
+    return nil
+  }
+
+  private func fault(_ what: String) -> String {
+    "row \(id) of \(S1.resourceTable) is damaged: \(what)"
   }
 }
 
