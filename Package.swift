@@ -29,7 +29,7 @@ let package = Package(
     .executable(name: "latchkey", targets: ["latchkey"]),
   ],
   dependencies: [
-    .package(url: "https://github.com/apple/swift-nio", from: "2.80.0"),
+    .package(url: "https://github.com/apple/swift-nio", from: "2.101.0"),
     // Without its traits it does without the whole of Foundation, which would double a server's memory.
     .package(url: "https://github.com/apple/swift-protobuf", from: "1.39.0", traits: []),
     .package(url: "https://github.com/apple/swift-argument-parser", from: "1.5.0"),

@@ -6,6 +6,11 @@ import NIOHTTP1
 package struct HTTP1Limits: Sendable {
   /// The largest body of a request, in bytes.
   package var requestBodyBytesMax = 524_288
+  /// Path, names and values of a request's header fields together, in bytes.
+  package var headerListBytesMax = 16_384
+  /// Header fields of one request: as many as the same bound over HTTP/2 lets through, where each
+  /// field counts 32 bytes more (RFC 9113 6.5.2).
+  package var headerFieldsMax = 512
   /// How long a request may take to arrive, from its first byte to its last.
   package var requestTimeout = TimeAmount.seconds(30)
   /// How long a connection may be idle between two requests, or before the first.
@@ -188,9 +193,13 @@ final class HTTP1Handler: ChannelInboundHandler, RemovableChannelHandler {
   /// What is no HTTP gets one answer.
   func errorCaught(context: ChannelHandlerContext, error: any Error) {
     switch state {
-    case .idle where error is HTTPParserError, .receiving where error is HTTPParserError:
-      refuse(rejections.malformed)
-    default: context.close(promise: nil)
+    case .idle, .receiving:
+      switch error as? HTTPParserError {
+      case .headerOverflow: refuse(rejections.headersTooLarge)
+      case .some: refuse(rejections.malformed)
+      case nil: context.close(promise: nil)
+      }
+    case .answering, .writing: context.close(promise: nil)
     }
   }
 }

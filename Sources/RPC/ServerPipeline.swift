@@ -82,13 +82,25 @@ package struct ServerPipeline: Sendable {
         let handler = HTTP1Handler(
           receiver: receiver, limits: http1, rejections: rejections)
         try pipeline.configureHTTPServerPipeline(
-          withPipeliningAssistance: true, withErrorHandling: false)
+          withPipeliningAssistance: true, withErrorHandling: false,
+          withEncoderConfiguration: HTTPResponseEncoder.Configuration(),
+          withDecoderLimitConfiguration: http1.decoderLimits)
         try pipeline.addHandler(handler)
         opened(handler, "http/1.1")
       }
     }
     try channel.pipeline.syncOperations.addHandler(detector)
     opened(detector, nil)
+  }
+}
+
+extension HTTP1Limits {
+  fileprivate var decoderLimits: NIOHTTPDecoderLimitConfiguration {
+    var limits = NIOHTTPDecoderLimitConfiguration()
+    limits.maxHeaderFieldSize = headerListBytesMax
+    limits.maxHeaderListSize = headerListBytesMax
+    limits.maxHeaderFieldCount = headerFieldsMax
+    return limits
   }
 }
 

@@ -33,7 +33,10 @@ import Testing
     Rubbish(
       name: "HTTP/1.1 with a header field that does not end",
       bytes: Array("GET / HTTP/1.1\r\nx: ".utf8) + Array(repeating: 97, count: 200_000),
-      answer: "400 Bad Request"),
+      answer: "431 "),
+    Rubbish(
+      name: "HTTP/1.1 with a path that does not end",
+      bytes: Array("GET /".utf8) + Array(repeating: 97, count: 200_000), answer: "431 "),
     Rubbish(
       name: "two lengths that differ", bytes: post("Content-Length: 5\r\nContent-Length: 6"),
       answer: "400 Bad Request"),

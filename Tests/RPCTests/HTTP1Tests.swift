@@ -146,6 +146,35 @@ struct HTTP1Tests {
     #expect(!connection.isOpen)
   }
 
+  @Test(
+    "header fields over either bound are refused before all are here",
+    arguments: [
+      "x: " + String(repeating: "a", count: 17_000),
+      (1...40).map { "x-\($0): " + String(repeating: "a", count: 500) }.joined(separator: "\r\n"),
+      (1...513).map { "x-\($0): a" }.joined(separator: "\r\n"),
+    ])
+  func headersTooLarge(_ fields: String) throws {
+    let connection = try TestConnection()
+    try connection.send("GET / HTTP/1.1\r\n\(fields)\r\n")
+    let answer = try connection.takeText()
+    #expect(answer.hasPrefix("HTTP/1.1 431 "))
+    #expect(answer.contains("the header fields take more than 16384 bytes"))
+    #expect(answer.count(of: "HTTP/1.1 ") == 1)
+    #expect(!connection.isOpen)
+    #expect(connection.receiver.requests.isEmpty)
+  }
+
+  @Test("header fields at the bound are taken")
+  func headersAtTheBound() throws {
+    let connection = try TestConnection()
+    let fields = (1...511).map { "x-\($0): a" }.joined(separator: "\r\n")
+    try connection.send("GET / HTTP/1.1\r\nhost: a\r\n\(fields)\r\n\r\n")
+    // Path, names and values are 1 + 5 + 1 + 16,377 bytes.
+    let value = String(repeating: "a", count: 16_377)
+    try connection.send("GET / HTTP/1.1\r\nhost: a\r\nx: \(value)\r\n\r\n")
+    #expect(connection.receiver.requests.map(\.head.count) == [514, 4])
+  }
+
   @Test("a bad request behind a good one does not take its answer away")
   func malformedAfterGood() throws {
     let connection = try TestConnection()
