@@ -129,8 +129,8 @@ let package = Package(
     .testTarget(
       name: "CompatibilityTests",
       dependencies: [
-        "LatchkeyServer", "RPC", "Storage", "StorageSQLite", "LockCore", "TestKit", "WireSchema",
-        protobuf,
+        "LatchkeyServer", "HTTP2", "RPC", "Storage", "StorageSQLite", "LockCore", "TestKit",
+        "WireSchema", protobuf,
       ],
       // Recorded databases: tests find them by the path of their source file.
       exclude: ["Capsules"],

@@ -8,12 +8,18 @@ package protocol Exchange: AnyObject {
   /// Whether the peer still waits: false once it is answered, reset, or the connection is gone.
   var isOpen: Bool { get }
 
-  /// Keeps `object` alive for as long as anybody waits for the answer: until it is written, or the
-  /// peer is gone. At most one object; harmless where ``isOpen`` is false.
-  func keep(_ object: AnyObject)
+  /// Has `watcher` told when nobody waits for the answer any more, and keeps it until then. At most
+  /// one watcher; told at once where ``isOpen`` is false.
+  func tellEnd(to watcher: any ExchangeWatcher)
 
   /// Answers the request. Only the first answer counts; harmless where ``isOpen`` is false.
   func respond(_ headers: ResponseHeaders, body: [UInt8])
+}
+
+/// Learns that nobody waits for an answer any more. Belongs to the exchange's event loop.
+package protocol ExchangeWatcher: AnyObject {
+  /// The answer is written, or the peer is gone. Called once.
+  func exchangeEnded()
 }
 
 /// Takes complete requests.

@@ -7,6 +7,8 @@ package protocol HTTP2ClientEvents: AnyObject {
   func peerOffered(settingsValue: UInt32)
   /// The server sent a HELLO frame; `payload` is at most ``HTTP2Limits/helloBytesMax`` bytes.
   func peerHello(_ payload: [UInt8])
+  /// Something came from the server, if only a part of a response.
+  func bytesReceived()
   /// The server takes no new requests; those up to stream `lastStream` may still be answered.
   func goAway(lastStream: Int32, code: UInt32)
   /// The connection is over, and every request has been completed; called once.
@@ -177,6 +179,8 @@ package final class HTTP2ClientHandler: HTTP2Handler {
   }
 
   override func peerHello(_ payload: [UInt8]) { events.peerHello(payload) }
+
+  override func bytesReceived() { events.bytesReceived() }
 
   override func pingAnswered(_ opaque: UInt64) { pings.removeValue(forKey: opaque)?(true) }
 

@@ -84,6 +84,11 @@ package class HTTP2Handler: ChannelDuplexHandler {
   func peerOffered(_ settingsValue: UInt32) {}
   func peerHello(_ payload: [UInt8]) {}
 
+  // The others are called outside of nghttp2.
+
+  /// Bytes came, of whatever frames.
+  func bytesReceived() {}
+
   /// Whether the peer is a client, which begins with a preface and may be malicious in more ways.
   var isServer: Bool { true }
   /// The settings of the role, without the handshake's.
@@ -136,6 +141,7 @@ package class HTTP2Handler: ChannelDuplexHandler {
     isReading = true
     let bytes = unwrapInboundIn(data)
     receivedAt = context.eventLoop.now
+    bytesReceived()
     bytes.withUnsafeReadableBytes { receive($0) }
   }
 

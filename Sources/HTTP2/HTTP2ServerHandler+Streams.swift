@@ -35,7 +35,7 @@ extension HTTP2ServerHandler {
     waitingAnswerBytes -= stream.waitingBytes
     (stream.bufferedBytes, stream.waitingBytes) = (0, 0)
     stream.outgoing = []
-    stream.kept = nil
+    stream.ended()
     resumeReads()
   }
 

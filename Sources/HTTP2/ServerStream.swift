@@ -30,8 +30,8 @@ final class ServerStream: FrameStream, Exchange {
 
   /// Kept until the stream ends, because nghttp2 has pointers into it.
   var answer: ResponseHeaders?
-  /// What lives until the stream ends, see ``Exchange/keep(_:)``.
-  var kept: AnyObject?
+  /// Told when the stream ends, and then forgotten.
+  private var watcher: (any ExchangeWatcher)?
   /// Whether nghttp2 has handed out the answer's end.
   var isAnswerSent = false
   /// What `outgoing` counts in the connection's `waitingAnswerBytes`.
@@ -55,9 +55,15 @@ final class ServerStream: FrameStream, Exchange {
 
   var isOpen: Bool { connection != nil && answer == nil }
 
-  func keep(_ object: AnyObject) {
+  func tellEnd(to watcher: any ExchangeWatcher) {
     eventLoop.assertInEventLoop()
-    if isOpen { kept = object }
+    if isOpen { self.watcher = watcher } else { watcher.exchangeEnded() }
+  }
+
+  func ended() {
+    let watcher = watcher
+    self.watcher = nil
+    watcher?.exchangeEnded()
   }
 
   func respond(_ headers: ResponseHeaders, body: [UInt8]) {

@@ -88,7 +88,13 @@ public final class LatchkeyClient: Sendable {
   /// - Throws: ``LatchkeyError/Code/heldByAnother`` where another owner has it, whose lease is not
   ///   touched, and what every call throws.
   public func release(_ key: String, owner: String) async throws(LatchkeyError) {
-    _ = try await answer(to: .release(key: key, owner: owner))
+    do {
+      _ = try await make(.release(key: key, owner: owner), deadline: requestDeadline)
+    } catch {
+      // An earlier try may have freed it, and somebody else was quick: it is given back either way.
+      if error.mayHaveHappened, error.error.code == .heldByAnother { return }
+      throw error.error
+    }
   }
 
   /// The resource under a key; nil where nobody has it.

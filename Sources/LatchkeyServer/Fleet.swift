@@ -59,11 +59,13 @@ final class Fleet: Sendable {
     loop.store.submit(.claim(key: key, holder: holder), call: InternalCall(loop) { _ in })
   }
 
-  /// Gives the presence up for good.
-  func leave(_ loop: EventLoopContext, done: @escaping () -> Void) {
+  /// Gives the presence up for good, or leaves it to the end of its lease where the store does not
+  /// answer by `deadline`.
+  func leave(_ loop: EventLoopContext, by deadline: MonotonicTime, done: @escaping () -> Void) {
     hasLeft.store(true, ordering: .relaxed)
     loop.store.submit(
-      .release(key: key, owner: owner), call: InternalCall(loop) { _ in done() })
+      .release(key: key, owner: owner), deadline: deadline,
+      call: InternalCall(loop, deadline: deadline) { _ in done() })
   }
 
   /// The answer to /status.

@@ -54,7 +54,7 @@ package final class LatchkeyServer: Service {
     self.fleet = fleet
     self.store = store
     operations = Operations(fleet: fleet, metricsText: metricsText)
-    let commonFields = [(WireRange.headerName, WireVersions.spoken.headerValue)]
+    let commonFields = [("\(WireRange.headerName)", WireVersions.spoken.headerValue)]
     let answers = PreparedAnswers(commonFields: commonFields)
     group = MultiThreadedEventLoopGroup(numberOfThreads: configuration.eventLoops)
     loops = group.makeIterator().map {
@@ -183,20 +183,34 @@ package final class LatchkeyServer: Service {
   private func stop() async {
     if let listener = listener.withLock({ $0 }) { try? await listener.close() }
     let loop = loops[0]
+    let deadline = configuration.clock() + configuration.limits.storeTimeout.nanoseconds
     let left = loop.eventLoop.makePromise(of: Void.self)
-    loop.eventLoop.execute { [fleet] in fleet.leave(loop) { left.succeed() } }
+    loop.eventLoop.execute { [fleet] in fleet.leave(loop, by: deadline) { left.succeed() } }
     try? await left.futureResult.get()
     for loop in loops { try? await loop.eventLoop.submit { loop.stop() }.get() }
-    let store = store
-    await withCheckedContinuation { done in
-      // Joining threads blocks: not on an event loop, nor on the cooperative pool.
-      NIOThreadPool.singleton.submit { _ in
-        store.shutdown()
-        done.resume()
-      }
+    if await !closeStore() {
+      logger.error("the store hangs; its threads end with the process")
     }
     try? await group.shutdownGracefully()
     logger.notice("stopped")
+  }
+
+  /// Returns whether the store's threads ended in time.
+  private func closeStore() async -> Bool {
+    let isDecided = Atomic<Bool>(false)
+    return await withCheckedContinuation { continuation in
+      let decide: @Sendable (Bool) -> Void = { isClosed in
+        if !isDecided.exchange(true, ordering: .relaxed) {
+          continuation.resume(returning: isClosed)
+        }
+      }
+      // Joining threads blocks: not on an event loop, nor on the cooperative pool.
+      NIOThreadPool.singleton.submit { [store] _ in
+        store.shutdown()
+        decide(true)
+      }
+      loops[0].eventLoop.scheduleTask(in: configuration.limits.storeTimeout) { decide(false) }
+    }
   }
 }
 

@@ -46,6 +46,9 @@ package struct ServerLimits: Sendable {
   package var bodyBytesMax = 524_288
   /// How long a shutdown waits for requests in flight.
   package var drainTimeout = TimeAmount.seconds(10)
+  /// How long the end waits for the store, once for the server's own presence and once for what it
+  /// has in hand: a disk may hang.
+  package var storeTimeout = TimeAmount.seconds(5)
   /// Connections that the operating system keeps until they are accepted.
   package var backlog: Int32 = 1_024
 

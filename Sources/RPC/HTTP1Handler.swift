@@ -47,8 +47,8 @@ final class HTTP1Handler: ChannelInboundHandler, RemovableChannelHandler {
   private let rejections: HTTP2Rejections
   private var state = State.idle(since: .now())
   private var body: [UInt8] = []
-  /// See ``Exchange/keep(_:)``.
-  fileprivate var kept: AnyObject?
+  /// Told when the exchange in hand ends, and then forgotten.
+  fileprivate var watcher: (any ExchangeWatcher)?
   private var context: ChannelHandlerContext?
   private var timer: RepeatedTask?
   private var isDraining = false
@@ -77,11 +77,19 @@ final class HTTP1Handler: ChannelInboundHandler, RemovableChannelHandler {
     context.fireChannelInactive()
   }
 
+  fileprivate var isConnected: Bool { context != nil }
+
   private func end() {
     timer?.cancel()
     timer = nil
     context = nil
-    kept = nil
+    exchangeEnded()
+  }
+
+  private func exchangeEnded() {
+    let watcher = watcher
+    self.watcher = nil
+    watcher?.exchangeEnded()
   }
 
   func channelRead(context: ChannelHandlerContext, data: NIOAny) {
@@ -157,7 +165,7 @@ final class HTTP1Handler: ChannelInboundHandler, RemovableChannelHandler {
   /// The answer is out. Only now is its end told, which lets the next request in: a peer that sends
   /// many and reads nothing has one answer waiting, not all.
   private func wasWritten(isKeptAlive: Bool) {
-    kept = nil
+    exchangeEnded()
     guard let context else { return }
     guard isKeptAlive, !isDraining else { return context.close(promise: nil) }
     state = .idle(since: context.eventLoop.now)
@@ -218,9 +226,11 @@ private final class HTTP1Exchange: Exchange {
     self.isHead = isHead
   }
 
-  var isOpen: Bool { handler != nil }
+  var isOpen: Bool { handler?.isConnected ?? false }
 
-  func keep(_ object: AnyObject) { handler?.kept = object }
+  func tellEnd(to watcher: any ExchangeWatcher) {
+    if isOpen { handler?.watcher = watcher } else { watcher.exchangeEnded() }
+  }
 
   func respond(_ headers: ResponseHeaders, body: [UInt8]) {
     let handler = handler

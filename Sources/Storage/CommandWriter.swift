@@ -80,6 +80,8 @@ final class CommandWriter {
       switch item {
       case .command(_, let deadline?, let call) where deadline <= now:
         replies.add(.failure(.deadlinePassed), for: call)
+      case .command(_, _, let call) where !call.isWanted:
+        replies.add(.failure(.unwanted), for: call)
       case .command(let command, _, let call): commands.append((command, call))
       case .seen(let seen): note(seen, at: now)
       case .scanEnded(let nanoseconds, let isComplete):

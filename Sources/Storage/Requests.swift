@@ -27,9 +27,8 @@ package enum Query: Sendable {
 
 /// Takes a long list page by page, so that it never stands in memory as records.
 package protocol RecordSink: AnyObject, Sendable {
-  /// Whether anybody still waits for the list; one that nobody waits for is not read.
-  var isWanted: Bool { get }
-  /// - Returns: Whether to go on; false where the list has become too long for the answer.
+  /// - Returns: Whether to go on; false where the list has become too long for the answer, or nobody
+  ///   waits for it any more.
   func append(_ records: [LockRecord]) -> Bool
 }
 
@@ -56,6 +55,9 @@ package typealias StoreResult = Result<Outcome, StoreError>
 /// A request on its way through the store. It gets its result on the thread of its ``ReplyTarget``.
 package protocol StoreCall: AnyObject, Sendable {
   var replyTarget: any ReplyTarget { get }
+  /// Whether anybody still waits for the result. A call of which the peer is gone by its turn is not
+  /// done: the peer may have asked another server meanwhile. Asked on a thread of the store.
+  var isWanted: Bool { get }
   func complete(_ result: StoreResult)
 }
 

@@ -36,6 +36,8 @@ final class SnapshotReader {
       switch item {
       case .query(_, let deadline?, let call) where deadline <= now:
         replies.add(.failure(.deadlinePassed), for: call)
+      case .query(_, _, let call) where !call.isWanted:
+        replies.add(.failure(.unwanted), for: call)
       case .query(let query, _, let call): queries.append((query, call))
       case .scan(let writer): scan(for: writer)
       }
@@ -84,7 +86,7 @@ final class SnapshotReader {
     _ kind: Kind, into sink: any RecordSink, _ reader: any StoreReader
   ) throws(StoreError) -> Outcome {
     var latestKey = ""
-    while sink.isWanted {
+    while true {
       let rows = try reader.rows(of: kind, afterKey: latestKey, limit: limits.pageMax)
       // A newer server's row may have no owner that could be shown.
       let records = sound(rows).filter { $0.holder != nil && !ReservedKeys.contains($0.key) }
@@ -96,7 +98,6 @@ final class SnapshotReader {
       }
       latestKey = last.record.key
     }
-    return .listed(isComplete: false)
   }
 
   /// A damaged row does not keep the others from being listed, but it is not passed over in silence.

@@ -11,6 +11,8 @@ package struct StoreError: Error, Equatable, Sendable, CustomStringConvertible {
     case overloaded
     /// The request's own deadline passed before its turn came; nothing was done.
     case deadlineExceeded
+    /// Whoever asked is gone; nothing was done.
+    case unwanted
     /// A row is not as any shape says.
     case damaged
   }
@@ -27,6 +29,7 @@ package struct StoreError: Error, Equatable, Sendable, CustomStringConvertible {
   package var description: String { message }
 
   package static let shuttingDown = StoreError(.unavailable, "the server is shutting down")
+  package static let unwanted = StoreError(.unwanted, "nobody waits for it any more")
   package static let deadlinePassed = StoreError(
     .deadlineExceeded, "the request's deadline passed before the store could do it")
 }

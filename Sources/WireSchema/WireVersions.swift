@@ -18,13 +18,19 @@ package enum WireVersions {
   package static let spoken = WireRange(oldest: all.first!.number, newest: all.last!.number)!
 
   /// The version in a path such as "/latchkey.v7.Locks/Lock", in decimal, whether it is spoken here
-  /// or not, and however large; nil where the path is no call of Latchkey's in any version.
+  /// or not, and however large; nil where the path is no call of Latchkey's in any version. A later
+  /// version may have other services.
   package static func version(inPath path: String) -> Substring? {
     let prefix = "/latchkey.v"
     guard path.hasPrefix(prefix) else { return nil }
     let rest = path.dropFirst(prefix.count)
     let digits = rest.prefix { $0.isASCII && $0.isWholeNumber }
-    guard !digits.isEmpty, !digits.hasPrefix("0"), rest.dropFirst(digits.count).hasPrefix(".Locks/")
+    guard !digits.isEmpty, !digits.hasPrefix("0") else { return nil }
+    let service = rest.dropFirst(digits.count)
+    guard service.first == ".", let slash = service.firstIndex(of: "/") else { return nil }
+    let name = service[..<slash].dropFirst()
+    guard let first = name.first, first.isASCII, first.isLetter,
+      name.allSatisfy({ $0.isASCII && ($0.isLetter || $0.isNumber || $0 == "_") })
     else { return nil }
     return digits
   }

@@ -1,3 +1,4 @@
+import HTTP2
 import RPC
 import Storage
 import StorageSQLite
@@ -129,7 +130,11 @@ struct FrozenTests {
   @Test("the names of the handshake are as recorded")
   func names() {
     #expect(WireRange.settingID == 0x4C4B)
-    #expect(WireRange.headerName == "latchkey-wire")
+    #expect("\(WireRange.headerName)" == "latchkey-wire")
+    // The frames' module knows nobody, so it has these once more.
+    #expect(HandshakeOffer.settingsID == WireRange.settingID)
+    #expect(HandshakeOffer.helloFrameType == 0x4C)
+    #expect(HTTP2Limits().helloBytesMax == HelloFrame.bytesMax)
     #expect(WireRange.detailType == "latchkey.handshake.v1.WireRange")
     #expect(HelloFrame.greaseFields == 1_000...1_999)
   }

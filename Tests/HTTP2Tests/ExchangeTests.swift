@@ -53,53 +53,50 @@ import Testing
     #expect(client.status(1) == status)
   }
 
+  private final class Watcher: ExchangeWatcher {
+    private(set) var ends = 0
+
+    func exchangeEnded() { ends += 1 }
+  }
+
   enum Ending: CaseIterable { case answered, cancelled, disconnected }
 
   @Test(arguments: Ending.allCases)
-  func whatIsKeptForAnAnswerGoesWithItsStream(_ ending: Ending) throws {
-    final class Kept {}
+  func theEndOfAnExchangeIsToldOnce(_ ending: Ending) throws {
     let pair = try Pair()
     let outcome = pair.send()
     try pair.settle()
     let exchange = try #require(pair.receiver.received.first).exchange
-    weak var kept: Kept?
-    do {
-      let object = Kept()
-      kept = object
-      exchange.keep(object)
-    }
-    #expect(kept != nil)
+    let watcher = Watcher()
+    exchange.tellEnd(to: watcher)
+    #expect(watcher.ends == 0)
     switch ending {
     case .answered: exchange.respond(TestReceiver.ok, body: [1])
     case .cancelled: pair.client.cancel(try #require(outcome.id))
     case .disconnected: pair.clientChannel.close(promise: nil)
     }
     try pair.settle()
-    #expect(kept == nil)
-    exchange.keep(Kept())
+    #expect(watcher.ends == 1)
+    let late = Watcher()
+    exchange.tellEnd(to: late)
+    #expect(late.ends == 1)
   }
 
-  /// The answer waits for flow control: it is not out yet.
-  @Test func whatIsKeptForAnAnswerStaysWhileTheAnswerWaits() throws {
-    final class Kept {}
+  @Test func anAnswerThatWaitsForFlowControlIsNoEnd() throws {
     var small = HTTP2Limits()
     small.clientStreamWindowBytes = 0
     let pair = try Pair(clientLimits: small)
     let outcome = pair.send()
     try pair.settle()
     let exchange = try #require(pair.receiver.received.first).exchange
-    weak var kept: Kept?
-    do {
-      let object = Kept()
-      kept = object
-      exchange.keep(object)
-    }
+    let watcher = Watcher()
+    exchange.tellEnd(to: watcher)
     exchange.respond(TestReceiver.ok, body: [1])
     try pair.settle()
-    #expect(kept != nil && outcome.results.isEmpty)
+    #expect(watcher.ends == 0 && outcome.results.isEmpty)
     pair.client.cancel(try #require(outcome.id))
     try pair.settle()
-    #expect(kept == nil)
+    #expect(watcher.ends == 1)
   }
 
   @Test func aBatchOfAnswersIsOneWrite() throws {

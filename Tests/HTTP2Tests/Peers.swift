@@ -46,6 +46,7 @@ final class ClientRecorder: HTTP2ClientEvents {
 
   func peerOffered(settingsValue: UInt32) { offers.append(settingsValue) }
   func peerHello(_ payload: [UInt8]) { hellos.append(payload) }
+  func bytesReceived() {}
   func goAway(lastStream: Int32, code: UInt32) { goAways.append(lastStream) }
   func closed(reason: HTTP2ConnectionEnd) { ends.append(reason) }
 }

@@ -135,6 +135,17 @@ struct CLIHoldingTests {
     }
   }
 
+  @Test("A caller that ignores the end of children does not keep the command's end from us")
+  func ignoredChildren() async throws {
+    try await CLIServer.run { server in
+      let result = try await Program.run(
+        "/bin/sh",
+        ["-c", "trap '' CHLD; exec \(Program.folder)/latchkey lock k -- sh -c 'exit 7'"],
+        environment: ["LATCHKEY_SERVER=\(server.address)"])
+      #expect(result.end == .exited(7))
+    }
+  }
+
   @Test("A presence without a command is there until a signal")
   func presence() async throws {
     try await CLIServer.run { server in

@@ -62,6 +62,18 @@ struct CallTests {
     try await good.stop()
   }
 
+  /// The first release was done, its answer was lost, and another owner was quick.
+  @Test func aReleaseThatWasDoneIsNoCollision() async throws {
+    let server = try await FakeServer {
+      $0.number == 1 ? .hangUp : .error(RPCError(.alreadyExists, "lock-collision"))
+    }
+    let client = LatchkeyClient.testing([server])
+    try await client.release("a", owner: "me")
+    #expect(await code { try await client.release("a", owner: "me") } == .heldByAnother)
+    await client.shutdown()
+    try await server.stop()
+  }
+
   @Test func aServerThatIsNotThereIsPassedOver() async throws {
     let locks = FakeLocks()
     let good = try await FakeServer { locks.answer($0) }

@@ -16,7 +16,8 @@ struct NegotiationTests {
       (nil, WireRange(1, 2), .version(2)),
       (WireRange(3, 9), WireRange(1, 2), .version(4)),
       (WireRange(1, 1), nil, .nothingInCommon(WireRange(1, 1))),
-      (nil, WireRange(5, 9), .nothingInCommon(WireRange(5, 9))),
+      // A memory is a guess, and must not keep the client from asking.
+      (nil, WireRange(5, 9), .version(4)),
     ] as [(WireRange?, WireRange?, Negotiation.Choice)])
   func theNewestCommonVersionIsChosen(
     offered: WireRange?, remembered: WireRange?, choice: Negotiation.Choice
@@ -69,7 +70,9 @@ struct HandshakeTests {
     // The proxy routes to servers of any version, so v2 is answered here, but v1 to v3 is said.
     let range = Shared(WireRange(1, 2))
     let server = try await FakeServer(offer: FakeServer.proxied) {
-      .reply(fields: [WireRange.headerName: range.now.headerValue + ";later=1", "via": $0.path])
+      .reply(fields: [
+        "\(WireRange.headerName)": range.now.headerValue + ";later=1", "via": $0.path,
+      ])
     }
     let client = LatchkeyClient.testing([server], dialects: Self.upToV3)
     for _ in 0..<2 { try await client.release("a", owner: "me") }
@@ -144,6 +147,62 @@ struct HandshakeTests {
       await client.shutdown()
       try await server.stop()
     }
+  }
+
+  @Test func aMemoryWithNothingInCommonIsNoPrison() async throws {
+    let range = Shared(WireRange(7, 9))
+    let server = try await FakeServer(offer: FakeServer.proxied) { range.now.answer($0) }
+    let client = LatchkeyClient.testing([server], dialects: Self.upToV2)
+    #expect(await code { try await client.release("a", owner: "me") } == .noCommonVersion)
+    // Behind the proxy there is another server by now.
+    range.set(WireRange(1, 1))
+    try await client.release("a", owner: "me")
+    #expect(server.requests.map(\.version) == [2, 2, 1])
+    await client.shutdown()
+    try await server.stop()
+  }
+
+  @Test(arguments: [WireRange(7, 9).offer, FakeServer.proxied])
+  func aServerWithNothingInCommonIsLeftForAnother(_ offer: HandshakeOffer) async throws {
+    let newer = try await FakeServer(offer: offer) { WireRange(7, 9).answer($0) }
+    let fitting = try await FakeServer(offer: WireRange(1, 2).offer) { WireRange(1, 2).answer($0) }
+    let client = LatchkeyClient.testing([newer, fitting], dialects: Self.upToV2)
+    for _ in 1...3 { try await client.release("a", owner: "me") }
+    #expect(fitting.requests.map(\.version) == [2, 2, 2])
+    #expect(newer.requests.count <= 1)
+    await client.shutdown()
+    try await newer.stop()
+    try await fitting.stop()
+  }
+
+  /// The error of a fleet of which nobody fits is the one that says so.
+  @Test func aFleetWithNothingInCommonSaysSo() async throws {
+    let servers = [
+      try await FakeServer { WireRange(7, 9).answer($0) },
+      try await FakeServer { WireRange(8, 8).answer($0) },
+    ]
+    let client = LatchkeyClient.testing(servers, dialects: Self.upToV2) {
+      $0.requestTimeout = .milliseconds(300)
+    }
+    #expect(await code { try await client.release("a", owner: "me") } == .noCommonVersion)
+    await client.shutdown()
+    for server in servers { try await server.stop() }
+  }
+
+  /// Settings changed while the request was under way: its error is not about versions.
+  @Test func onlyAnAnswerAboutVersionsMovesTheVersion() async throws {
+    let server = try await FakeServer(offer: FakeServer.proxied) {
+      $0.number == 1
+        ? .error(
+          RPCError(.deadlineExceeded, "may or may not"), fields: ["\(WireRange.headerName)": "1-1"])
+        : WireRange(1, 1).answer($0)
+    }
+    let client = LatchkeyClient.testing([server], dialects: Self.upToV2)
+    #expect(await code { try await client.release("a", owner: "me") } == .deadlineExceeded)
+    try await client.release("a", owner: "me")
+    #expect(server.requests.map(\.version) == [2, 1])
+    await client.shutdown()
+    try await server.stop()
   }
 
   @Test func contradictoryAnswersEnd() async throws {

@@ -73,6 +73,24 @@ struct LeaderTests {
     try await server.stop()
   }
 
+  @Test func whoWaitsOutlivesAStumblingProxy() async throws {
+    let locks = FakeLocks()
+    let server = try await FakeServer {
+      $0.number == 1 ? .reply(status: 500, body: Array("oops".utf8)) : locks.answer($0)
+    }
+    let client = LatchkeyClient.testing([server]) {
+      $0.backoff = .init(min: .milliseconds(1), max: .milliseconds(1))
+    }
+    let events = Shared<[Child.Event]>([])
+    let group = group(leader(client, events))
+    let run = Task { try await group.run() }
+    try await until { events.now == [.started(1)] }
+    await group.triggerGracefulShutdown()
+    try await run.value
+    await client.shutdown()
+    try await server.stop()
+  }
+
   @Test func whoWaitsShutsDownWithoutHavingLed() async throws {
     let locks = FakeLocks()
     locks.give("lead", to: "somebody")

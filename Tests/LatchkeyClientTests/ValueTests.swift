@@ -149,7 +149,7 @@ struct VerdictTests {
     (RPCError(.internal, "broken"), .unknown),
   ])
   func errorsHaveTheirCodes(error: RPCError, code: LatchkeyError.Code) {
-    guard case .refused(let refusal) = Verdict(Self.response(error), version: 1) else {
+    guard case .refused(let refusal, _) = Verdict(Self.response(error), version: 1) else {
       Issue.record("not refused")
       return
     }

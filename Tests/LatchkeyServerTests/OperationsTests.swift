@@ -87,12 +87,46 @@ import Testing
       #expect(try await HTTPVersion.http2.send(call, port: server.port).status == 200)
     }
     let reading = plan.hold(.readBegin)
-    let answer = try await HTTPVersion.http2.send(Self.get("/readyz"), port: server.port)
-    #expect(answer.status == 503)
-    #expect(
-      String(decoding: answer.body, as: UTF8.self) == "not ready: the store gives no answer\n")
+    for path in ["/readyz", "/status"] {
+      let answer = try await HTTPVersion.http2.send(Self.get(path), port: server.port)
+      #expect(answer.status == 503)
+      #expect(String(decoding: answer.body, as: UTF8.self).contains("the store gives no answer"))
+    }
     reading.open()
     try await server.stop()
+  }
+
+  /// The answer to the first lets the second in, which has a deadline as well.
+  @Test func deadlinesOfPipelinedCallsAreKept() async throws {
+    let plan = FaultPlan()
+    let server = try await InProcessServer.start(
+      engine: FaultyEngine(MemoryDatabase().engine(), plan: plan))
+    let writing = plan.hold(.commit)
+    let body = #"{"resource":{"key":"k","owner":"o","type":"lock"},"ttlInSeconds":60}"#
+    let request = """
+      POST /latchkey.v1.Locks/Lock HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\n\
+      connect-timeout-ms: 1\r\ncontent-length: \(body.utf8.count)\r\n\r\n\(body)
+      """
+    let connection = try await RawConnection.open(port: server.port)
+    connection.send(Array((request + request + request).utf8))
+    let answers = try await connection.receive {
+      String(decoding: $0, as: UTF8.self).ranges(of: "HTTP/1.1 504 ").count >= 3
+    }
+    #expect(String(decoding: answers, as: UTF8.self).ranges(of: "deadline_exceeded").count == 3)
+    connection.close()
+    writing.open()
+    try await server.stop()
+  }
+
+  @Test func aStoreThatHangsDoesNotHoldUpTheEnd() async throws {
+    let plan = FaultPlan()
+    let server = try await InProcessServer.start(
+      engine: FaultyEngine(MemoryDatabase().engine(), plan: plan)
+    ) { $0.limits.storeTimeout = .milliseconds(100) }
+    #expect(try await HTTPVersion.http2.send(Self.claim, port: server.port).status == 200)
+    let writing = plan.hold(.commit)
+    try await server.stop()
+    writing.open()
   }
 
   @Test func serversOfOneStoreKnowEachOther() async throws {

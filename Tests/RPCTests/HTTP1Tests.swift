@@ -1,3 +1,4 @@
+import HTTP2
 import NIOCore
 import RPC
 import Testing
@@ -248,30 +249,31 @@ struct HTTP1Tests {
     #expect(!connection.isOpen)
   }
 
-  @Test("what is kept for an answer goes when it is written, or its client is gone")
-  func kept() throws {
-    final class Kept {}
-    for isWritten in [true, false] {
-      let connection = try TestConnection()
-      connection.receiver.answersAtOnce = false
-      try connection.send(Self.post("/", ""))
-      let exchange = try #require(connection.receiver.requests.first).exchange
-      weak var kept: Kept?
-      do {
-        let object = Kept()
-        kept = object
-        exchange.keep(object)
-      }
-      #expect(kept != nil)
-      if isWritten {
-        connection.receiver.requests[0].answer()
-      } else {
-        connection.channel.close(promise: nil)
-      }
-      connection.loop.run()
-      #expect(kept == nil)
-      exchange.keep(Kept())
+  private final class Watcher: ExchangeWatcher {
+    private(set) var ends = 0
+
+    func exchangeEnded() { ends += 1 }
+  }
+
+  @Test("the end of an exchange is told once", arguments: [true, false])
+  func end(isAnswered: Bool) throws {
+    let connection = try TestConnection()
+    connection.receiver.answersAtOnce = false
+    try connection.send(Self.post("/", ""))
+    let exchange = try #require(connection.receiver.requests.first).exchange
+    let watcher = Watcher()
+    exchange.tellEnd(to: watcher)
+    #expect(watcher.ends == 0)
+    if isAnswered {
+      connection.receiver.requests[0].answer()
+    } else {
+      connection.channel.close(promise: nil)
     }
+    connection.loop.run()
+    #expect(watcher.ends == 1)
+    let late = Watcher()
+    exchange.tellEnd(to: late)
+    #expect(late.ends == 1)
   }
 
   @Test("an answer to a client that has gone is harmless, and so is a second one")

@@ -21,8 +21,13 @@ struct Negotiation: Sendable {
 
   /// - Parameter offered: What the connection's server said on it; nil where it said nothing.
   func choose(for endpoint: Endpoint, offered: WireRange?) -> Choice {
-    guard let server = offered ?? remembered[endpoint] else { return .version(spoken.newest) }
-    return spoken.newestCommon(with: server).map(Choice.version) ?? .nothingInCommon(server)
+    if let offered {
+      return spoken.newestCommon(with: offered).map(Choice.version) ?? .nothingInCommon(offered)
+    }
+    // What is remembered is a guess: another server may answer by now. It must not keep the client
+    // from asking, which is how it would learn.
+    let common = remembered[endpoint].flatMap { spoken.newestCommon(with: $0) }
+    return .version(common ?? spoken.newest)
   }
 
   func range(of endpoint: Endpoint, offered: WireRange?) -> WireRange? {

@@ -9,21 +9,28 @@ enum Verdict: Sendable {
   case speaks(WireRange)
   /// Another attempt, here or elsewhere, may fare better.
   case unavailable(LatchkeyError)
-  case refused(LatchkeyError)
+  /// - Parameter mayHaveHappened: Whether the answer leaves open if the server did it.
+  case refused(LatchkeyError, mayHaveHappened: Bool)
 
   /// - Parameter version: The wire version of the request; nil where it has none.
   init(_ response: HTTP2Response, version: UInt32?) {
     if response.status == 200 {
-      self = Self.isAnswer(response, to: version) ? .success : .refused(Self.strange)
+      self =
+        Self.isAnswer(response, to: version)
+        ? .success : .refused(Self.strange, mayHaveHappened: true)
       return
     }
     let error = RPCError(json: response.body, httpStatus: response.status)
-    if let version, let range = Self.range(in: error, response), !range.contains(version) {
+    // By the status too: a proxy may replace the body.
+    let isUnknownThere = error.code == .unimplemented || response.status == 501
+    if isUnknownThere, let version, let range = Self.range(in: error, response),
+      !range.contains(version)
+    {
       self = .speaks(range)
     } else if error.code == .unavailable {
       self = .unavailable(LatchkeyError(error))
     } else {
-      self = .refused(LatchkeyError(error))
+      self = .refused(LatchkeyError(error), mayHaveHappened: !error.code.meansNothingWasDone)
     }
   }
 
@@ -49,8 +56,21 @@ enum Verdict: Sendable {
 extension WireRange {
   /// The range in the header that servers put on every response.
   init?(headersOf response: HTTP2Response) {
-    guard let value = response.headers.value(of: "latchkey-wire") else { return nil }
+    guard let value = response.headers.value(of: WireRange.headerName) else { return nil }
     self.init(headerValue: value)
+  }
+}
+
+extension RPCError.Code {
+  /// Whether who answers so has not begun. The others may come from a server, or from a proxy, that
+  /// lost sight of the request halfway.
+  fileprivate var meansNothingWasDone: Bool {
+    switch self {
+    case .invalidArgument, .notFound, .alreadyExists, .permissionDenied, .resourceExhausted,
+      .failedPrecondition, .outOfRange, .unimplemented, .unauthenticated:
+      true
+    default: false
+    }
   }
 }
 

@@ -58,6 +58,8 @@ final class Connection {
 
   func peerHello(_ payload: [UInt8]) { hello = HelloFrame.decode(payload) ?? hello }
 
+  func bytesReceived() { if let driver { watch.heardSomething(at: driver.time.now) } }
+
   func goAway(lastStream: Int32, code: UInt32) { driver?.drained(self, code: code) }
 
   func closed(reason: HTTP2ConnectionEnd) { driver?.closed(self, reason) }
@@ -73,6 +75,7 @@ private final class Relay: HTTP2ClientEvents {
     connection?.peerOffered(settingsValue: settingsValue)
   }
   func peerHello(_ payload: [UInt8]) { connection?.peerHello(payload) }
+  func bytesReceived() { connection?.bytesReceived() }
   func goAway(lastStream: Int32, code: UInt32) {
     connection?.goAway(lastStream: lastStream, code: code)
   }

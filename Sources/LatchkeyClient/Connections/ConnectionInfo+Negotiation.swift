@@ -4,11 +4,8 @@ extension ConnectionInfo {
   init(_ connection: Connection, negotiation: Negotiation) {
     let endpoint = connection.endpoint
     let range = negotiation.range(of: endpoint, offered: connection.offered)
-    let version: UInt32? =
-      switch negotiation.choose(for: endpoint, offered: connection.offered) {
-      case .version(let version): version
-      case .nothingInCommon: nil
-      }
+    let version =
+      range.map { negotiation.spoken.newestCommon(with: $0) } ?? negotiation.spoken.newest
     var reason = "this client (\(Release.version)) speaks \(negotiation.spoken), the server "
     if let range {
       reason += "\(range)"

@@ -66,6 +66,9 @@ final class LinkDriver {
   private func expired(_ id: LinkState.AttemptID) {
     guard let attempt = attempts[id] else { return }
     guard let flight = attempt.flight else {
+      if let latestFailure, latestFailure.code == .noCommonVersion {
+        return giveUp(id, latestFailure)
+      }
       let error = LatchkeyError(
         .unavailable, "no server could be reached in time at \(endpointNames)",
         cause: latestFailure)
@@ -106,9 +109,7 @@ final class LinkDriver {
       send(id, attempt, method: "GET", EncodedCall(path: path, body: []), nil, connection, now)
     case .call(let call):
       switch negotiation.choose(for: connection.endpoint, offered: connection.offered) {
-      case .nothingInCommon(let range):
-        let error = noCommonVersion(with: range, at: connection.endpoint)
-        complete(id, .failed(AttemptFailure(error: error, mayHaveHappened: false)))
+      case .nothingInCommon(let range): foundNothingInCommon(id, with: range, on: connection)
       case .version(let version):
         do throws(LatchkeyError) {
           let encoded = try environment.dialects.dialect(of: version).encode(call)
@@ -157,9 +158,12 @@ final class LinkDriver {
       complete(
         id, .answered(Answered(body: response.body, version: version, sentAt: sentAt)))
     case .speaks(let range):
-      served(connection)
       negotiation.learn(range, of: connection.endpoint)
       connection.corrected(range)
+      guard negotiation.spoken.newestCommon(with: range) != nil else {
+        return foundNothingInCommon(id, with: range, on: connection)
+      }
+      served(connection)
       let error = noCommonVersion(with: range, at: connection.endpoint)
       complete(
         id,
@@ -170,10 +174,24 @@ final class LinkDriver {
       // The pause is decided on before the caller can come back.
       perform(state.unavailable(connection.id))
       complete(id, .failed(AttemptFailure(error: error, mayHaveHappened: true, retry: .again)))
-    case .refused(let error):
+    case .refused(let error, let mayHaveHappened):
       served(connection)
-      complete(id, .failed(AttemptFailure(error: error, mayHaveHappened: false)))
+      complete(id, .failed(AttemptFailure(error: error, mayHaveHappened: mayHaveHappened)))
     }
+  }
+
+  /// Another server of the fleet may be of another release: it is asked where there is one.
+  private func foundNothingInCommon(
+    _ id: LinkState.AttemptID, with range: WireRange, on connection: Connection
+  ) {
+    let error = noCommonVersion(with: range, at: connection.endpoint)
+    var failure = AttemptFailure(error: error, mayHaveHappened: false)
+    if configuration.endpoints.count > 1 {
+      failure.retry = .again
+      latestFailure = error
+      perform(state.unavailable(connection.id))
+    }
+    complete(id, .failed(failure))
   }
 
   private func failed(

@@ -25,6 +25,12 @@ struct PeerWatch: Equatable {
     busySince = isBusy ? (busySince ?? now) : nil
   }
 
+  /// Something came from the peer, if only a part of an answer: it lives.
+  mutating func heardSomething(at now: Instant) {
+    heardAt = now
+    pingedAt = nil
+  }
+
   mutating func sent(at now: Instant) { if busySince == nil { busySince = now } }
 
   /// The last request under way was given up.

@@ -76,6 +76,9 @@ extension LatchkeyClient {
 extension LatchkeyError {
   /// Whether the same request may succeed later, with nothing changed but time.
   var isWorthWaitingFor: Bool {
-    [.heldByAnother, .unavailable, .deadlineExceeded, .overloaded].contains(code)
+    // What only a newer server understands is held by somebody, until it is free or a newer server
+    // is asked.
+    [.heldByAnother, .requiresNewerServer, .unavailable, .deadlineExceeded, .overloaded]
+      .contains(code)
   }
 }

@@ -47,8 +47,8 @@ public struct LeaderElectedService<Child: Service>: Service {
   /// Waits for the lock and runs the child, again and again, until the child ends by itself or a
   /// graceful shutdown is asked for.
   ///
-  /// - Throws: What the child throws, and what ``LatchkeyClient`` throws where waiting does not help,
-  ///   such as `invalidRequest` or `closed`; `cancelled` where the task is cancelled.
+  /// - Throws: What the child throws, and what ``LatchkeyClient`` throws where waiting does not help:
+  ///   `invalidRequest` and `closed`; `cancelled` where the task is cancelled.
   public func run() async throws {
     while let held = try await campaign() {
       logger.info("leading", metadata: ["key": "\(key)"])
@@ -68,12 +68,28 @@ public struct LeaderElectedService<Child: Service>: Service {
     let resource = Resource(
       key: key, kind: .lock, owner: LatchkeyClient.uniqueOwner(), value: value)
     do {
-      return try await cancelWhenGracefulShutdown {
-        try await client.acquire(resource, lease: lease, wait: nil)
-      }
+      return try await cancelWhenGracefulShutdown { try await acquire(resource) }
     } catch let error as LatchkeyError where error.code == .cancelled {
       if Task.isShuttingDownGracefully && !Task.isCancelled { return nil }
       throw error
+    }
+  }
+
+  /// Also waits out what one who asks once should hear of: a standby leader is no failure because a
+  /// proxy stumbled, or the servers are being replaced.
+  private func acquire(_ resource: Resource) async throws -> HeldLease {
+    while true {
+      do throws(LatchkeyError) {
+        return try await client.acquire(resource, lease: lease, wait: nil)
+      } catch {
+        guard [.unknown, .noCommonVersion].contains(error.code) else { throw error }
+        logger.warning(
+          "cannot run for leader now", metadata: ["key": "\(key)", "error": "\(error)"])
+        let environment = client.environment
+        let pause = client.configuration.backoff.max.jittered(
+          percent: 50...150, randomBits: environment.randomBits())
+        await environment.time.sleep(until: environment.time.now + pause, on: client.link.loop)
+      }
     }
   }
 

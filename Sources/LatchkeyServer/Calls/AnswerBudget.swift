@@ -3,8 +3,8 @@ import Synchronization
 /// Bounds what all long answers of a server take together, from their first byte being made to their
 /// last one being written.
 ///
-/// Each has a ``Share``, which its exchange keeps: once the answer is out, or nobody waits for it any
-/// more, the share is gone and what it took is there for others.
+/// Each has a ``Share``, which its call keeps: once the answer is out, or nobody waits for it any more,
+/// the share is gone and what it took is there for others.
 final class AnswerBudget: Sendable {
   /// Bytes of all answers.
   static let bytesMax = 128 << 20

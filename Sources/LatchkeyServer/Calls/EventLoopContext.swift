@@ -60,7 +60,11 @@ final class EventLoopContext: ReplyTarget, @unchecked Sendable {
   private func tick() {
     let now = clock()
     pulse.beat(at: now)
-    timed.removeAll { $0.isOver(at: now) }
+    // Answering one call may bring the next, which is then watched as well.
+    let looked = timed
+    timed = []
+    let left = looked.filter { !$0.isOver(at: now) }
+    timed = left + timed
   }
 
   /// Sees to it that `call` is answered when its deadline has passed, whatever the store does.

@@ -22,15 +22,18 @@ struct LocksV1 {
     enum Order {
       case command(Command)
       case query(Query)
-      /// A list goes to the sink as long as somebody keeps the share.
-      case list(LockCore.Kind, any RecordSink, keeping: AnswerBudget.Share)
     }
 
     var order: Order
+    /// What a long answer may take; the call keeps it.
+    var share: AnswerBudget.Share?
     var project: UnaryCall.Project
 
-    init(_ order: Order, _ project: @escaping UnaryCall.Project) {
+    init(
+      _ order: Order, share: AnswerBudget.Share? = nil, _ project: @escaping UnaryCall.Project
+    ) {
       self.order = order
+      self.share = share
       self.project = project
     }
   }
@@ -104,7 +107,8 @@ struct LocksV1 {
     let kind = try kind(code: message.typeCode, name: message.type)
     let share = lists.share()
     let list = ResourceListV1(codec: request.codec, share: share)
-    return Work(.list(kind, list, keeping: share)) { (outcome, _) throws(RPCError) in
+    return Work(.query(.list(kind: kind, into: list)), share: share) {
+      (outcome, _) throws(RPCError) in
       guard case .listed(let isComplete) = outcome else { throw RPCError(refusal: outcome) }
       guard isComplete else { throw list.failure }
       return list.takeBody()

@@ -109,6 +109,7 @@ final class Operations: Sendable {
 /// `@unchecked Sendable`: used on its event loop only; the store's threads merely carry it.
 final class InternalCall: StoreCall, TimedCall, @unchecked Sendable {
   let replyTarget: any ReplyTarget
+  let isWanted = true
   private let deadline: MonotonicTime?
   /// Nil once it was called.
   private var body: ((StoreResult) -> Void)?

@@ -24,8 +24,6 @@ final class ResourceListV1: RecordSink, @unchecked Sendable {
     self.share = share
   }
 
-  var isWanted: Bool { share != nil }
-
   func append(_ records: [LockRecord]) -> Bool {
     do throws(RPCError) {
       let resources = records.compactMap(Latchkey_V1_Resource.init)

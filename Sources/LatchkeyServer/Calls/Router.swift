@@ -62,15 +62,12 @@ final class Router: RequestReceiver {
       let work = try locksV1.work(route.method, request)
       let call = UnaryCall(
         exchange: exchange, loop: loop, request: request, metrics: route.metrics, start: start,
-        project: work.project)
+        share: work.share, project: work.project)
       switch work.order {
       case .command(let command):
         loop.store.submit(command, deadline: call.deadline, call: call)
       case .query(let query):
         loop.store.ask(query, deadline: call.deadline, call: call)
-      case .list(let kind, let sink, let share):
-        exchange.keep(share)
-        loop.store.ask(.list(kind: kind, into: sink), deadline: call.deadline, call: call)
       }
     } catch {
       route.metrics.answered(error.code, nanoseconds: loop.clock() - start)
@@ -94,14 +91,16 @@ final class Router: RequestReceiver {
     loop.answers.refuse(exchange, error)
   }
 
+  private static let nothingThere = RPCError(
+    .unimplemented, "there is nothing at this path; calls are at /latchkey.v1.Locks/Lock",
+    httpStatus: 404)
+
   /// A call in a version that is not spoken here is answered with the range that is: the client
   /// lowers (or raises) itself once and asks again.
   private func unknownCall(path: String) -> RPCError {
     let spoken = WireVersions.spoken
     guard let version = WireVersions.version(inPath: path) else {
-      return RPCError(
-        .unimplemented, "there is nothing at this path; calls are at /latchkey.v1.Locks/Lock",
-        httpStatus: 404)
+      return Self.nothingThere
     }
     guard let number = UInt32(version), spoken.contains(number) else {
       let value: [UInt8] = (try? spoken.message.serializedBytes()) ?? []
@@ -109,6 +108,9 @@ final class Router: RequestReceiver {
         .unimplemented,
         "wire v\(version) is not spoken here; this server (\(Release.version)) speaks \(spoken)",
         details: [RPCError.Detail(type: WireRange.detailType, value: value)])
+    }
+    guard WireVersions.all.contains(where: { path.hasPrefix("/\($0.service)/") }) else {
+      return Self.nothingThere
     }
     return RPCError(.unimplemented, "wire v\(version) has no such method")
   }

@@ -2,11 +2,13 @@ import HTTP2
 import LockCore
 import RPC
 import Storage
+import Synchronization
 
 /// A call on its way through the store: remembers how to answer.
 ///
-/// `@unchecked Sendable`: used on its event loop only; the store's threads merely carry it.
-final class UnaryCall: StoreCall, TimedCall, @unchecked Sendable {
+/// `@unchecked Sendable`: used on its event loop only; the store's threads carry it, and ask whether
+/// it is wanted.
+final class UnaryCall: StoreCall, TimedCall, ExchangeWatcher, @unchecked Sendable {
   /// Turns what the store says into the body of an answer in the call's wire version.
   typealias Project = (Outcome, Codec) throws(RPCError) -> [UInt8]
 
@@ -18,10 +20,14 @@ final class UnaryCall: StoreCall, TimedCall, @unchecked Sendable {
   private let start: MonotonicTime
   let deadline: MonotonicTime?
   private var isAnswered = false
+  private let hasEnded = Atomic<Bool>(false)
+  /// What a long answer may take, until it is written or nobody waits for it.
+  private var share: AnswerBudget.Share?
 
   init(
     exchange: any Exchange, loop: EventLoopContext, request: UnaryRequest,
-    metrics: MethodMetrics, start: MonotonicTime, project: @escaping Project
+    metrics: MethodMetrics, start: MonotonicTime, share: AnswerBudget.Share?,
+    project: @escaping Project
   ) {
     self.exchange = exchange
     self.loop = loop
@@ -29,13 +35,25 @@ final class UnaryCall: StoreCall, TimedCall, @unchecked Sendable {
     self.metrics = metrics
     self.project = project
     self.start = start
+    self.share = share
     deadline = request.timeoutMilliseconds.map { start + $0 * 1_000_000 }
     if deadline != nil { loop.watchDeadline(of: self) }
+    exchange.tellEnd(to: self)
   }
 
   var replyTarget: any ReplyTarget { loop }
+  var isWanted: Bool { !hasEnded.load(ordering: .relaxed) }
+
+  func exchangeEnded() {
+    hasEnded.store(true, ordering: .relaxed)
+    share = nil
+    guard !isAnswered else { return }
+    isAnswered = true
+    metrics.answered(.canceled, nanoseconds: loop.clock() - start)
+  }
 
   func complete(_ result: StoreResult) {
+    guard !isAnswered else { return }
     do throws(RPCError) {
       switch result {
       case .success(let outcome): answer(try project(outcome, codec))
@@ -47,7 +65,7 @@ final class UnaryCall: StoreCall, TimedCall, @unchecked Sendable {
   }
 
   func isOver(at now: MonotonicTime) -> Bool {
-    if isAnswered || !exchange.isOpen { return true }
+    if isAnswered { return true }
     guard let deadline, deadline <= now else { return false }
     refuse(
       RPCError(
@@ -79,6 +97,7 @@ extension RPCError {
       case .unavailable, .tooOldServer, .unusable: .unavailable
       case .overloaded: .resourceExhausted
       case .deadlineExceeded: .deadlineExceeded
+      case .unwanted: .canceled
       case .damaged: .dataLoss
       }
     self.init(code, error.message)

@@ -40,7 +40,7 @@ package struct WireRange: Hashable, Sendable, CustomStringConvertible {
   // MARK: - As a header
 
   /// The name of the header, on every response.
-  package static let headerName = "latchkey-wire"
+  package static let headerName: StaticString = "latchkey-wire"
 
   /// Such as "1-3"; what follows a further separator is for later versions and is ignored.
   package var headerValue: String { "\(oldest)-\(newest)" }

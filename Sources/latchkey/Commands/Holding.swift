@@ -103,8 +103,10 @@ struct Holding: Sendable {
 }
 
 extension LatchkeyError.Code {
-  /// Whether another owner is the only obstacle.
-  var meansHeld: Bool { self == .heldByAnother || self == .waitEnded }
+  /// Whether somebody who holds it is the only obstacle.
+  var meansHeld: Bool {
+    [.heldByAnother, .waitEnded, .requiresNewerServer].contains(self)
+  }
 }
 
 /// Holding something without a command, until a signal: the end of a program that has nobody to pass

@@ -17,7 +17,8 @@ struct LockCommand: SignalAware {
       SIGKILL up to 5 seconds later: before anyone else may get the lock. If latchkey itself is \
       killed (SIGKILL), the kernel kills the command, though not processes that the command \
       started: let scripts exec what takes long. While latchkey alone is stopped (SIGSTOP), nobody \
-      watches over the command.
+      watches over the command. A command that runs as another user (sudo) cannot be killed: run \
+      latchkey itself as that user.
 
       SIGTERM, SIGINT, SIGHUP, SIGQUIT, SIGUSR1 and SIGUSR2 are passed on to the command.
 

@@ -13,8 +13,8 @@ struct PresenceCommand: SignalAware {
         latchkey presence cells/a1 --value 10.0.0.7:8080 -- ./serve
         latchkey presence cells/a1 --value maintenance
 
-      Without a command, the presence is held until SIGINT, SIGTERM or SIGHUP, which is a success. With \
-      one, everything is as for `latchkey lock`.
+      Without a command, the presence is held until a signal that `latchkey lock` would pass on, such \
+      as SIGINT or SIGTERM, which is a success. With one, everything is as for `latchkey lock`.
 
       EXIT CODES: those of `latchkey lock`.
       """)

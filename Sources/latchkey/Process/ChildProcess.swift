@@ -115,7 +115,9 @@ final class ChildProcess: Sendable {
     while true {
       var info = siginfo_t()
       guard waitid(P_ALL, 0, &info, WEXITED | WNOWAIT) == 0 else {
-        if errno == EINTR { continue }
+        let code = errno
+        if code == EINTR { continue }
+        if !hasEnded { advance(to: .failed(code)) }
         return
       }
       let pid = info._sifields._sigchld.si_pid

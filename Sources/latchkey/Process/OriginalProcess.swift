@@ -43,6 +43,9 @@ enum OriginalProcess {
     pthread_sigmask(SIG_BLOCK, nil, &mask)
     let memory = Memory(descriptors: descriptors, ignored: ignored, mask: mask)
     remembered.withLock { $0 = memory }
+    // Where it is ignored, the kernel reaps children by itself, and nobody learns how they ended. The
+    // command gets it like this as well: few programs are prepared for anything else.
+    signal(SIGCHLD, SIG_DFL)
   }
 
   /// What is open at the moment; nothing where /proc is not to be had.

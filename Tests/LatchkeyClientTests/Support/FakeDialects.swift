@@ -35,7 +35,7 @@ extension WireRange {
 
   /// A server of this range: answers with nothing in what it speaks, and with its range in the rest.
   func answer(_ request: FakeRequest, header: Bool = true) -> FakeAnswer {
-    let fields = header ? [Self.headerName: headerValue] : [:]
+    let fields = header ? ["\(Self.headerName)": headerValue] : [:]
     guard let version = request.version, contains(version) else {
       return .error(refusal, fields: fields)
     }

@@ -75,6 +75,7 @@ final class TurnBench {
 }
 
 final class KeptCall: StoreCall {
+  let isWanted = true
   private let kept = Mutex<StoreResult?>(nil)
 
   var result: StoreResult? { kept.withLock { $0 } }

@@ -61,14 +61,19 @@ extension StoreConformance {
       #expect(outcome == .listed(isComplete: false))
       #expect(sink.records.map(\.key) == (10..<18).map { "key-\($0)" })
     },
-    Check("a list that nobody waits for is not read") { database in
+    Check("what nobody waits for any more is neither done nor read") { database in
       let node = try StoreNode(database)
       defer { node.close() }
-      _ = try await node.claim("key", "a")
-      let sink = RecordCollector(isWanted: false)
-      let outcome = try await node.store.ask(.list(kind: .lock, into: sink)).get()
-      #expect(outcome == .listed(isComplete: false))
-      #expect(sink.records.isEmpty)
+      let grant = try await node.claim("key", "a")
+      for result in [
+        await node.store.perform(.release(key: "key", owner: "a"), isWanted: false),
+        await node.store.perform(.hold("new", "a"), isWanted: false),
+        await node.store.ask(.fetch(key: "key"), isWanted: false),
+        await node.store.ask(.list(kind: .lock, into: RecordCollector()), isWanted: false),
+      ] {
+        #expect(result == .failure(.unwanted))
+      }
+      #expect(try await node.list(.lock).map(\.revision) == [grant.revision])
     },
     Check("a query by prefix gives what is held under it, up to its bound") { database in
       var limits = StoreLimits.prompt

@@ -50,6 +50,7 @@ extension Answer {
 private final class NoEvents: HTTP2ClientEvents {
   func peerOffered(settingsValue: UInt32) {}
   func peerHello(_ payload: [UInt8]) {}
+  func bytesReceived() {}
   func goAway(lastStream: Int32, code: UInt32) {}
   func closed(reason: HTTP2ConnectionEnd) {}
 }

@@ -4,15 +4,21 @@ import Synchronization
 
 extension Store {
   /// Submits `command` and waits for its result.
-  package func perform(_ command: Command, deadline: MonotonicTime? = nil) async -> StoreResult {
+  package func perform(
+    _ command: Command, deadline: MonotonicTime? = nil, isWanted: Bool = true
+  ) async -> StoreResult {
     await withCheckedContinuation {
-      submit(command, deadline: deadline, call: AwaitedCall($0))
+      submit(command, deadline: deadline, call: AwaitedCall($0, isWanted: isWanted))
     }
   }
 
   /// Asks `query` and waits for its answer.
-  package func ask(_ query: Query, deadline: MonotonicTime? = nil) async -> StoreResult {
-    await withCheckedContinuation { ask(query, deadline: deadline, call: AwaitedCall($0)) }
+  package func ask(
+    _ query: Query, deadline: MonotonicTime? = nil, isWanted: Bool = true
+  ) async -> StoreResult {
+    await withCheckedContinuation {
+      ask(query, deadline: deadline, call: AwaitedCall($0, isWanted: isWanted))
+    }
   }
 }
 
@@ -50,6 +56,7 @@ private final class JointAnswers: Sendable {
 }
 
 private final class JointCall: StoreCall {
+  let isWanted = true
   private let index: Int
   private let answers: JointAnswers
 
@@ -64,10 +71,12 @@ private final class JointCall: StoreCall {
 }
 
 private final class AwaitedCall: StoreCall {
+  let isWanted: Bool
   private let continuation: CheckedContinuation<StoreResult, Never>
 
-  init(_ continuation: CheckedContinuation<StoreResult, Never>) {
+  init(_ continuation: CheckedContinuation<StoreResult, Never>, isWanted: Bool = true) {
     self.continuation = continuation
+    self.isWanted = isWanted
   }
 
   var replyTarget: any ReplyTarget { DirectTarget.shared }
@@ -89,12 +98,8 @@ package final class RecordCollector: RecordSink {
   private let max: Int
   private let collected = Mutex<[LockRecord]>([])
 
-  package init(max: Int = .max, isWanted: Bool = true) {
-    self.max = max
-    self.isWanted = isWanted
-  }
+  package init(max: Int = .max) { self.max = max }
 
-  package let isWanted: Bool
   package var records: [LockRecord] { collected.withLock { $0 } }
 
   package func append(_ records: [LockRecord]) -> Bool {
