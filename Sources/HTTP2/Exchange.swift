@@ -5,6 +5,9 @@ package import NIOCore
 package protocol Exchange: AnyObject {
   var eventLoop: any EventLoop { get }
 
+  /// The same for all exchanges of one connection, and for no others at the time.
+  var connectionID: ObjectIdentifier? { get }
+
   /// Whether the peer still waits: false once it is answered, reset, or the connection is gone.
   var isOpen: Bool { get }
 

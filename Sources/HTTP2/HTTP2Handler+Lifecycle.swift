@@ -138,9 +138,10 @@ extension HTTP2Handler {
     case NGHTTP2_GOAWAY.rawValue:
       goAwaySent(frame.pointee.goaway)
     case NGHTTP2_RST_STREAM.rawValue:
-      guard let now = context?.eventLoop.now, let flood = meter?.countOwnReset(at: now) else {
-        return
-      }
+      // The one after an early answer is no more work than the answer.
+      guard frame.pointee.rst_stream.error_code != ErrorCode.noError,
+        let now = context?.eventLoop.now, let flood = meter?.countOwnReset(at: now)
+      else { return }
       end(flood, code: ErrorCode.enhanceYourCalm)
     default: break
     }
@@ -168,8 +169,7 @@ extension HTTP2Handler {
     let now = context.eventLoop.now
     let buffered = try? context.channel.syncOptions?.getOption(.bufferedWritableBytes)
     let isStalled = writeProgress.isStalled(
-      buffered: buffered ?? 0, isWritable: context.channel.isWritable, at: now,
-      timeout: limits.writeTimeout)
+      buffered: buffered ?? 0, isWritable: context.channel.isWritable, at: now, limits: limits)
     if isStalled {
       abort(HTTP2ConnectionEnd(.writeTimeout, "the peer does not read what is sent"))
     } else if phase == .open {

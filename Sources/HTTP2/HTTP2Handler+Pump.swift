@@ -142,21 +142,25 @@ extension HTTP2Handler {
 struct WriteProgress {
   /// Bytes handed to the channel so far.
   var written: UInt64 = 0
-  private var sent: Int64 = -1
+  /// What has to be out until the peer counts as slow.
+  private var goal: Int64 = -1
   private var since = NIODeadline.uptimeNanoseconds(0)
 
-  /// Whether, at `now`, bytes have been waiting for `timeout` and none got out meanwhile.
+  /// Whether, at `now`, the peer has for ``HTTP2Limits/writeTimeout`` read neither all that waited for
+  /// it nor ``HTTP2Limits/writeProgressBytesMin``.
   ///
   /// - Parameter buffered: Bytes that wait in the channel.
   mutating func isStalled(
-    buffered: Int, isWritable: Bool, at now: NIODeadline, timeout: TimeAmount
+    buffered: Int, isWritable: Bool, at now: NIODeadline, limits: HTTP2Limits
   ) -> Bool {
     let sent = Int64(written) - Int64(buffered)
-    if isWritable && buffered == 0 || sent > self.sent {
-      self.sent = sent
+    // Where the channel is full, something must have got out since the goal was set.
+    let isProgress = isWritable ? sent >= goal : sent > goal
+    if isWritable && buffered == 0 || isProgress {
+      goal = min(sent + Int64(limits.writeProgressBytesMin), Int64(written))
       since = now
       return false
     }
-    return now - since >= timeout
+    return now - since >= limits.writeTimeout
   }
 }

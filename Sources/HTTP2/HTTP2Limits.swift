@@ -23,8 +23,8 @@ package struct HTTP2Limits: Sendable {
   /// Streams that the peer may have open at once: SETTINGS_MAX_CONCURRENT_STREAMS of the server.
   package var concurrentStreamsMax = 1_024
   /// Headers and bodies of requests that are still arriving, summed over the connection, in bytes.
-  /// The request that exceeds it is answered 429.
-  package var bufferedRequestBytesMax = 4_194_304
+  /// Where they exceed it, the newest of them are answered 429, so that the others get through.
+  package var bufferedRequestBytesMax = 16_777_216
   /// Answers that wait to be written, summed over the connection, in bytes. While more wait and the
   /// channel is not writable, the server reads nothing.
   package var waitingAnswerBytesMax = 1_048_576
@@ -58,8 +58,8 @@ package struct HTTP2Limits: Sendable {
   // at first, refilled at a rate, and ordinary work earns some back, so that a busy peer may do
   // more of everything. An empty one ends the connection with ENHANCE_YOUR_CALM.
 
-  /// RST_STREAM frames, of the peer (CVE-2023-44487) and of our own (CVE-2025-8671). Each stream
-  /// that ends well earns.
+  /// RST_STREAM frames, of the peer (CVE-2023-44487) and those that it provokes (CVE-2025-8671), but
+  /// not those after an early answer. Each stream that ends well earns.
   package var resets = Allowance(burst: 500, perSecond: 50, earned: 1)
   /// PING, SETTINGS, PRIORITY, WINDOW_UPDATE, GOAWAY and unknown frames, and DATA frames that are
   /// nearly empty. Each HEADERS or DATA frame that we send earns.
@@ -84,9 +84,11 @@ package struct HTTP2Limits: Sendable {
   package var prefaceTimeout = TimeAmount.seconds(10)
   /// From a request's first byte to its last. Then it is answered 408.
   package var requestTimeout = TimeAmount.seconds(30)
-  /// Without a byte of what waits to be written getting out: closes the connection, or resets the
-  /// stream where only its flow-control window is shut.
+  /// Without ``writeProgressBytesMin`` of what waits to be written, or all of it, getting out: closes
+  /// the connection, or resets the stream where only its flow-control window is shut.
   package var writeTimeout = TimeAmount.seconds(30)
+  /// What a peer has to read within ``writeTimeout``, in bytes, if it does not read all there is.
+  package var writeProgressBytesMin = 1_048_576
   /// Without any stream. Then the server says GOAWAY and closes.
   package var idleTimeout = TimeAmount.minutes(10)
   /// From the first GOAWAY of a graceful shutdown to the second, where the peer does not answer the

@@ -77,12 +77,13 @@ extension HTTP2ServerHandler {
     }
   }
 
-  /// Resets a stream whose peer opens no flow-control window for the answer.
+  /// Resets a stream whose peer opens hardly a flow-control window for the answer.
   private func checkAnswer(of stream: ServerStream, at now: NIODeadline) {
-    guard let stall = stream.stall, stall.taken == stream.outgoingTaken else {
-      return stream.stall = (stream.outgoingTaken, now)
+    guard let goal = stream.goal, stream.outgoingTaken < goal.taken else {
+      let next = stream.outgoingTaken + limits.writeProgressBytesMin
+      return stream.goal = (min(next, stream.outgoing.count), now)
     }
-    guard now - stall.since >= limits.writeTimeout, context?.channel.isWritable == true else {
+    guard now - goal.since >= limits.writeTimeout, context?.channel.isWritable == true else {
       return
     }
     nghttp2_submit_rst_stream(

@@ -156,12 +156,16 @@ package final class HTTP2ServerHandler: HTTP2Handler {
     if let stream = stream(id) { complete(stream) }
   }
 
-  /// Counts `count` more bytes for `stream`; rejects it and says false where they are too many.
+  /// Counts `count` more bytes for `stream`. Where they are too many, the newest requests that are
+  /// still arriving are rejected; says false where `stream` is among them.
   @discardableResult
   private func buffer(_ count: Int, of stream: ServerStream) -> Bool {
-    guard bufferedRequestBytes + count <= limits.bufferedRequestBytesMax else {
-      reject(stream, rejections.tooManyBytes)
-      return false
+    var newest = lastStream
+    while bufferedRequestBytes + count > limits.bufferedRequestBytesMax, let candidate = newest {
+      newest = candidate.previous
+      guard candidate.state == .receivingBody, candidate.answer == nil else { continue }
+      reject(candidate, rejections.tooManyBytes)
+      if candidate === stream { return false }
     }
     stream.bufferedBytes += count
     bufferedRequestBytes += count

@@ -36,8 +36,8 @@ final class ServerStream: FrameStream, Exchange {
   var isAnswerSent = false
   /// What `outgoing` counts in the connection's `waitingAnswerBytes`.
   var waitingBytes = 0
-  /// How much of the answer was taken when the timer last looked, and since when.
-  var stall: (taken: Int, since: NIODeadline)?
+  /// How much of the answer has to be taken until the peer counts as slow, and since when.
+  var goal: (taken: Int, since: NIODeadline)?
 
   init(id: Int32, connection: HTTP2ServerHandler, eventLoop: any EventLoop, at now: NIODeadline) {
     self.connection = connection
@@ -52,6 +52,8 @@ final class ServerStream: FrameStream, Exchange {
       if let method, method.elementsEqual("HEAD".utf8) { isForHeadOnly = true }
     }
   }
+
+  var connectionID: ObjectIdentifier? { connection?.context.map { ObjectIdentifier($0.channel) } }
 
   var isOpen: Bool { connection != nil && answer == nil }
 

@@ -27,6 +27,7 @@ package final class LatchkeyServer: Service {
   private let group: MultiThreadedEventLoopGroup
   private let loops: [EventLoopContext]
   private let pipeline: ServerPipeline
+  private let longAnswers: AnswerBudget
   private let connectionCount = Atomic<Int>(0)
   private let listener = Mutex<(any Channel)?>(nil)
   /// Told when the last connection is gone while the server drains.
@@ -56,9 +57,12 @@ package final class LatchkeyServer: Service {
     operations = Operations(fleet: fleet, metricsText: metricsText)
     let commonFields = [("\(WireRange.headerName)", WireVersions.spoken.headerValue)]
     let answers = PreparedAnswers(commonFields: commonFields)
+    let longAnswers = AnswerBudget(bytesMax: AnswerBudget.serverBytesMax)
+    self.longAnswers = longAnswers
     group = MultiThreadedEventLoopGroup(numberOfThreads: configuration.eventLoops)
     loops = group.makeIterator().map {
-      EventLoopContext(eventLoop: $0, store: store, clock: clock, answers: answers)
+      EventLoopContext(
+        eventLoop: $0, store: store, clock: clock, answers: answers, longAnswers: longAnswers)
     }
     var http1 = configuration.http1
     var http2 = configuration.http2
@@ -78,20 +82,18 @@ package final class LatchkeyServer: Service {
   /// - Throws: `IOError` where the address is in use or not to be had.
   package func start() async throws -> String {
     for loop in loops { try await loop.eventLoop.submit { loop.start() }.get() }
-    let lists = AnswerBudget()
     let routers = LoopLocal(
       loops.map { loop in
         Router(
-          loop: loop, operations: operations, lists: lists, metrics: metrics,
+          loop: loop, operations: operations, metrics: metrics,
           bodyBytesMax: configuration.limits.bodyBytesMax)
       }, loops: loops)
     let channel = try await ServerBootstrap(group: group)
       .serverChannelOption(.backlog, value: configuration.limits.backlog)
       .serverChannelOption(.socketOption(.so_reuseaddr), value: 1)
-      .serverChannelInitializer { channel in
-        // Out of file descriptors: wait for some instead of trying again at once.
+      .serverChannelInitializer { [logger] channel in
         channel.eventLoop.makeCompletedFuture {
-          try channel.pipeline.syncOperations.addHandler(AcceptBackoffHandler())
+          try channel.pipeline.syncOperations.addHandler(AcceptPause(logger: logger))
         }
       }
       .childChannelOption(.socketOption(.tcp_nodelay), value: 1)
@@ -104,6 +106,7 @@ package final class LatchkeyServer: Service {
     let address = configuration.address(port: channel.localAddress?.port ?? configuration.port)
     fleet.listens(on: address)
     keepPresence()
+    keepMemorySmall()
     logger.info("listening", metadata: ["address": "\(address)", "store": "\(store.location)"])
     return address
   }
@@ -125,6 +128,7 @@ package final class LatchkeyServer: Service {
     let loop = loops.first { $0.eventLoop === channel.eventLoop }!
     channel.closeFuture.whenComplete { [self] _ in connectionClosed() }
     guard count <= configuration.limits.connectionsMax else {
+      metrics.refusedConnection(max: configuration.limits.connectionsMax)
       return channel.close(promise: nil)
     }
     let connection = ServerConnection(metrics: metrics, logger: logger)
@@ -158,6 +162,26 @@ package final class LatchkeyServer: Service {
       loop.repeats(every: Fleet.renewal) { fleet.announce(loop) }
     }
   }
+
+  // MARK: - Memory
+
+  /// The allocator keeps what many long answers took, piece by piece, unless it is told otherwise.
+  private func keepMemorySmall() {
+    let loop = loops[0]
+    loop.eventLoop.execute { [longAnswers, configuration] in
+      var peak = 0
+      loop.repeats(every: .seconds(1)) {
+        let used = longAnswers.bytesUsed
+        peak = max(peak, used)
+        guard peak >= Self.trimBytesMin, used < peak / 2 else { return }
+        peak = used
+        NIOThreadPool.singleton.submit { _ in configuration.trimMemory() }
+      }
+    }
+  }
+
+  /// Less than this in bytes is not worth the trouble.
+  private static let trimBytesMin = 16 << 20
 
   // MARK: - The end
 

@@ -23,6 +23,9 @@ package struct ServerConfiguration: Sendable {
   /// A monotonic clock that stands still while the machine is suspended.
   package var clock: @Sendable () -> MonotonicTime
   package var logger: Logger
+  /// Gives memory that was freed back to the operating system; called on a thread that may block, after
+  /// long answers took much of it.
+  package var trimMemory: @Sendable () -> Void = {}
 
   package init(
     serverID: String, clock: @escaping @Sendable () -> MonotonicTime, logger: Logger

@@ -11,12 +11,15 @@ package struct HTTP1Limits: Sendable {
   /// Header fields of one request: as many as the same bound over HTTP/2 lets through, where each
   /// field counts 32 bytes more (RFC 9113 6.5.2).
   package var headerFieldsMax = 512
-  /// How long a request may take to arrive, from its first byte to its last.
+  /// How long a request may take to arrive, from its first byte to its last; where others were served
+  /// on the connection before, from its header fields on.
   package var requestTimeout = TimeAmount.seconds(30)
   /// How long a connection may be idle between two requests, or before the first.
   package var idleTimeout = TimeAmount.seconds(75)
-  /// How long an answer may wait to be written without a byte of it getting out.
+  /// How long an answer may wait without ``writeProgressBytesMin`` of it, or all, getting out.
   package var writeTimeout = TimeAmount.seconds(30)
+  /// What a peer has to read within ``writeTimeout``, in bytes, if it does not read all there is.
+  package var writeProgressBytesMin = 1_048_576
   /// How often the connection's one timer looks.
   package var checkInterval = TimeAmount.seconds(5)
 
@@ -31,6 +34,8 @@ final class HTTP1Handler: ChannelInboundHandler, RemovableChannelHandler {
   typealias OutboundOut = HTTPServerResponsePart
 
   private enum State {
+    /// The first bytes of the first request are here. Next: receiving.
+    case opening(since: NIODeadline)
     /// Next: receiving.
     case idle(since: NIODeadline)
     /// Next: answering, or writing where the request is refused before it is complete.
@@ -45,8 +50,10 @@ final class HTTP1Handler: ChannelInboundHandler, RemovableChannelHandler {
   private let receiver: any RequestReceiver
   private let limits: HTTP1Limits
   private let rejections: HTTP2Rejections
-  private var state = State.idle(since: .now())
+  private var state = State.opening(since: .now())
   private var body: [UInt8] = []
+  /// Whether the request in hand is of HTTP/1.0, where keeping the connection has to be said.
+  private var isOldClient = false
   /// Told when the exchange in hand ends, and then forgotten.
   fileprivate var watcher: (any ExchangeWatcher)?
   private var context: ChannelHandlerContext?
@@ -63,7 +70,7 @@ final class HTTP1Handler: ChannelInboundHandler, RemovableChannelHandler {
 
   func handlerAdded(context: ChannelHandlerContext) {
     self.context = context
-    state = .idle(since: context.eventLoop.now)
+    state = .opening(since: context.eventLoop.now)
     let bound = NIOLoopBound(self, eventLoop: context.eventLoop)
     timer = context.eventLoop.scheduleRepeatedTask(
       initialDelay: limits.checkInterval, delay: limits.checkInterval
@@ -78,6 +85,7 @@ final class HTTP1Handler: ChannelInboundHandler, RemovableChannelHandler {
   }
 
   fileprivate var isConnected: Bool { context != nil }
+  fileprivate var connectionID: ObjectIdentifier? { context.map { ObjectIdentifier($0.channel) } }
 
   private func end() {
     timer?.cancel()
@@ -103,11 +111,18 @@ final class HTTP1Handler: ChannelInboundHandler, RemovableChannelHandler {
   private func receive(_ head: HTTPRequestHead, _ context: ChannelHandlerContext) {
     let length = head.headers.first(name: "content-length").flatMap { Int($0) } ?? 0
     guard length <= limits.requestBodyBytesMax else { return refuse(rejections.bodyTooLarge) }
+    guard Self.namesOneHost(head) else { return refuse(rejections.malformed) }
+    isOldClient = head.version == .http1_0
     state = .receiving(head: head, since: context.eventLoop.now)
     if head.headers.first(name: "expect")?.lowercased() == "100-continue" {
       let goOn = HTTPResponseHead(version: head.version, status: .continue)
       context.writeAndFlush(wrapOutboundOut(.head(goOn)), promise: nil)
     }
+  }
+
+  /// RFC 9112 3.2: without it, or with several, a proxy may see another request than this server.
+  private static func namesOneHost(_ head: HTTPRequestHead) -> Bool {
+    head.version == .http1_0 || head.headers["host"].count == 1
   }
 
   private func receive(_ buffer: ByteBuffer, _ context: ChannelHandlerContext) {
@@ -125,12 +140,21 @@ final class HTTP1Handler: ChannelInboundHandler, RemovableChannelHandler {
     self.body = []
     var block = HeaderBlock()
     block.append(":method", head.method.rawValue)
-    block.append(":path", head.uri)
+    block.append(":path", Self.path(of: head.uri))
     for (name, value) in head.headers { block.append(name.lowercased(), value) }
     let exchange = HTTP1Exchange(
       handler: self, eventLoop: context.eventLoop, isKeptAlive: head.isKeepAlive,
       isHead: head.method == .HEAD)
     receiver.receive(block, body: body, exchange: exchange)
+  }
+
+  /// The path in a target of absolute form (RFC 9112 3.2.2), such as proxies send; others as they are.
+  private static func path(of target: String) -> String {
+    guard let scheme = ["http://", "https://"].first(where: { target.hasPrefix($0) }) else {
+      return target
+    }
+    let path = target.dropFirst(scheme.count).drop { $0 != "/" }
+    return path.isEmpty ? "/" : String(path)
   }
 
   /// Answers before the request is complete. Its rest is not waited for: the connection closes.
@@ -149,7 +173,11 @@ final class HTTP1Handler: ChannelInboundHandler, RemovableChannelHandler {
       version: .http1_1, status: HTTPResponseStatus(statusCode: headers.status))
     for (name, value) in headers.fields { head.headers.add(name: name, value: value) }
     head.headers.add(name: "content-length", value: String(body.count))
-    if !isKeptAlive { head.headers.add(name: "connection", value: "close") }
+    if !isKeptAlive {
+      head.headers.add(name: "connection", value: "close")
+    } else if isOldClient {
+      head.headers.add(name: "connection", value: "keep-alive")
+    }
     let written = context.eventLoop.makePromise(of: Void.self)
     let bound = NIOLoopBound(self, eventLoop: context.eventLoop)
     written.futureResult.whenComplete { _ in bound.value.wasWritten(isKeptAlive: isKeptAlive) }
@@ -185,11 +213,12 @@ final class HTTP1Handler: ChannelInboundHandler, RemovableChannelHandler {
     let now = context.eventLoop.now
     switch state {
     case .idle(let since) where now - since > limits.idleTimeout: context.close(promise: nil)
-    case .receiving(_, let since) where now - since > limits.requestTimeout:
+    case .opening(let since) where now - since > limits.requestTimeout,
+      .receiving(_, let since) where now - since > limits.requestTimeout:
       context.close(promise: nil)
     case .writing(let left, let since):
       let buffered = (try? context.channel.syncOptions?.getOption(.bufferedWritableBytes)) ?? 0
-      if buffered < left {
+      if left - buffered >= limits.writeProgressBytesMin {
         state = .writing(left: buffered, since: now)
       } else if now - since >= limits.writeTimeout {
         context.close(promise: nil)
@@ -201,7 +230,7 @@ final class HTTP1Handler: ChannelInboundHandler, RemovableChannelHandler {
   /// What is no HTTP gets one answer.
   func errorCaught(context: ChannelHandlerContext, error: any Error) {
     switch state {
-    case .idle, .receiving:
+    case .opening, .idle, .receiving:
       switch error as? HTTPParserError {
       case .headerOverflow: refuse(rejections.headersTooLarge)
       case .some: refuse(rejections.malformed)
@@ -227,6 +256,7 @@ private final class HTTP1Exchange: Exchange {
   }
 
   var isOpen: Bool { handler?.isConnected ?? false }
+  var connectionID: ObjectIdentifier? { handler?.connectionID }
 
   func tellEnd(to watcher: any ExchangeWatcher) {
     if isOpen { handler?.watcher = watcher } else { watcher.exchangeEnded() }

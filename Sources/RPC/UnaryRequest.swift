@@ -28,7 +28,7 @@ package struct UnaryRequest: Sendable {
         .invalidArgument, "connect-protocol-version must be \"1\", got \"\(version)\"")
     }
     timeoutMilliseconds = try Self.timeout(of: head)
-    switch head.value(of: "content-encoding") {
+    switch head.value(of: "content-encoding")?.lowercased() {
     case nil, "identity": self.body = body
     // Connect sends an empty body as it is, whatever the encoding.
     case "gzip": self.body = body.isEmpty ? body : try Inflate.gzip(body, bytesMax: bytesMax)

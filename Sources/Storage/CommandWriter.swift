@@ -13,6 +13,11 @@ final class CommandWriter {
     case scanEnded(nanoseconds: Int64, isComplete: Bool)
     /// A thread that serves clients.
     case pulse(Pulse)
+
+    /// What counts in ``StoreLimits/queueBytesMax``.
+    var byteCount: Int {
+      if case .command(let command, _, _) = self { command.byteCount } else { 0 }
+    }
   }
 
   private let engine: any StoreEngine

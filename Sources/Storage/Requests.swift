@@ -11,6 +11,15 @@ package enum Command: Equatable, Sendable {
     case .claim(let key, _), .release(let key, _): key
     }
   }
+
+  /// What it takes while it waits, in bytes of text.
+  var byteCount: Int {
+    switch self {
+    case .claim(let key, let holder):
+      key.utf8.count + holder.owner.utf8.count + holder.value.utf8.count
+    case .release(let key, let owner): key.utf8.count + owner.utf8.count
+    }
+  }
 }
 
 /// A question about what is held.

@@ -9,6 +9,7 @@ package final class Store: Sendable {
   private let engine: any StoreEngine
   private let limits: StoreLimits
   private let commands: BatchQueue<CommandWriter.Item>
+  private let commandBytes = Atomic<Int>(0)
   private let pointQueries: BatchQueue<SnapshotReader.Item>
   private let longQueries: BatchQueue<SnapshotReader.Item>
   private let threads = Mutex<[BlockingThread]>([])
@@ -81,6 +82,7 @@ package final class Store: Sendable {
         let items = commands.take(
           max: limits.batchMax, waitNanoseconds: writer.waitNanoseconds)
         writingPulse.beat(at: clock())
+        commandBytes.subtract(items.reduce(0) { $0 + $1.byteCount }, ordering: .relaxed)
         writer.turn(items)
       }
     }
@@ -109,9 +111,11 @@ package final class Store: Sendable {
   package func submit(
     _ command: Command, deadline: MonotonicTime? = nil, call: any StoreCall
   ) {
-    refuse(
-      commands.append(.command(command, deadline: deadline, call: call)), call,
-      waitingMax: limits.queueMax)
+    let item = CommandWriter.Item.command(command, deadline: deadline, call: call)
+    let bytes = commandBytes.wrappingAdd(item.byteCount, ordering: .relaxed).newValue
+    let admission = bytes <= limits.queueBytesMax ? commands.append(item) : .full
+    if admission != .admitted { commandBytes.subtract(item.byteCount, ordering: .relaxed) }
+    refuse(admission, call, waitingMax: limits.queueMax)
   }
 
   /// Queues a question. Its answer contains every change that was acknowledged before this call.
@@ -133,7 +137,9 @@ package final class Store: Sendable {
           call: call,
           result: .failure(
             StoreError(
-              .overloaded, "\(waitingMax) such requests are waiting for the store already")))
+              .overloaded,
+              "\(waitingMax) such requests, or \(limits.queueBytesMax) bytes of them, are waiting "
+                + "for the store already")))
       ])
     case .closed:
       call.replyTarget.deliver([Reply(call: call, result: .failure(.shuttingDown))])

@@ -3,6 +3,8 @@ package struct StoreLimits: Sendable {
   /// Commands, and as many queries for single keys, that may wait at once. More are refused as
   /// overload.
   package var queueMax = 50_000
+  /// Keys, owners and values of the commands that wait, in bytes.
+  package var queueBytesMax = 128 << 20
   /// Lists that may wait at once. More are refused as overload.
   package var listsMax = 1_000
   /// Commands that one transaction takes.

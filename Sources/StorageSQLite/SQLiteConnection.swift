@@ -57,6 +57,19 @@ final class SQLiteConnection {
   /// Whether the latest call failed because another connection has the file locked.
   var isLockedOut: Bool { sqlite3_errcode(handle) & 0xff == SQLITE_BUSY }
 
+  /// - Throws: Where the file is not at its path any more: another server would open another one, and
+  ///   both would grant the same locks.
+  func checkPlace() throws(StoreError) {
+    var hasMoved: Int32 = 0
+    let code = sqlite3_file_control(handle, "main", SQLITE_FCNTL_HAS_MOVED, &hasMoved)
+    guard code != SQLITE_OK || hasMoved == 0 else {
+      throw StoreError(
+        .unavailable,
+        "the store \(path) was moved or replaced while this server had it open: "
+          + "put it back, or restart the server")
+    }
+  }
+
   /// How long a statement waits for another process that has the file locked.
   func setBusyTimeout(milliseconds: Int32) { sqlite3_busy_timeout(handle, milliseconds) }
 

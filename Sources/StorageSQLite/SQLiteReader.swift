@@ -24,7 +24,10 @@ final class SQLiteReader: StoreReader {
   }
 
   /// The snapshot is taken by the first statement after this, which is always ``meta()``.
-  func begin() throws(StoreError) { try beginDeferred.run() }
+  func begin() throws(StoreError) {
+    try connection.checkPlace()
+    try beginDeferred.run()
+  }
 
   func end() {
     if connection.isInTransaction { try? commit.run() }

@@ -33,7 +33,10 @@ final class SQLiteWriter: StoreWriter {
     dataVersion = try connection.prepare("PRAGMA data_version")
   }
 
-  func begin() throws(StoreError) { try beginImmediate.run() }
+  func begin() throws(StoreError) {
+    try connection.checkPlace()
+    try beginImmediate.run()
+  }
 
   func commit() throws(StoreError) { try commitStatement.run() }
 

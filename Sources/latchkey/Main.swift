@@ -18,7 +18,7 @@ struct Latchkey: ParsableCommand {
       500ms, 15s, 2m, 1h, or a plain number of seconds.
 
       EXIT CODES: 0 success, 1 nobody holds the key (get), 64 usage, 69 no server can be reached, \
-      70 an error of the service, 74 output cannot be written, 75 the lock is held by another or \
+      or none can serve, 70 an error of the service, 74 output cannot be written, 75 the lock is held by another or \
       was lost, 76 client and server have no version in common. A command that was run adds its \
       own, and 128+n for a signal n.
       """,

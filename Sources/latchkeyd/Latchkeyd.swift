@@ -14,15 +14,15 @@ struct Latchkeyd: AsyncParsableCommand {
     commandName: "latchkeyd",
     abstract: "A durable lock service: named locks and presences under leases.",
     discussion: """
-      Started without options it listens on 127.0.0.1:7420 and keeps its store in
+      Started without options it listens on 127.0.0.1:7420 and keeps its store in \
       ./latchkey-data/latchkey.db. Every option can be given in the environment as well.
 
-      Several servers may share one store; each needs an address of its own. Upgrading and rolling
+      Several servers may share one store; each needs an address of its own. Upgrading and rolling \
       back mean replacing the binary, in any order, at any time.
 
       GET /healthz, /readyz, /metrics and /status tell how it is.
 
-      Exit codes: 0 after SIGTERM or SIGINT, 1 when it cannot start, 64 for a bad option, 69 when
+      Exit codes: 0 after SIGTERM or SIGINT, 1 when it cannot start, 64 for a bad option, 69 when \
       the store needs a newer release.
       """,
     version: Release.version)
@@ -37,12 +37,14 @@ struct Latchkeyd: AsyncParsableCommand {
       Self.fail(error.message, code: .validationFailure)
     }
     ProcessSetup.prepare()
+    var configuration = settings.configuration
+    configuration.trimMemory = ProcessSetup.trimMemory
     let server: LatchkeyServer
     do throws(StoreError) {
       try settings.createStoreFolder()
       let registry = PrometheusRegistry(help: ServerMetrics.help)
       server = try LatchkeyServer(
-        settings.configuration, engine: SQLiteEngine(path: settings.storePath),
+        configuration, engine: SQLiteEngine(path: settings.storePath),
         metrics: registry, metricsText: { registry.text() })
     } catch {
       Self.fail(error.message, code: error.code == .tooOldServer ? .unavailable : .failure)

@@ -27,6 +27,9 @@ enum ProcessSetup {
     mallopt(M_TRIM_THRESHOLD, 1 << 20)
   }
 
+  /// Gives back what was freed in between of what is in use.
+  @Sendable static func trimMemory() { malloc_trim(0) }
+
   /// Gives back the pages of code that only the start needed: parsing arguments, binding symbols,
   /// looking up protocol conformances. They are most of a resting server's memory. What is needed
   /// again comes back from the page cache.
@@ -62,6 +65,9 @@ enum ProcessSetup {
 
 /// The cause in an error of the operating system, in its own words.
 func reason(of error: any Error) -> String {
-  guard let error = error as? IOError else { return "\(error)" }
-  return String(cString: strerror(error.errnoCode))
+  switch error {
+  case let error as IOError: String(cString: strerror(error.errnoCode))
+  case is SocketAddressError.UnknownHost: "the name is not known"
+  default: "\(error)"
+  }
 }

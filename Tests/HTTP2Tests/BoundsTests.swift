@@ -64,6 +64,35 @@ import Testing
     #expect(client.receiver.received.last?.body.count == 1_600)
   }
 
+  /// Two hundred large requests at once, as of a client that is busy: some are refused, the others get
+  /// through, and the connection goes on.
+  @Test func whereBodiesAreTooManyTheOldestGetThrough() throws {
+    var limits = HTTP2Limits()
+    limits.bufferedRequestBytesMax = 100_000
+    let client = try RawClient(limits: limits)
+    client.receiver.answer = { $0.exchange.respond(TestReceiver.ok, body: []) }
+    let streams = Array(stride(from: 1, to: 401, by: 2)) as [UInt32]
+    for round in 1...5 {
+      let first = UInt32(round - 1) * 400
+      try client.send(streams.map { client.openStream(first + $0) })
+      for part in 1...4 {
+        for stream in streams {
+          try client.send([
+            Frame(
+              type: Frame.data, flags: part == 4 ? Frame.endStream : 0, stream: first + stream,
+              payload: [UInt8](repeating: 1, count: 1_000))
+          ])
+        }
+      }
+      let statuses = streams.map { client.status(first + $0) }
+      #expect(statuses.prefix(20).allSatisfy { $0 == 200 })
+      #expect(statuses.suffix(100).allSatisfy { $0 != 200 })
+      let answered = Set(client.frames.filter { $0.type == Frame.headers }.map(\.stream))
+      #expect(streams.allSatisfy { answered.contains(first + $0) })
+    }
+    #expect(client.channel.isActive && client.goAwayCode == nil)
+  }
+
   struct MalformedCase: CustomTestStringConvertible, Sendable {
     var testDescription: String
     var fields: [(String, String)]

@@ -26,10 +26,24 @@ import WireSchema
     #expect(!second.take(1))
   }
 
+  @Test func aConnectionTakesNoMoreThanItsOwnAndTheServersPart() {
+    let server = AnswerBudget(bytesMax: 10)
+    let connections = (1...2).map { _ in AnswerBudget(bytesMax: 7, parent: server) }
+    let first = connections[0].share()
+    #expect(!first.take(8))
+    #expect(first.take(6))
+    var second: AnswerBudget.Share? = connections[1].share()
+    #expect(second?.take(5) == false)
+    #expect(second?.take(4) == true)
+    #expect(server.bytesUsed == 10)
+    second = nil
+    #expect(server.bytesUsed == 6 && connections[1].bytesUsed == 0)
+  }
+
   @Test(arguments: Codec.allCases)
   func aListIsWhatItsPagesHold(_ codec: Codec) throws {
     for pages in [[], [1], [2, 1], [1, 1, 1]] {
-      let share = AnswerBudget().share()
+      let share = AnswerBudget(bytesMax: .max).share()
       let list = ResourceListV1(codec: codec, share: share)
       var keys: [String] = []
       for count in pages {
@@ -44,7 +58,7 @@ import WireSchema
 
   @Test(arguments: Codec.allCases)
   func aListNeverExceedsItsBound(_ codec: Codec) {
-    let share = AnswerBudget().share()
+    let share = AnswerBudget(bytesMax: .max).share()
     let list = ResourceListV1(codec: codec, share: share)
     let value = String(repeating: "v", count: NameLimits.valueBytesMax)
     var pages = 0
@@ -61,11 +75,11 @@ import WireSchema
     let list = ResourceListV1(codec: .json, share: share)
     #expect(!list.append([Self.record("key")]))
     #expect(list.failure.code == .resourceExhausted)
-    #expect(list.failure.message.contains("that wait to be read"))
+    #expect(list.failure.message.contains("wait to be read"))
   }
 
   @Test func nobodyWorksForAPeerThatIsGone() {
-    var share: AnswerBudget.Share? = AnswerBudget().share()
+    var share: AnswerBudget.Share? = AnswerBudget(bytesMax: .max).share()
     let list = ResourceListV1(codec: .json, share: share!)
     #expect(list.append([Self.record("key-1")]))
     share = nil

@@ -188,6 +188,39 @@ import Testing
     #expect(try await silent.receive { _ in false } == [])
   }
 
+  /// Answers that nobody reads are refused before they fill the memory, and others are served.
+  @Test func aPeerThatReadsNothingTakesNoMoreThanItsPart() async throws {
+    let folder = try StoreFolder()
+    let server = try await InProcessServer.start(store: folder.file)
+    let value = String(repeating: "v", count: 60_000)
+    let claim = Call.json(
+      "Lock",
+      #"{"resource":{"key":"k","owner":"o","type":"lock","value":"\#(value)"},"ttlInSeconds":60}"#)
+    #expect(try await HTTPVersion.http1.send(claim, port: server.port).status == 200)
+    let deaf = try await RawConnection.open(port: server.port)
+    let initialWindowSize: UInt16 = 4
+    deaf.send(Frame.preface + Frame.settings([(initialWindowSize, 0)]).bytes)
+    let streams = (0..<1_000).map { UInt32(2 * $0 + 1) }
+    for stream in streams {
+      let frames = Frame.request(.json("Fetch", #"{"key":"k"}"#), on: stream)
+      deaf.send(frames.flatMap(\.bytes))
+    }
+    // The header fields of an answer wait for no window, so all can be told apart.
+    @Sendable func heads(_ bytes: [UInt8]) -> [Frame] {
+      Frame.parse(bytes).filter { $0.type == Frame.Kind.headers }
+    }
+    let answers = try await deaf.receive { heads($0).count >= streams.count }
+    let indexed200: UInt8 = 0x88
+    let granted = heads(answers).count { $0.payload.first == indexed200 }
+    let most = AnswerBudget.connectionBytesMax / value.utf8.count
+    #expect(granted <= most && granted > most / 2)
+    let other = try await HTTPVersion.http2.send(
+      .json("Fetch", #"{"key":"k"}"#), port: server.port)
+    #expect(other.status == 200)
+    deaf.close()
+    try await server.stop()
+  }
+
   @Test func metricsAreWhatPrometheusReads() {
     let registry = PrometheusRegistry(help: ["hits_total": "Hits."])
     Counter(label: "hits_total", dimensions: [("code", "a\"b\\c\nd")], factory: registry)

@@ -165,6 +165,47 @@ struct HTTP1Tests {
     #expect(connection.receiver.requests.isEmpty)
   }
 
+  @Test(
+    "a target of absolute form is its path",
+    arguments: [
+      ("http://a/p?q", "/p?q"), ("https://a:1/p", "/p"), ("http://a", "/"), ("/p", "/p"),
+      ("*", "*"),
+    ])
+  func absoluteForm(_ target: String, _ path: String) throws {
+    let connection = try TestConnection()
+    try connection.send("OPTIONS \(target) HTTP/1.1\r\nhost: a\r\n\r\n")
+    #expect(connection.receiver.requests.map(\.path) == [path])
+  }
+
+  @Test("a request names one host", arguments: ["x: y", "host: a\r\nhost: a"])
+  func hosts(_ fields: String) throws {
+    let connection = try TestConnection()
+    try connection.send("GET / HTTP/1.1\r\n\(fields)\r\n\r\n")
+    #expect(try connection.takeText().hasPrefix("HTTP/1.1 400 "))
+    #expect(connection.receiver.requests.isEmpty && !connection.isOpen)
+  }
+
+  @Test("a client of HTTP/1.0 is told that the connection is kept")
+  func keepAliveOfOldClients() throws {
+    let connection = try TestConnection()
+    for _ in 1...2 {
+      try connection.send("GET / HTTP/1.0\r\nconnection: keep-alive\r\n\r\n")
+      #expect(try connection.takeText().contains("\r\nconnection: keep-alive\r\n"))
+    }
+    #expect(connection.isOpen)
+  }
+
+  @Test("header fields that take too long to arrive end the connection")
+  func slowHead() throws {
+    let limits = HTTP1Limits()
+    let connection = try TestConnection()
+    try connection.send("GET / HTTP/1.1\r\nhost:")
+    connection.advance(by: limits.requestTimeout)
+    #expect(connection.isOpen)
+    connection.advance(by: limits.checkInterval)
+    #expect(!connection.isOpen)
+  }
+
   @Test("header fields at the bound are taken")
   func headersAtTheBound() throws {
     let connection = try TestConnection()

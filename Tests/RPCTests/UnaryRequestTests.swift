@@ -18,7 +18,8 @@ struct UnaryRequestTests {
     "headers that are allowed",
     arguments: [
       ([], nil), ([("connect-protocol-version", "1")], nil),
-      ([("content-encoding", "identity")], nil), ([("connect-timeout-ms", "0")], 0),
+      ([("content-encoding", "identity")], nil), ([("content-encoding", "Identity")], nil),
+      ([("connect-timeout-ms", "0")], 0),
       ([("connect-timeout-ms", "1")], 1), ([("connect-timeout-ms", "0000000007")], 7),
       ([("connect-timeout-ms", "9999999999")], 9_999_999_999),
       ([("x-anything", "1"), ("accept-encoding", "gzip, br")], nil),

@@ -61,7 +61,8 @@ extension LinkDriver {
     _ id: LinkState.ConnectionID, _ endpoint: Endpoint, _ error: any Error
   ) {
     connections[id] = nil
-    latestFailure = LatchkeyError(.unavailable, "cannot connect to \(endpoint)", cause: error)
+    latestFailure = LatchkeyError(
+      .unavailable, "cannot connect to \(endpoint): \(Transport.reason(of: error))", cause: error)
     logger.debug("cannot connect", metadata: ["endpoint": "\(endpoint)", "error": "\(error)"])
     perform(state.connectFailed(id))
   }

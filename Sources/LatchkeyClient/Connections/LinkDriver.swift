@@ -75,7 +75,10 @@ final class LinkDriver {
       return giveUp(id, error)
     }
     giveUp(
-      id, LatchkeyError(.deadlineExceeded, "\(flight.connection.endpoint) gave no answer in time"))
+      id,
+      LatchkeyError(
+        .deadlineExceeded, "\(flight.connection.endpoint) gave no answer in time",
+        cause: latestFailure))
     let isSilent = flight.connection.watch.heardAt <= flight.sentAt
     if isSilent, time.now - flight.sentAt >= ClientLimits.suspicionMin {
       perform(state.silent(flight.connection.id))

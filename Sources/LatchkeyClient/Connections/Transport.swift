@@ -1,3 +1,10 @@
+#if canImport(Glibc)
+  import Glibc
+#elseif canImport(Musl)
+  import Musl
+#elseif canImport(Darwin)
+  import Darwin
+#endif
 import HTTP2
 import NIOCore
 import NIOPosix
@@ -29,6 +36,18 @@ enum Transport {
         }
         return channel
       }
+  }
+
+  /// Why a connection did not come about, in the words of the operating system.
+  static func reason(of error: any Error) -> String {
+    switch error {
+    case let error as IOError: return String(cString: strerror(error.errnoCode))
+    case let error as NIOConnectionError:
+      if let failure = error.connectionErrors.first { return reason(of: failure.error) }
+      return "the name is not known"
+    case ChannelError.connectTimeout: return "no answer in time"
+    default: return "\(error)"
+    }
   }
 
   /// The place of TLS: its handler goes into the pipeline here, before HTTP/2's, which sees plain

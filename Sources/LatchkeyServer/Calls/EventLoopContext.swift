@@ -18,6 +18,8 @@ final class EventLoopContext: ReplyTarget, @unchecked Sendable {
   let store: Store
   let clock: @Sendable () -> MonotonicTime
   let answers: PreparedAnswers
+  private let longAnswers: AnswerBudget
+  private var longAnswersOfConnections: [ObjectIdentifier: AnswerBudget] = [:]
   private let pulse: Pulse
   private var timed: [any TimedCall] = []
   private var connections: [ObjectIdentifier: any ServerPipeline.Connection] = [:]
@@ -26,12 +28,13 @@ final class EventLoopContext: ReplyTarget, @unchecked Sendable {
 
   init(
     eventLoop: any EventLoop, store: Store, clock: @escaping @Sendable () -> MonotonicTime,
-    answers: PreparedAnswers
+    answers: PreparedAnswers, longAnswers: AnswerBudget
   ) {
     self.eventLoop = eventLoop
     self.store = store
     self.clock = clock
     self.answers = answers
+    self.longAnswers = longAnswers
     pulse = Pulse(at: clock())
     store.watch(pulse)
   }
@@ -85,7 +88,20 @@ final class EventLoopContext: ReplyTarget, @unchecked Sendable {
     if isDraining { connection.beginDrainAfterFirstRequest() }
   }
 
-  func closed(_ channel: any Channel) { connections[ObjectIdentifier(channel)] = nil }
+  func closed(_ channel: any Channel) {
+    connections[ObjectIdentifier(channel)] = nil
+    longAnswersOfConnections[ObjectIdentifier(channel)] = nil
+  }
+
+  /// What long answers on the connection of `exchange` may take.
+  func answerBudget(of exchange: any Exchange) -> AnswerBudget {
+    // Without a connection there is nobody to answer.
+    guard let id = exchange.connectionID else { return longAnswers }
+    if let known = longAnswersOfConnections[id] { return known }
+    let new = AnswerBudget(bytesMax: AnswerBudget.connectionBytesMax, parent: longAnswers)
+    longAnswersOfConnections[id] = new
+    return new
+  }
 
   /// Lets every connection finish what it has in hand.
   func beginDrain() {

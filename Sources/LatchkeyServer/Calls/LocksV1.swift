@@ -38,15 +38,17 @@ struct LocksV1 {
     }
   }
 
-  let lists: AnswerBudget
-
   /// Reads and judges a request. What only the store can tell is left to it.
-  func work(_ method: Method, _ request: UnaryRequest) throws(RPCError) -> Work {
+  ///
+  /// - Parameter answers: What the connection's long answers may take.
+  func work(
+    _ method: Method, _ request: UnaryRequest, answers: () -> AnswerBudget
+  ) throws(RPCError) -> Work {
     switch method {
     case .lock: try lock(request)
     case .release: try release(request)
     case .fetch: try fetch(request)
-    case .fetchAll: try fetchAll(request)
+    case .fetchAll: try fetchAll(request, answers())
     }
   }
 
@@ -72,9 +74,9 @@ struct LocksV1 {
     }
     let holder = Holder(kind: kind, owner: resource.owner, value: resource.value, lease: lease)
     return Work(.command(.claim(key: resource.key, holder: holder))) {
-      (outcome, codec) throws(RPCError) in
+      (outcome, call) throws(RPCError) in
       guard case .claimed = outcome else { throw RPCError(refusal: outcome) }
-      return codec == .json ? emptyJSON : []
+      return call.codec == .json ? emptyJSON : []
     }
   }
 
@@ -84,28 +86,32 @@ struct LocksV1 {
     try check(owner: message.resource.owner)
     try check(key: message.resource.key)
     let command = Command.release(key: message.resource.key, owner: message.resource.owner)
-    return Work(.command(command)) { (outcome, codec) throws(RPCError) in
+    return Work(.command(command)) { (outcome, call) throws(RPCError) in
       guard case .released = outcome else { throw RPCError(refusal: outcome) }
-      return codec == .json ? emptyJSON : []
+      return call.codec == .json ? emptyJSON : []
     }
   }
 
   private func fetch(_ request: UnaryRequest) throws(RPCError) -> Work {
     let message = try request.codec.decode(Latchkey_V1_FetchRequest.self, from: request.body)
     try check(keyText: message.key)
-    return Work(.query(.fetch(key: message.key))) { (outcome, codec) throws(RPCError) in
+    return Work(.query(.fetch(key: message.key))) { (outcome, call) throws(RPCError) in
       guard case .found(let record) = outcome else { throw RPCError(refusal: outcome) }
       guard let record, let resource = Latchkey_V1_Resource(record) else {
         throw RPCError(.notFound, "resource-not-found")
       }
-      return try codec.encode(Latchkey_V1_FetchResponse.with { $0.resource = resource })
+      // Before it is encoded: what there is no room for shall cost nothing.
+      try call.makeRoom(for: resource.value.utf8.count)
+      return try call.codec.encode(Latchkey_V1_FetchResponse.with { $0.resource = resource })
     }
   }
 
-  private func fetchAll(_ request: UnaryRequest) throws(RPCError) -> Work {
+  private func fetchAll(
+    _ request: UnaryRequest, _ answers: AnswerBudget
+  ) throws(RPCError) -> Work {
     let message = try request.codec.decode(Latchkey_V1_FetchAllRequest.self, from: request.body)
     let kind = try kind(code: message.typeCode, name: message.type)
-    let share = lists.share()
+    let share = answers.share()
     let list = ResourceListV1(codec: request.codec, share: share)
     return Work(.query(.list(kind: kind, into: list)), share: share) {
       (outcome, _) throws(RPCError) in

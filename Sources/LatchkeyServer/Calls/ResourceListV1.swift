@@ -41,9 +41,7 @@ final class ResourceListV1: RecordSink, @unchecked Sendable {
       }
       guard let share else { return false }
       guard share.take(page.count) else {
-        throw RPCError(
-          .resourceExhausted,
-          "lists that wait to be read take \(AnswerBudget.bytesMax) bytes already")
+        throw RPCError.noRoom
       }
       bytes += page
       return true

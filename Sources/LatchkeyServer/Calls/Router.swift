@@ -16,16 +16,14 @@ final class Router: RequestReceiver {
   private let loop: EventLoopContext
   private let operations: Operations
   private let bodyBytesMax: Int
-  private let locksV1: LocksV1
+  private let locksV1 = LocksV1()
   private let routes: [Route]
   /// Calls in a version or method that there is not.
   private let unknownCalls: MethodMetrics
 
   init(
-    loop: EventLoopContext, operations: Operations, lists: AnswerBudget,
-    metrics: ServerMetrics, bodyBytesMax: Int
+    loop: EventLoopContext, operations: Operations, metrics: ServerMetrics, bodyBytesMax: Int
   ) {
-    locksV1 = LocksV1(lists: lists)
     self.loop = loop
     self.operations = operations
     self.bodyBytesMax = bodyBytesMax
@@ -59,7 +57,7 @@ final class Router: RequestReceiver {
     let start = loop.clock()
     do throws(RPCError) {
       let request = try UnaryRequest(head, body: body, bytesMax: bodyBytesMax)
-      let work = try locksV1.work(route.method, request)
+      let work = try locksV1.work(route.method, request) { loop.answerBudget(of: exchange) }
       let call = UnaryCall(
         exchange: exchange, loop: loop, request: request, metrics: route.metrics, start: start,
         share: work.share, project: work.project)

@@ -10,11 +10,11 @@ import Synchronization
 /// it is wanted.
 final class UnaryCall: StoreCall, TimedCall, ExchangeWatcher, @unchecked Sendable {
   /// Turns what the store says into the body of an answer in the call's wire version.
-  typealias Project = (Outcome, Codec) throws(RPCError) -> [UInt8]
+  typealias Project = (Outcome, UnaryCall) throws(RPCError) -> [UInt8]
 
   private let exchange: any Exchange
   private let loop: EventLoopContext
-  private let codec: Codec
+  let codec: Codec
   private let metrics: MethodMetrics
   private let project: Project
   private let start: MonotonicTime
@@ -52,11 +52,21 @@ final class UnaryCall: StoreCall, TimedCall, ExchangeWatcher, @unchecked Sendabl
     metrics.answered(.canceled, nanoseconds: loop.clock() - start)
   }
 
+  /// Takes what an answer of `bytes` needs until it is written.
+  ///
+  /// - Throws: `resourceExhausted` where other answers wait to be read and leave too little.
+  func makeRoom(for bytes: Int) throws(RPCError) {
+    guard bytes > AnswerBudget.shortAnswerBytesMax else { return }
+    let share = loop.answerBudget(of: exchange).share()
+    guard share.take(bytes) else { throw RPCError.noRoom }
+    self.share = share
+  }
+
   func complete(_ result: StoreResult) {
     guard !isAnswered else { return }
     do throws(RPCError) {
       switch result {
-      case .success(let outcome): answer(try project(outcome, codec))
+      case .success(let outcome): answer(try project(outcome, self))
       case .failure(let error): throw RPCError(error)
       }
     } catch {
@@ -90,6 +100,9 @@ final class UnaryCall: StoreCall, TimedCall, ExchangeWatcher, @unchecked Sendabl
 }
 
 extension RPCError {
+  static let noRoom = RPCError(
+    .resourceExhausted, "answers that wait to be read take all the room there is")
+
   /// What the store's failure means to a caller.
   init(_ error: StoreError) {
     let code: Code =

@@ -19,6 +19,8 @@ package final class ServerMetrics: Sendable {
     "latchkey_connections": "Open connections, by protocol.",
     "latchkey_connections_opened_total": "Connections accepted, by protocol.",
     "latchkey_connections_ended_total": "HTTP/2 connections that ended, by reason.",
+    "latchkey_connections_refused_total":
+      "Connections closed at once because as many as may be were open.",
     "latchkey_negotiated_total":
       "HTTP/2 connections by the newest wire version both sides speak; none without a handshake.",
     "latchkey_stalled_seconds_total": "Time in which this server could not do its work.",
@@ -42,6 +44,8 @@ package final class ServerMetrics: Sendable {
   private let stalledSeconds: FloatingPointCounter
   private let failures: Counter
   private let scanFailures: Counter
+  private let refusedConnections: Counter
+  private let isFull = Atomic<Bool>(false)
   private let storeUp: Gauge
   private let damaged: Counter
   private let collectedRows: Counter
@@ -61,6 +65,7 @@ package final class ServerMetrics: Sendable {
     stalledSeconds = FloatingPointCounter(
       label: "latchkey_stalled_seconds_total", factory: factory)
     failures = Counter(label: "latchkey_store_failures_total", factory: factory)
+    refusedConnections = Counter(label: "latchkey_connections_refused_total", factory: factory)
     scanFailures = Counter(label: "latchkey_scan_failures_total", factory: factory)
     storeUp = Gauge(label: "latchkey_store_up", factory: factory)
     damaged = Counter(label: "latchkey_damaged_rows_total", factory: factory)
@@ -87,10 +92,19 @@ package final class ServerMetrics: Sendable {
   }
 
   func opened(_ protocolName: String) {
+    isFull.store(false, ordering: .relaxed)
     Counter(
       label: "latchkey_connections_opened_total", dimensions: [("protocol", protocolName)],
       factory: factory
     ).increment()
+  }
+
+  func refusedConnection(max: Int) {
+    refusedConnections.increment()
+    if !isFull.exchange(true, ordering: .relaxed) {
+      logger.warning(
+        "connections are refused: as many as may be are open", metadata: ["max": "\(max)"])
+    }
   }
 
   func ended(reason: String) {

@@ -13,6 +13,12 @@ final class LoadProgress: Sendable {
     if isTerminal { StandardError.write("\r\u{1b}[K\(text)") } else { StandardError.line(text) }
   }
 
+  /// Says what is to be read after the run as well.
+  func warn(_ text: String) {
+    say("latchkey: \(text)")
+    if isShown && isTerminal { StandardError.line("") }
+  }
+
   func report(seconds: Double, perSecond: Double, failed: Int) {
     say("\(decimal(seconds, digits: 0)) s  \(grouped(Int(perSecond)))/s  errors \(grouped(failed))")
   }

@@ -57,6 +57,10 @@ struct LoadRun: Sendable {
     if workload.mix.turnover == 0 {
       progress.say("claiming \(workload.keys) keys")
       try await all(connections) { $0.pass(toHold: true) }
+      let held = try await held(by: connections)
+      if held < workload.keys {
+        progress.warn("only \(held) of \(workload.keys) keys could be claimed")
+      }
     }
     let loads = connections.map { $0.load() }
     interruption.onRequest { for connection in connections { connection.stop() } }

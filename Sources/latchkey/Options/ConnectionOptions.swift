@@ -68,9 +68,7 @@ struct ConnectionOptions: ParsableArguments {
       return result
     } catch {
       await client.shutdown()
-      guard let error = error as? LatchkeyError, error.code == .unavailable else { throw error }
-      let tried = client.configuration.endpoints.map { "\($0)" }.joined(separator: ", ")
-      throw Failure(.unavailable, "\(error.message) (\(tried))")
+      throw error
     }
   }
 

@@ -35,7 +35,9 @@ extension Failure {
       case .noCommonVersion, .requiresNewerServer: .noCommonVersion
       default: .failed
       }
-    self.init(status, error.message)
+    // What a server said, or what became of the connection, tells more than that time ran out.
+    let reason = (error.cause as? LatchkeyError).map { ": \($0.message)" } ?? ""
+    self.init(status, error.message + reason)
   }
 
   /// The most common one, in the words of the command line.

@@ -45,6 +45,34 @@ import Testing
     #expect(bytes(of: path) == letter)
   }
 
+  /// Another server that is started on the path would grant the same locks once more.
+  @Test func aStoreThatIsMovedUnderAServerIsNotServedAnyMore() async throws {
+    let folder = try TemporaryFolder()
+    let path = "\(folder.path)/store.db"
+    let clock = ManualClock()
+    let store = try Store(
+      engine: SQLiteEngine(path: path), clock: clock.reading, observer: RecordingObserver())
+    defer { store.shutdown() }
+    #expect(await store.perform(.hold("key", "a")) == .granted(token: 1, revision: 1))
+    #expect(rename(path, path + ".old") == 0)
+    for result in [await store.perform(.hold("key", "a")), await store.ask(.fetch(key: "key"))] {
+      guard case .failure(let error) = result else {
+        Issue.record("a store that is gone answered \(result)")
+        continue
+      }
+      #expect(error.code == .unavailable)
+      #expect(error.message.contains("was moved or replaced"))
+    }
+    guard case .failing = store.health else {
+      Issue.record("a server whose store is gone takes itself for healthy")
+      return
+    }
+    // Nothing is made in its place.
+    #expect(!folder.files.contains("store.db"))
+    #expect(rename(path + ".old", path) == 0)
+    #expect(await store.perform(.hold("key", "a")) == .renewed(token: 1, revision: 2))
+  }
+
   @Test func anEmptyFileIsTaken() throws {
     let folder = try TemporaryFolder()
     let path = "\(folder.path)/store.db"

@@ -30,6 +30,25 @@ extension StoreConformance {
       #expect(try await first.get() == .claimed(token: 1, revision: 1, isNewGrant: true))
       #expect(try await node.list(.lock).count == 1 + done.count)
     },
+    Check("more bytes than the queue holds are refused as overload, until there is room again") {
+      database in
+      var limits = StoreLimits.prompt
+      limits.queueBytesMax = 10_000
+      let node = try StoreNode(database, limits: limits)
+      defer { node.close() }
+      let value = String(repeating: "v", count: 3_000)
+      let gate = node.faults.hold(.begin)
+      async let first = node.store.perform(.hold("first", "a"))
+      await gate.arrival()
+      let results = await node.store.perform(
+        (1...5).map { .hold("key-\($0)", "a", value: value) }
+      ) { gate.open() }
+      #expect(results.map { (try? $0.get()) != nil } == [true, true, true, false, false])
+      guard case .failure(let error) = results[4] else { return }
+      #expect(error.code == .overloaded)
+      _ = try await first.get()
+      for number in 1...20 { _ = try await node.claim("later-\(number)", "a", value: value) }
+    },
     Check("what comes to its turn after its deadline is not done") { database in
       let node = try StoreNode(database)
       defer { node.close() }

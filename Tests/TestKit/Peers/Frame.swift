@@ -1,36 +1,41 @@
-import TestKit
-
 /// One frame of HTTP/2 (RFC 9113 4.1), written and read by hand so that a test sees every byte.
-struct Frame: Equatable, Sendable {
-  var type: UInt8
-  var flags: UInt8 = 0
-  var stream: UInt32 = 0
-  var payload: [UInt8] = []
+package struct Frame: Equatable, Sendable {
+  package var type: UInt8
+  package var flags: UInt8
+  package var stream: UInt32
+  package var payload: [UInt8]
 
-  enum Kind {
-    static let data: UInt8 = 0
-    static let headers: UInt8 = 1
-    static let settings: UInt8 = 4
-    static let goAway: UInt8 = 7
-    static let windowUpdate: UInt8 = 8
-    static let hello: UInt8 = 0x4C
+  package init(type: UInt8, flags: UInt8 = 0, stream: UInt32 = 0, payload: [UInt8] = []) {
+    self.type = type
+    self.flags = flags
+    self.stream = stream
+    self.payload = payload
   }
 
-  static let endStream: UInt8 = 1
-  static let ack: UInt8 = 1
-  static let endHeaders: UInt8 = 4
+  package enum Kind {
+    package static let data: UInt8 = 0
+    package static let headers: UInt8 = 1
+    package static let settings: UInt8 = 4
+    package static let goAway: UInt8 = 7
+    package static let windowUpdate: UInt8 = 8
+    package static let hello: UInt8 = 0x4C
+  }
 
-  static let preface = Array("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".utf8)
+  package static let endStream: UInt8 = 1
+  package static let ack: UInt8 = 1
+  package static let endHeaders: UInt8 = 4
 
-  var bytes: [UInt8] {
+  package static let preface = Array("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".utf8)
+
+  package var bytes: [UInt8] {
     Array(Self.bigEndian(UInt32(payload.count)).dropFirst()) + [type, flags]
       + Self.bigEndian(stream) + payload
   }
 
-  var isAck: Bool { flags & Self.ack != 0 }
+  package var isAck: Bool { flags & Self.ack != 0 }
 
   /// The frames that are complete in `bytes`.
-  static func parse(_ bytes: [UInt8]) -> [Frame] {
+  package static func parse(_ bytes: [UInt8]) -> [Frame] {
     var frames: [Frame] = []
     var start = 0
     while bytes.count - start >= 9 {
@@ -48,7 +53,7 @@ struct Frame: Equatable, Sendable {
 
   // MARK: - SETTINGS
 
-  static func settings(_ entries: [(id: UInt16, value: UInt32)]) -> Frame {
+  package static func settings(_ entries: [(id: UInt16, value: UInt32)]) -> Frame {
     Frame(
       type: Kind.settings,
       payload: entries.flatMap { entry -> [UInt8] in
@@ -56,7 +61,7 @@ struct Frame: Equatable, Sendable {
       })
   }
 
-  var settings: [(id: UInt16, value: UInt32)] {
+  package var settings: [(id: UInt16, value: UInt32)] {
     stride(from: 0, to: payload.count - payload.count % 6, by: 6).map { start in
       (
         UInt16(Self.number(payload[start..<start + 2])),
@@ -68,7 +73,7 @@ struct Frame: Equatable, Sendable {
   // MARK: - A request
 
   /// The frames of one request, each header field literal and without Huffman code (RFC 7541 6.2.2).
-  static func request(_ call: Call, on stream: UInt32) -> [Frame] {
+  package static func request(_ call: Call, on stream: UInt32) -> [Frame] {
     let fields =
       [(":method", call.method), (":scheme", "http"), (":authority", "test"), (":path", call.path)]
       + call.headers
