@@ -1,4 +1,5 @@
 package import LockCore
+import Synchronization
 
 /// A change that a client or the server itself asks for.
 package enum Command: Equatable, Sendable {
@@ -78,22 +79,66 @@ package protocol ReplyTarget: AnyObject, Sendable {
 
 /// A result and who waits for it.
 package struct Reply: Sendable {
-  package let call: any StoreCall
-  package let result: StoreResult
+  private let call: any StoreCall
+  private let result: StoreResult
+  /// Where the result counts until it is taken; nil where it is small.
+  private let backlog: ReplyBacklog?
 
-  package init(call: any StoreCall, result: StoreResult) {
+  init(call: any StoreCall, result: StoreResult, backlog: ReplyBacklog? = nil) {
     self.call = call
     self.result = result
+    self.backlog = result.byteCount > 0 ? backlog : nil
+    self.backlog?.add(result.byteCount)
+  }
+
+  /// Gives the call its result. Called once, on the thread of the call's target.
+  package func complete() {
+    call.complete(result)
+    backlog?.add(-result.byteCount)
+  }
+}
+
+/// What results take that are on their way to those who wait. A reader that is faster than the event
+/// loops waits for them, or the memory would fill with what it read.
+final class ReplyBacklog: Sendable {
+  private let bytes = Atomic<Int>(0)
+
+  func add(_ count: Int) { bytes.add(count, ordering: .relaxed) }
+
+  /// Returns when no more than `bytesMax` are on their way, or after a while: a loop that hangs shall
+  /// not keep others from being served.
+  func wait(bytesMax: Int) {
+    var waits = 0
+    while bytes.load(ordering: .relaxed) > bytesMax, waits < Self.waitsMax {
+      BlockingThread.sleep(nanoseconds: Self.pauseNanoseconds)
+      waits += 1
+    }
+  }
+
+  private static let pauseNanoseconds: Int64 = 1_000_000
+  private static let waitsMax = 5_000
+}
+
+extension StoreResult {
+  /// The text of a record that was found, in bytes; other results are small.
+  fileprivate var byteCount: Int {
+    guard case .success(.found(let record?)) = self, let holder = record.holder else { return 0 }
+    return record.key.utf8.count + holder.owner.utf8.count + holder.value.utf8.count
   }
 }
 
 /// Replies of one batch, sorted by where they go.
 struct ReplyBatch: ~Copyable {
   private var byTarget: [(target: any ReplyTarget, replies: [Reply])] = []
+  /// The text of the records in it, in bytes.
+  private(set) var byteCount = 0
 
-  mutating func add(_ result: StoreResult, for call: any StoreCall) {
+  mutating func add(
+    _ result: StoreResult, for call: any StoreCall, backlog: ReplyBacklog? = nil
+  ) {
     let target = call.replyTarget
-    let reply = Reply(call: call, result: result)
+    let reply = Reply(call: call, result: result, backlog: backlog)
+    byteCount += result.byteCount
     // There are as many targets as event loops: a handful.
     if let index = byTarget.firstIndex(where: { $0.target === target }) {
       byTarget[index].replies.append(reply)

@@ -16,6 +16,7 @@ final class SnapshotReader {
   private let clock: @Sendable () -> MonotonicTime
   private let observer: any StoreObserver
   private var reader: (any StoreReader)?
+  private let backlog = ReplyBacklog()
 
   init(
     engine: any StoreEngine, reader: any StoreReader, limits: StoreLimits,
@@ -42,25 +43,35 @@ final class SnapshotReader {
       case .scan(let writer): scan(for: writer)
       }
     }
-    let results = answer(queries.map(\.query))
-    for ((_, call), result) in zip(queries, results) { replies.add(result, for: call) }
     replies.deliver()
+    var rest = queries[...]
+    while !rest.isEmpty {
+      rest = answer(rest)
+      backlog.wait(bytesMax: limits.repliesBytesMax)
+    }
   }
 
   // MARK: - Queries
 
-  private func answer(_ queries: [Query]) -> [StoreResult] {
-    guard !queries.isEmpty else { return [] }
+  /// Answers queries from one snapshot until their answers have become large. Returns the others.
+  private func answer(
+    _ queries: ArraySlice<(query: Query, call: any StoreCall)>
+  ) -> ArraySlice<(query: Query, call: any StoreCall)> {
+    var replies = ReplyBatch()
+    var rest = queries
     do {
-      return try inSnapshot { (reader, meta) throws(StoreError) in
-        var results: [StoreResult] = []
-        results.reserveCapacity(queries.count)
-        for query in queries { results.append(try answer(query, reader, meta)) }
-        return results
+      try inSnapshot { (reader, meta) throws(StoreError) in
+        while let (query, call) = rest.first, replies.byteCount < limits.repliesBytesMax {
+          replies.add(try answer(query, reader, meta), for: call, backlog: backlog)
+          rest.removeFirst()
+        }
       }
     } catch {
-      return queries.map { _ in .failure(error) }
+      for (_, call) in rest { replies.add(.failure(error), for: call) }
+      rest = []
     }
+    replies.deliver()
+    return rest
   }
 
   private func answer(

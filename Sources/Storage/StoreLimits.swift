@@ -11,6 +11,8 @@ package struct StoreLimits: Sendable {
   package var batchMax = 2_000
   /// Leases that one transaction ends.
   package var expiriesMax = 500
+  /// Text of records that is on its way to who fetched them, in bytes. With more, reading waits.
+  package var repliesBytesMax = 8 << 20
   /// Records that a list, and rows that a scan, reads at a time.
   package var pageMax = 500
   /// Rows that a query by prefix gives.

@@ -76,7 +76,7 @@ final class EventLoopContext: ReplyTarget, @unchecked Sendable {
   /// One task for a whole batch, on a thread of the store.
   func deliver(_ replies: [Reply]) {
     eventLoop.execute {
-      for reply in replies { reply.call.complete(reply.result) }
+      for reply in replies { reply.complete() }
     }
   }
 

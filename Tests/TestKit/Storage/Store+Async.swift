@@ -89,7 +89,7 @@ package final class DirectTarget: ReplyTarget {
   package static let shared = DirectTarget()
 
   package func deliver(_ replies: [Reply]) {
-    for reply in replies { reply.call.complete(reply.result) }
+    for reply in replies { reply.complete() }
   }
 }
 
