@@ -1,7 +1,6 @@
 import LockCore
 import RPC
 import Storage
-import Synchronization
 import WireSchema
 
 /// Encodes the answer to FetchAll while it is read from the store, so that a long list never stands
