@@ -64,7 +64,7 @@ final class Fleet: Sendable {
   func leave(_ loop: EventLoopContext, by deadline: MonotonicTime, done: @escaping () -> Void) {
     hasLeft.store(true, ordering: .relaxed)
     loop.store.submit(
-      .release(key: key, owner: owner), deadline: deadline,
+      .release(key: key, GrantName(owner: owner)), deadline: deadline,
       call: InternalCall(loop, deadline: deadline) { _ in done() })
   }
 

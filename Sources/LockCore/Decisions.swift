@@ -7,6 +7,32 @@ package enum ClaimVerdict: Equatable, Sendable {
   case refused(Refusal)
 }
 
+/// The verdict on a request for a new lease.
+package enum RenewVerdict: Equatable, Sendable {
+  case renewed(LockRecord)
+  case refused(Refusal)
+}
+
+/// Which grant a request means: each fact that is given must be the grant's. At least one is.
+package struct GrantName: Equatable, Sendable {
+  package var token: Int64?
+  package var owner: String?
+
+  package init(token: Int64? = nil, owner: String? = nil) {
+    self.token = token
+    self.owner = owner
+  }
+
+  /// Whether it is the grant that `record` stands for.
+  package func means(_ record: LockRecord) -> Bool {
+    record.holder.map { isTokenOf(record) && isOwnerName($0) } ?? false
+  }
+
+  func isTokenOf(_ record: LockRecord) -> Bool { token == nil || token == record.token }
+
+  func isOwnerName(_ holder: Holder) -> Bool { owner?.isSameName(as: holder.owner) ?? true }
+}
+
 /// The verdict on a request to free a key.
 package enum ReleaseVerdict: Equatable, Sendable {
   case released(LockRecord)
@@ -19,6 +45,8 @@ package enum ReleaseVerdict: Equatable, Sendable {
 package enum Refusal: Equatable, Sendable {
   /// Another owner holds the key.
   case heldByAnother
+  /// The grant in question is over, or is another one.
+  case notTheHolder
   /// The key's tokens or revisions have reached the largest number there is. No key gets there by
   /// being granted; a damaged row can.
   case numbersExhausted
@@ -47,10 +75,32 @@ package enum Decisions {
     return isRenewal ? .renewed(next) : .granted(next)
   }
 
-  /// Decides on a release of the key of `record` by `owner`.
-  package static func release(by owner: String, on record: LockRecord?) -> ReleaseVerdict {
-    guard let record, let holder = record.holder else { return .alreadyFree }
-    guard holder.owner.isSameName(as: owner) else { return .refused(.heldByAnother) }
+  /// Decides on a new lease for the grant with `token`.
+  ///
+  /// - Parameters:
+  ///   - lease: Nil leaves its length as it was.
+  ///   - value: Nil leaves it as it was.
+  package static func renew(
+    token: Int64, lease: Lease?, value: String?, on record: LockRecord?
+  ) -> RenewVerdict {
+    guard let record, var holder = record.holder, record.token == token else {
+      return .refused(.notTheHolder)
+    }
+    let (revision, overflow) = record.revision.addingReportingOverflow(1)
+    guard !overflow else { return .refused(.numbersExhausted) }
+    holder.lease = lease ?? holder.lease
+    holder.value = value ?? holder.value
+    return .renewed(
+      LockRecord(key: record.key, holder: holder, token: token, revision: revision))
+  }
+
+  /// Decides on the release of the grant that `name` means. What nobody holds is free already, unless
+  /// the token says that the request comes late: after a later grant.
+  package static func release(_ name: GrantName, on record: LockRecord?) -> ReleaseVerdict {
+    guard let record else { return .alreadyFree }
+    guard name.isTokenOf(record) else { return .refused(.notTheHolder) }
+    guard let holder = record.holder else { return .alreadyFree }
+    guard name.isOwnerName(holder) else { return .refused(.notTheHolder) }
     guard let freed = freed(record) else { return .refused(.numbersExhausted) }
     return .released(freed)
   }

@@ -100,6 +100,15 @@ package struct LeaseTable: Sendable {
     queue = Heap(entries.map { Place(time: $0.value.deadline, id: $0.key) })
   }
 
+  /// How long the lease of the record `id` lasts at most from `now` on, if nobody writes it; nil where
+  /// it was not seen in this state.
+  package func nanosecondsLeft(
+    of id: Int64, as sighting: Sighting, at now: MonotonicTime
+  ) -> Int64? {
+    guard let entry = entries[id], entry.sighting == sighting else { return nil }
+    return max(entry.deadline - now, 0)
+  }
+
   /// Notes that nobody holds the record `id` any more.
   package mutating func forget(id: Int64) {
     if let entry = entries.removeValue(forKey: id) { tally(entry.kind, -1) }

@@ -18,13 +18,19 @@ struct BatchTransaction {
 
   private let writer: any StoreWriter
   private let meta: StoreMeta
+  /// How long the lease of a row lasts at most; nil where that is not known.
+  private let nanosecondsLeft: (StoredRow) -> Int64?
   private(set) var slots: [Slot] = []
   private var slotOfKey: [NameBytes: Int] = [:]
   private(set) var expired = 0
 
-  init(_ writer: any StoreWriter, meta: StoreMeta) {
+  init(
+    _ writer: any StoreWriter, meta: StoreMeta,
+    nanosecondsLeft: @escaping (StoredRow) -> Int64? = { _ in nil }
+  ) {
     self.writer = writer
     self.meta = meta
+    self.nanosecondsLeft = nanosecondsLeft
   }
 
   /// Reads the rows that `keys` and `due` are about. Returns the slot of each key.
@@ -48,26 +54,49 @@ struct BatchTransaction {
     return positions
   }
 
-  /// Decides on a command whose key is in `slot`.
-  mutating func apply(_ command: Command, slot: Int) -> StoreResult {
+  /// Decides on a command whose keys are in `slots`.
+  mutating func apply(_ command: Command, slots: ArraySlice<Int>) -> StoreResult {
+    guard case .renewMany(let renewals) = command else {
+      return apply(command, slot: slots.first!)
+    }
+    return .success(.many(zip(renewals, slots).map { apply(.renew($0), slot: $1) }))
+  }
+
+  private mutating func apply(_ command: Command, slot: Int) -> StoreResult {
     let row = slots[slot].row
     if let damage = row?.damage { return .failure(StoreError(.damaged, damage)) }
     if let row, NeedsShape.forbidsActing(on: row) {
-      return .success(verdictOnNewerRow(row, for: command))
+      return .success(.refused(reasonOnNewerRow(row, for: command), state(of: row)))
     }
     switch command {
     case .claim(let key, let holder):
       let verdict = Decisions.claim(
         key: key, for: holder, on: row?.record, tokenFloor: meta.tokenFloor)
       switch verdict {
-      case .granted(let next): return .success(change(slot, to: next, isNewGrant: true))
-      case .renewed(let next): return .success(change(slot, to: next, isNewGrant: false))
+      case .granted(let next):
+        change(slot, to: next)
+        return .success(
+          .claimed(token: next.token, revision: next.revision, isNewGrant: true))
+      case .renewed(let next):
+        change(slot, to: next)
+        return .success(
+          .claimed(token: next.token, revision: next.revision, isNewGrant: false))
       case .refused(let refusal): return result(of: refusal, on: row)
       }
-    case .release(_, let owner):
-      switch Decisions.release(by: owner, on: row?.record) {
+    case .renew(let renewal):
+      let verdict = Decisions.renew(
+        token: renewal.token, lease: renewal.lease, value: renewal.value, on: row?.record)
+      switch verdict {
+      case .renewed(let next):
+        change(slot, to: next)
+        return .success(.renewed(next))
+      case .refused(let refusal): return result(of: refusal, on: row)
+      }
+    case .renewMany: preconditionFailure("several renewals are taken one by one")
+    case .release(_, let name):
+      switch Decisions.release(name, on: row?.record) {
       case .released(let next):
-        _ = change(slot, to: next, isNewGrant: false)
+        change(slot, to: next)
         return .success(.released)
       case .alreadyFree: return .success(.released)
       case .refused(let refusal): return result(of: refusal, on: row)
@@ -94,7 +123,7 @@ struct BatchTransaction {
       positions.append(slot)
       guard let current = slots[slot].row, current.damage == nil else { continue }
       if let freed = Decisions.expire(seenAs: due.sighting, on: expirable(current)) {
-        _ = change(slot, to: freed, isNewGrant: false)
+        change(slot, to: freed)
         expired += 1
       }
     }
@@ -125,30 +154,39 @@ struct BatchTransaction {
     }
   }
 
-  private mutating func change(_ slot: Int, to record: LockRecord, isNewGrant: Bool) -> Outcome {
+  private mutating func change(_ slot: Int, to record: LockRecord) {
     let freeEpoch = record.holder == nil ? meta.epoch : nil
     slots[slot].row = StoredRow(
       id: slots[slot].id ?? 0, record: record, needsShape: S1.number, freeEpoch: freeEpoch)
     slots[slot].isChanged = true
     if record.holder != nil { slots[slot].latestHold = record }
-    return .claimed(token: record.token, revision: record.revision, isNewGrant: isNewGrant)
   }
 
-  private func verdictOnNewerRow(_ row: StoredRow, for command: Command) -> Outcome {
-    let owner: String
+  /// Whoever is not the holder is told so; all else is for a newer server to say.
+  private func reasonOnNewerRow(_ row: StoredRow, for command: Command) -> Outcome.Reason {
+    let newer = Outcome.Reason.needsNewerServer(shape: row.needsShape)
+    guard let holder = row.record.holder else { return newer }
     switch command {
-    case .claim(_, let holder): owner = holder.owner
-    case .release(_, let name): owner = name
+    case .claim(_, let claimant):
+      return claimant.owner.isSameName(as: holder.owner) ? newer : .heldByAnother
+    case .renew(let renewal):
+      return renewal.token == row.record.token ? newer : .notTheHolder
+    case .release(_, let name):
+      return name.means(row.record) ? newer : .notTheHolder
+    case .renewMany: preconditionFailure("several renewals are taken one by one")
     }
-    guard let holder = row.record.holder, !holder.owner.isSameName(as: owner) else {
-      return .needsNewerServer(shape: row.needsShape)
-    }
-    return .heldByAnother
+  }
+
+  private func state(of row: StoredRow?) -> HeldState? {
+    guard let row else { return nil }
+    let left = row.record.holder.map { nanosecondsLeft(row) ?? $0.lease.nanoseconds }
+    return HeldState(record: row.record, nanosecondsLeft: left ?? 0)
   }
 
   private func result(of refusal: Refusal, on row: StoredRow?) -> StoreResult {
     switch refusal {
-    case .heldByAnother: .success(.heldByAnother)
+    case .heldByAnother: .success(.refused(.heldByAnother, state(of: row)))
+    case .notTheHolder: .success(.refused(.notTheHolder, state(of: row)))
     case .numbersExhausted:
       .failure(
         StoreError(

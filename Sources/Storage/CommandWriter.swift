@@ -146,12 +146,15 @@ final class CommandWriter {
       try writer.begin()
       let meta = try writer.meta()
       try Fence.check(meta, location: engine.location)
-      var batch = BatchTransaction(writer, meta: meta)
-      let slots = try batch.load(keys: commands.map(\.key))
+      var batch = BatchTransaction(writer, meta: meta) { [unowned self] row in
+        leases.nanosecondsLeft(of: row.id, as: row.record.sighting, at: start)
+      }
+      var slots = try batch.load(keys: commands.flatMap(\.keys))[...]
       var results: [StoreResult] = []
       results.reserveCapacity(commands.count)
-      for (command, slot) in zip(commands, slots) {
-        results.append(batch.apply(command, slot: slot))
+      for command in commands {
+        results.append(batch.apply(command, slots: slots.prefix(command.keyCount)))
+        slots = slots.dropFirst(command.keyCount)
       }
       let dueSlots = try batch.expire(due)
       try batch.write()

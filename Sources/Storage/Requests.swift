@@ -5,40 +5,91 @@ import Synchronization
 package enum Command: Equatable, Sendable {
   /// Hold `key` for `holder`: a grant, or the renewal of the owner's own lease.
   case claim(key: String, holder: Holder)
-  case release(key: String, owner: String)
+  case renew(Renewal)
+  /// All of them, in this order, in one transaction; each has an outcome of its own.
+  case renewMany([Renewal])
+  case release(key: String, GrantName)
 
-  var key: String {
+  /// The keys that it is about, in order.
+  var keys: [String] {
     switch self {
-    case .claim(let key, _), .release(let key, _): key
+    case .claim(let key, _), .release(let key, _): [key]
+    case .renew(let renewal): [renewal.key]
+    case .renewMany(let renewals): renewals.map(\.key)
     }
   }
+
+  /// How many keys it is about.
+  var keyCount: Int { if case .renewMany(let renewals) = self { renewals.count } else { 1 } }
 
   /// What it takes while it waits, in bytes of text.
   var byteCount: Int {
     switch self {
     case .claim(let key, let holder):
       key.utf8.count + holder.owner.utf8.count + holder.value.utf8.count
-    case .release(let key, let owner): key.utf8.count + owner.utf8.count
+    case .renew(let renewal): renewal.byteCount
+    case .renewMany(let renewals): renewals.reduce(0) { $0 + $1.byteCount }
+    case .release(let key, let name): key.utf8.count + (name.owner?.utf8.count ?? 0)
     }
   }
+}
+
+/// A new lease for a grant.
+package struct Renewal: Equatable, Sendable {
+  package var key: String
+  package var token: Int64
+  /// Nil leaves its length as it was.
+  package var lease: Lease?
+  /// Nil leaves it as it was.
+  package var value: String?
+
+  package init(key: String, token: Int64, lease: Lease? = nil, value: String? = nil) {
+    self.key = key
+    self.token = token
+    self.lease = lease
+    self.value = value
+  }
+
+  var byteCount: Int { key.utf8.count + (value?.utf8.count ?? 0) }
 }
 
 /// A question about what is held.
 package enum Query: Sendable {
   case fetch(key: String)
-  /// Every held resource of `kind` outside of the servers' own part of the key space, in the order
-  /// of the keys' bytes, from one snapshot. The pages go to the sink, on a thread of the store.
-  case list(kind: Kind, into: any RecordSink)
+  /// Held resources outside of the servers' own part of the key space, in the order of the keys'
+  /// bytes, from one snapshot. They go to the sink page by page, on a thread of the store.
+  case list(Range, into: any RecordSink)
   /// What servers keep under a prefix, at most ``StoreLimits/prefixRowsMax``.
   case prefix(String)
   /// The shapes, the floor: what the store says of itself.
   case meta
+
+  /// A part of what is held.
+  package struct Range: Equatable, Sendable {
+    /// Nil stands for every kind.
+    package var kind: Kind?
+    /// What the keys start with.
+    package var prefix: String
+    /// Keys greater than this; empty for all.
+    package var afterKey: String
+    /// At most so many.
+    package var countMax: Int
+
+    package init(
+      kind: Kind?, prefix: String = "", afterKey: String = "", countMax: Int = .max
+    ) {
+      self.kind = kind
+      self.prefix = prefix
+      self.afterKey = afterKey
+      self.countMax = countMax
+    }
+  }
 }
 
 /// Takes a long list page by page, so that it never stands in memory as records.
 package protocol RecordSink: AnyObject, Sendable {
-  /// - Returns: Whether to go on; false where the list has become too long for the answer, or nobody
-  ///   waits for it any more.
+  /// - Returns: Whether to go on; false where there is no room for more, or nobody waits for it any
+  ///   more.
   func append(_ records: [LockRecord]) -> Bool
 }
 
@@ -46,18 +97,43 @@ package protocol RecordSink: AnyObject, Sendable {
 package enum Outcome: Equatable, Sendable {
   /// The owner holds the key.
   case claimed(token: Int64, revision: Int64, isNewGrant: Bool)
-  /// The owner does not hold the key any more; whether it did before does not matter.
+  case renewed(LockRecord)
+  /// What became of each of several renewals.
+  case many([StoreResult])
+  /// The grant is over; whether it was before does not matter.
   case released
-  /// Another owner holds the key.
-  case heldByAnother
-  /// What holds the key uses a feature that only servers of a newer shape know.
-  case needsNewerServer(shape: Int64)
+  case refused(Reason, HeldState?)
   /// What a fetch found; nil where nobody holds the key.
   case found(LockRecord?)
-  /// The whole list went to the sink, or, where false, its beginning until the sink said enough.
-  case listed(isComplete: Bool)
+  case listed(ListEnd)
   case records([LockRecord])
   case meta(StoreMeta)
+
+  /// Why a request was refused.
+  package enum Reason: Equatable, Sendable {
+    /// Another owner holds the key.
+    case heldByAnother
+    /// The grant in question is over, or is another one.
+    case notTheHolder
+    /// What holds the key uses a feature that only servers of a newer shape know.
+    case needsNewerServer(shape: Int64)
+  }
+
+  /// How a list ended.
+  package enum ListEnd: Sendable {
+    case complete
+    /// There are more than the range's bound.
+    case more
+    /// The sink wanted no more.
+    case stopped
+  }
+}
+
+/// The state that a request was refused for.
+package struct HeldState: Equatable, Sendable {
+  package var record: LockRecord
+  /// How long the holder's lease lasts at most if nobody renews it; 0 where nobody holds it.
+  package var nanosecondsLeft: Int64
 }
 
 package typealias StoreResult = Result<Outcome, StoreError>

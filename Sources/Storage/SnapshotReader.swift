@@ -84,8 +84,9 @@ final class SnapshotReader {
       guard row.record.holder == nil else { return .success(.found(row.record)) }
       // Without an owner to show, a newer server's row is not free all the same.
       return .success(
-        NeedsShape.forbidsActing(on: row) ? .needsNewerServer(shape: row.needsShape) : .found(nil))
-    case .list(let kind, let sink): return .success(try list(kind, into: sink, reader))
+        NeedsShape.forbidsActing(on: row)
+          ? .refused(.needsNewerServer(shape: row.needsShape), nil) : .found(nil))
+    case .list(let range, let sink): return .success(.listed(try list(range, into: sink, reader)))
     case .prefix(let prefix):
       return .success(
         .records(sound(try reader.rows(withPrefix: prefix, limit: limits.prefixRowsMax))))
@@ -94,15 +95,22 @@ final class SnapshotReader {
   }
 
   private func list(
-    _ kind: Kind, into sink: any RecordSink, _ reader: any StoreReader
-  ) throws(StoreError) -> Outcome {
-    var latestKey = ""
+    _ range: Query.Range, into sink: any RecordSink, _ reader: any StoreReader
+  ) throws(StoreError) -> Outcome.ListEnd {
+    var latestKey = range.afterKey
+    var room = range.countMax
     while true {
-      let rows = try reader.rows(of: kind, afterKey: latestKey, limit: limits.pageMax)
+      // One more than there is room for shows that there are more.
+      let limit = min(limits.pageMax, room) + (room < limits.pageMax ? 1 : 0)
+      let rows = try reader.rows(
+        of: range.kind, prefix: range.prefix, afterKey: latestKey, limit: limit)
       // A newer server's row may have no owner that could be shown.
       let records = sound(rows).filter { $0.holder != nil && !ReservedKeys.contains($0.key) }
-      guard records.isEmpty || sink.append(records) else { return .listed(isComplete: false) }
-      guard rows.count == limits.pageMax else { return .listed(isComplete: true) }
+      let page = Array(records.prefix(room))
+      guard page.isEmpty || sink.append(page) else { return .stopped }
+      guard page.count == records.count else { return .more }
+      room -= page.count
+      guard rows.count == limit else { return .complete }
       // A key that is damaged is no place to go on from: its neighbours would come again for ever.
       guard let last = rows.last(where: { !$0.record.key.isEmpty }) else {
         throw StoreError(.damaged, rows.last?.damage ?? "a key of \(S1.resourceTable) is empty")

@@ -52,9 +52,12 @@ package protocol StoreReader: AnyObject {
   func begin() throws(StoreError)
   func meta() throws(StoreError) -> StoreMeta
   func row(forKey key: String) throws(StoreError) -> StoredRow?
-  /// Up to `limit` held rows of `kind` with keys after `key`, by the bytes of their keys. What a
-  /// newer server holds in a kind that is not known here counts as a lock.
-  func rows(of kind: Kind, afterKey key: String, limit: Int) throws(StoreError) -> [StoredRow]
+  /// Up to `limit` held rows of `kind`, or of every kind, with keys that start with `prefix` and come
+  /// after `key`, by the bytes of their keys. What a newer server holds in a kind that is not known
+  /// here counts as a lock.
+  func rows(
+    of kind: Kind?, prefix: String, afterKey key: String, limit: Int
+  ) throws(StoreError) -> [StoredRow]
   /// Up to `limit` held rows whose keys start with `prefix`, by the bytes of their keys.
   func rows(withPrefix prefix: String, limit: Int) throws(StoreError) -> [StoredRow]
   /// Up to `limit` rows with ids above `id` that a server has to watch, by id.

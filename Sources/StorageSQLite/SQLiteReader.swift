@@ -9,6 +9,7 @@ final class SQLiteReader: StoreReader {
   private let metaStatement: SQLiteStatement
   private let byKey: SQLiteStatement
   private let ofKindAfterKey: SQLiteStatement
+  private let afterKey: SQLiteStatement
   private let inKeyRange: SQLiteStatement
   private let leasesAfterID: SQLiteStatement
 
@@ -19,6 +20,7 @@ final class SQLiteReader: StoreReader {
     metaStatement = try connection.prepare(S1.meta)
     byKey = try connection.prepare(S1.byKey)
     ofKindAfterKey = try connection.prepare(S1.ofKindAfterKey)
+    afterKey = try connection.prepare(S1.afterKey)
     inKeyRange = try connection.prepare(S1.inKeyRange)
     leasesAfterID = try connection.prepare(S1.leasesAfterID)
   }
@@ -40,17 +42,24 @@ final class SQLiteReader: StoreReader {
     return try byKey.firstRow()
   }
 
-  func rows(of kind: Kind, afterKey key: String, limit: Int) throws(StoreError) -> [StoredRow] {
-    ofKindAfterKey.bind(1, key)
-    ofKindAfterKey.bind(2, kind.rawValue)
-    ofKindAfterKey.bind(3, Int64(limit))
-    return try ofKindAfterKey.allRows()
+  func rows(
+    of kind: Kind?, prefix: String, afterKey key: String, limit: Int
+  ) throws(StoreError) -> [StoredRow] {
+    let statement = kind == nil ? afterKey : ofKindAfterKey
+    statement.bind(1, key)
+    statement.bind(2, prefix)
+    statement.bind(3, Self.end(of: prefix))
+    if let kind { statement.bind(4, kind.rawValue) }
+    statement.bind(kind == nil ? 4 : 5, Int64(limit))
+    return try statement.allRows()
   }
 
+  /// U+10FFFF comes after every key that starts with the prefix, in the order of UTF-8 bytes.
+  private static func end(of prefix: String) -> String { prefix + "\u{10FFFF}" }
+
   func rows(withPrefix prefix: String, limit: Int) throws(StoreError) -> [StoredRow] {
-    // U+10FFFF ends every key that starts with the prefix, in the order of UTF-8 bytes.
     inKeyRange.bind(1, prefix)
-    inKeyRange.bind(2, prefix + "\u{10FFFF}")
+    inKeyRange.bind(2, Self.end(of: prefix))
     inKeyRange.bind(3, Int64(limit))
     return try inKeyRange.allRows()
   }

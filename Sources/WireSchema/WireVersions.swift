@@ -1,18 +1,10 @@
-/// A wire version: the number of a folder in Protocol/, and what it names.
-package struct WireVersion: Sendable {
-  package let number: UInt32
-  /// The service as it stands in a path.
-  package let service: String
-  /// The service's methods, in the order of the specification.
-  package let methods: [String]
-}
+/// The version that the core of server and client knows.
+package typealias NewestWire = V2
 
-/// The list from which routing, negotiation, metrics and tests take what versions there are.
+/// The list from which routing, negotiation, metrics and tests take what versions there are: without
+/// gaps, the oldest first.
 package enum WireVersions {
-  package static let all: [WireVersion] = [
-    WireVersion(
-      number: 1, service: "latchkey.v1.Locks", methods: ["Lock", "Release", "Fetch", "FetchAll"])
-  ]
+  package static let all: [any WireVersion.Type] = [V1.self, V2.self]
 
   /// What this release speaks.
   package static let spoken = WireRange(oldest: all.first!.number, newest: all.last!.number)!
@@ -36,7 +28,18 @@ package enum WireVersions {
   }
 }
 
+extension NewestWire: WireVersion {
+  package static func liftToNewest(_ request: Request) -> Request { request }
+  package static func projectFromNewest(_ response: Response) -> Response { response }
+  package static func projectFromNewest(_ error: WireError) -> WireError { error }
+  package static func lowerFromNewest(_ request: Request) -> Request { request }
+  package static func raiseToNewest(_ response: Response, of request: Request) -> Response {
+    response
+  }
+  package static func raiseToNewest(_ error: WireError) -> WireError { error }
+}
+
 /// The release of this software.
 package enum Release {
-  package static let version = "0.1.0"
+  package static let version = "0.2.0"
 }

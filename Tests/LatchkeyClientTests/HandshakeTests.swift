@@ -41,9 +41,9 @@ struct HandshakeTests {
     try await client.release("a", owner: "me")
     try await until { try await server.hellos().count == 1 }
     let (settings, hello) = try await server.hellos()[0]
-    #expect(settings == WireVersions.spoken.settingsValue)
+    #expect(settings == WireDialects.all.range.settingsValue)
     #expect(hello.software == Release.version)
-    #expect(WireRange(hello.wire) == WireVersions.spoken)
+    #expect(WireRange(hello.wire) == WireDialects.all.range)
     #expect(hello.serverID.isEmpty)
     await client.shutdown()
     try await server.stop()

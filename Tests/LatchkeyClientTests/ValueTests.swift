@@ -79,11 +79,6 @@ struct ArgumentTests {
 }
 
 struct DialectTests {
-  @Test func thereIsADialectForEachVersion() {
-    #expect(WireDialects.all.map { $0.number } == WireVersions.all.map { $0.number })
-    #expect(WireDialects.all.range == WireVersions.spoken)
-  }
-
   @Test func theCallsOfV1AreItsMethods() throws {
     let resource = Resource(key: "k", kind: .presence, owner: "o", value: "v")
     let calls: [LockCall] = [
@@ -91,7 +86,7 @@ struct DialectTests {
       .fetchAll(.lock),
     ]
     let paths = try calls.map { try V1Dialect.encode($0).path }
-    #expect(paths == WireVersions.all[0].methods.map { "/latchkey.v1.Locks/\($0)" })
+    #expect(paths == V1.Method.allCases.map(V1.path))
     let claim = try Latchkey_V1_LockRequest(
       serializedBytes: try V1Dialect.encode(calls[0]).body)
     #expect(claim.ttlInSeconds == 7)

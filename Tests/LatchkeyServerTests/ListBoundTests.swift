@@ -44,43 +44,60 @@ import WireSchema
   func aListIsWhatItsPagesHold(_ codec: Codec) throws {
     for pages in [[], [1], [2, 1], [1, 1, 1]] {
       let share = AnswerBudget(bytesMax: .max).share()
-      let list = ResourceListV1(codec: codec, share: share)
+      let lists = (
+        v1: ResourceList<V1>(codec: codec, share: share),
+        v2: ResourceList<V2>(codec: codec, share: share)
+      )
       var keys: [String] = []
       for count in pages {
         let page = (0..<count).map { "key-\(keys.count + $0)" }
         keys += page
-        #expect(list.append(page.map { Self.record($0) }))
+        let records = page.map { Self.record($0) }
+        #expect(lists.v1.append(records) && lists.v2.append(records))
       }
-      let message = try codec.decode(Latchkey_V1_FetchAllResponse.self, from: list.takeBody())
-      #expect(message.resources.map(\.key) == keys)
+      let v1 = try codec.decode(
+        Latchkey_V1_FetchAllResponse.self, from: lists.v1.takeBody(.complete))
+      #expect(v1.resources.map(\.key) == keys)
+      let v2 = try codec.decode(Latchkey_V2_ListResponse.self, from: lists.v2.takeBody(.more))
+      #expect(v2.resources.map(\.key) == keys)
+      #expect(v2.resources.allSatisfy { $0.token == 1 && $0.lease.seconds == 60 })
+      #expect(v2.more)
     }
   }
 
+  /// v1 has to have it all; v2 goes on where it was cut.
   @Test(arguments: Codec.allCases)
-  func aListNeverExceedsItsBound(_ codec: Codec) {
+  func aListNeverExceedsItsBound(_ codec: Codec) throws {
+    let bytesMax = 100_000
+    let page = (1...500).map { Self.record("key-\($0)", value: String(repeating: "v", count: 900)) }
     let share = AnswerBudget(bytesMax: .max).share()
-    let list = ResourceListV1(codec: codec, share: share)
-    let value = String(repeating: "v", count: NameLimits.valueBytesMax)
-    var pages = 0
-    while list.append([Self.record("key", value: value)]) { pages += 1 }
-    #expect(list.failure.code == .resourceExhausted)
-    #expect(list.failure.message == "the list is longer than 67108864 bytes")
-    #expect(pages > ResourceListV1.bytesMax / (NameLimits.valueBytesMax + 200))
+    let v2 = ResourceList<V2>(codec: codec, share: share, bytesMax: bytesMax)
+    #expect(!v2.append(page))
+    let body = try v2.takeBody(.stopped)
+    #expect(body.count <= bytesMax && body.count > bytesMax - 2_000)
+    let message = try codec.decode(Latchkey_V2_ListResponse.self, from: body)
+    #expect(message.more)
+    #expect(message.resources.map(\.key) == page.prefix(message.resources.count).map(\.key))
+
+    let v1 = ResourceList<V1>(codec: codec, share: share, bytesMax: bytesMax)
+    #expect(!v1.append(page))
+    #expect(
+      throws: RPCError(.resourceExhausted, "the list is longer than 67108864 bytes")
+    ) { _ = try v1.takeBody(.stopped) }
   }
 
   @Test func aListThatFindsNoRoomSaysSo() {
     let budget = AnswerBudget(bytesMax: 100)
     let (waiting, share) = (budget.share(), budget.share())
     #expect(waiting.take(100))
-    let list = ResourceListV1(codec: .json, share: share)
+    let list = ResourceList<V1>(codec: .json, share: share)
     #expect(!list.append([Self.record("key")]))
-    #expect(list.failure.code == .resourceExhausted)
-    #expect(list.failure.message.contains("wait to be read"))
+    #expect(throws: RPCError.noRoom) { _ = try list.takeBody(.stopped) }
   }
 
   @Test func nobodyWorksForAPeerThatIsGone() {
     var share: AnswerBudget.Share? = AnswerBudget(bytesMax: .max).share()
-    let list = ResourceListV1(codec: .json, share: share!)
+    let list = ResourceList<V1>(codec: .json, share: share!)
     #expect(list.append([Self.record("key-1")]))
     share = nil
     #expect(!list.append([Self.record("key-2")]))

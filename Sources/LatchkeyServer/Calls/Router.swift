@@ -9,14 +9,13 @@ final class Router: RequestReceiver {
   private struct Route {
     /// The path as bytes: most requests are told apart by comparing these.
     let path: [UInt8]
-    let method: LocksV1.Method
+    let endpoint: Endpoint
     let metrics: MethodMetrics
   }
 
   private let loop: EventLoopContext
   private let operations: Operations
   private let bodyBytesMax: Int
-  private let locksV1 = LocksV1()
   private let routes: [Route]
   /// Calls in a version or method that there is not.
   private let unknownCalls: MethodMetrics
@@ -27,11 +26,10 @@ final class Router: RequestReceiver {
     self.loop = loop
     self.operations = operations
     self.bodyBytesMax = bodyBytesMax
-    let v1 = WireVersions.all[0]
-    routes = LocksV1.Method.allCases.map { method in
+    routes = Endpoint.all(of: Locks()).map { endpoint in
       Route(
-        path: Array("/\(v1.service)/\(method.rawValue)".utf8), method: method,
-        metrics: metrics.method(method.rawValue, wire: v1.number))
+        path: Array(endpoint.path.utf8), endpoint: endpoint,
+        metrics: metrics.method(endpoint.method, wire: endpoint.version))
     }
     unknownCalls = metrics.method("unknown", wire: 0)
   }
@@ -57,7 +55,7 @@ final class Router: RequestReceiver {
     let start = loop.clock()
     do throws(RPCError) {
       let request = try UnaryRequest(head, body: body, bytesMax: bodyBytesMax)
-      let work = try locksV1.work(route.method, request) { loop.answerBudget(of: exchange) }
+      let work = try route.endpoint.work(request) { loop.answerBudget(of: exchange) }
       let call = UnaryCall(
         exchange: exchange, loop: loop, request: request, metrics: route.metrics, start: start,
         share: work.share, project: work.project)

@@ -4,12 +4,14 @@ import Testing
 
 typealias JSONValue = Google_Protobuf_Value
 
-/// A file of Protocol/vectors/v1, as Protocol/vectors/README.md describes it.
+/// A file of Protocol/vectors/v<N>, as Protocol/vectors/README.md describes it.
 struct VectorFile: Sendable, CustomTestStringConvertible {
   var name: String
+  /// The wire version of its calls.
+  var wire: UInt32
   var vectors: [Vector]
 
-  var testDescription: String { name }
+  var testDescription: String { "v\(wire)/\(name)" }
 
   /// Every file of a folder below Protocol/vectors.
   static func all(in folder: String) throws -> [VectorFile] {
@@ -21,7 +23,10 @@ struct VectorFile: Sendable, CustomTestStringConvertible {
       guard Set(vectors.map(\.name)).count == vectors.count else {
         throw PeerFault(message: "\(name) has two vectors of one name")
       }
-      return VectorFile(name: name, vectors: vectors)
+      guard let wire = try fields.required("wire").integer.map({ UInt32($0) }),
+        folder == "v\(wire)"
+      else { throw fields.fault("wire") }
+      return VectorFile(name: name, wire: wire, vectors: vectors)
     }
   }
 }

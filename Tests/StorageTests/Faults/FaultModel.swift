@@ -43,9 +43,10 @@ struct FaultModel {
       keys[key] = next
       return .success(
         .claimed(token: next.token, revision: next.revision, isNewGrant: isNew))
-    case .release(let key, let owner):
+    case .renew, .renewMany: preconditionFailure("the model has claims and releases only")
+    case .release(let key, let name):
       guard let held = keys[key], let holder = held.owner else { return .released }
-      guard holder == owner else { return .heldByAnother }
+      guard holder == name.owner else { return .notTheHolder }
       keys[key]!.owner = nil
       keys[key]!.revision += 1
       return .released

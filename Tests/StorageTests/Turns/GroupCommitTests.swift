@@ -32,11 +32,11 @@ import Testing
         (.hold("key", "a"), .granted(token: 1, revision: 1)),
         (.hold("key", "b"), .heldByAnother),
         (.hold("key", "a", value: "v"), .renewed(token: 1, revision: 2)),
-        (.release(key: "key", owner: "b"), .heldByAnother),
+        (.release(key: "key", owner: "b"), .notTheHolder),
         (.release(key: "key", owner: "a"), .released),
         (.release(key: "key", owner: "a"), .released),
         (.hold("key", "b"), .granted(token: 2, revision: 4)),
-        (.release(key: "key", owner: "a"), .heldByAnother),
+        (.release(key: "key", owner: "a"), .notTheHolder),
       ]),
     Script(
       testDescription: "keys between each other",
@@ -72,8 +72,9 @@ import Testing
     #expect(together.turn(script.steps.map(\.command)) == script.steps.map(\.result))
     let apart = try TurnBench(engine.newDatabase())
     for (command, result) in script.steps { #expect(apart.turn(command) == [result]) }
-    for key in Set(script.steps.map { NameBytes($0.command.key) }) {
-      let key = script.steps.first { NameBytes($0.command.key) == key }!.command.key
+    let keys = script.steps.flatMap(\.command.keys)
+    for name in Set(keys.map { NameBytes($0) }) {
+      let key = keys.first { NameBytes($0) == name }!
       let rows = [try together.database.row(forKey: key), try apart.database.row(forKey: key)]
       #expect(rows[0]?.owner == rows[1]?.owner)
       #expect(rows[0]?.token == rows[1]?.token)

@@ -52,7 +52,7 @@ final class TurnBench {
       scans += 1
       reader.turn([.scan(writer: queue)])
     }
-    return calls.map { $0.result! }
+    return calls.map { $0.result!.map(\.withoutState) }
   }
 
   @discardableResult
@@ -100,5 +100,6 @@ extension StoreResult {
 
   static let released = StoreResult.success(.released)
   static let heldByAnother = StoreResult.success(.heldByAnother)
+  static let notTheHolder = StoreResult.success(.notTheHolder)
   static let failed = StoreResult.failure(Fault.error)
 }

@@ -78,7 +78,7 @@ extension StoreConformance {
       try database.put(.held(id: 52, key: nil))
       let node = try StoreNode(database, limits: limits)
       defer { node.close() }
-      let result = await node.store.ask(.list(kind: .lock, into: RecordCollector()))
+      let result = await node.store.ask(.list(Query.Range(kind: .lock), into: RecordCollector()))
       guard case .failure(let error) = result else {
         Issue.record("a list of what cannot be read came to an end: \(result)")
         return

@@ -14,7 +14,7 @@ extension StoreConformance {
       for (command, outcome) in [
         (Command.hold("key", "b"), Outcome.heldByAnother),
         (.hold("key", "a"), .needsNewerServer(shape: 3)),
-        (.release(key: "key", owner: "b"), .heldByAnother),
+        (.release(key: "key", owner: "b"), .notTheHolder),
         (.release(key: "key", owner: "a"), .needsNewerServer(shape: 3)),
       ] {
         #expect(try await node.perform(command) == outcome)
@@ -118,7 +118,7 @@ extension StoreConformance {
         await node.store.perform(.hold("key", "a")),
         await node.store.perform(.release(key: "key", owner: "a")),
         await node.store.ask(.fetch(key: "key")),
-        await node.store.ask(.list(kind: .lock, into: RecordCollector())),
+        await node.store.ask(.list(Query.Range(kind: .lock), into: RecordCollector())),
         await node.store.ask(.prefix("k")),
       ] {
         guard case .failure(let error) = result else {

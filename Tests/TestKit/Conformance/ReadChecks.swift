@@ -57,8 +57,8 @@ extension StoreConformance {
       defer { node.close() }
       for number in 10..<30 { _ = try await node.claim("key-\(number)", "a") }
       let sink = RecordCollector(max: 5)
-      let outcome = try await node.store.ask(.list(kind: .lock, into: sink)).get()
-      #expect(outcome == .listed(isComplete: false))
+      let outcome = try await node.store.ask(.list(Query.Range(kind: .lock), into: sink)).get()
+      #expect(outcome == .listed(.stopped))
       #expect(sink.records.map(\.key) == (10..<18).map { "key-\($0)" })
     },
     Check("what nobody waits for any more is neither done nor read") { database in
@@ -69,7 +69,7 @@ extension StoreConformance {
         await node.store.perform(.release(key: "key", owner: "a"), isWanted: false),
         await node.store.perform(.hold("new", "a"), isWanted: false),
         await node.store.ask(.fetch(key: "key"), isWanted: false),
-        await node.store.ask(.list(kind: .lock, into: RecordCollector()), isWanted: false),
+        await node.store.ask(.list(Query.Range(kind: .lock), into: RecordCollector()), isWanted: false),
       ] {
         #expect(result == .failure(.unwanted))
       }

@@ -30,9 +30,9 @@ package struct Call: Sendable {
   }
 
   /// A call in JSON.
-  package static func json(_ method: String, _ body: String) -> Call {
+  package static func json(_ method: String, _ body: String, wire: UInt32 = 1) -> Call {
     Call(
-      path: "/latchkey.v1.Locks/\(method)", headers: [("content-type", "application/json")],
+      path: "/latchkey.v\(wire).Locks/\(method)", headers: [("content-type", "application/json")],
       body: Array(body.utf8))
   }
 }

@@ -129,9 +129,11 @@ private final class FaultyReader: StoreReader {
     try at(.read) { () throws(StoreError) in try reader.row(forKey: key) }
   }
 
-  func rows(of kind: Kind, afterKey key: String, limit: Int) throws(StoreError) -> [StoredRow] {
+  func rows(
+    of kind: Kind?, prefix: String, afterKey key: String, limit: Int
+  ) throws(StoreError) -> [StoredRow] {
     try at(.read) { () throws(StoreError) in
-      try reader.rows(of: kind, afterKey: key, limit: limit)
+      try reader.rows(of: kind, prefix: prefix, afterKey: key, limit: limit)
     }
   }
 

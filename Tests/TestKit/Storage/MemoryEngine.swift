@@ -107,10 +107,14 @@ final class MemoryReader: StoreReader {
     snapshot!.row(forKey: key)?.stored
   }
 
-  func rows(of kind: Kind, afterKey key: String, limit: Int) throws(StoreError) -> [StoredRow] {
+  func rows(
+    of kind: Kind?, prefix: String, afterKey key: String, limit: Int
+  ) throws(StoreError) -> [StoredRow] {
     let found = snapshot!.heldInOrderOfKeys.filter { row in
       let isOfUnknownKind = row.needsShape > S1.number && Kind(rawValue: row.kind) == nil
-      return (isOfUnknownKind ? kind == .lock : row.kind == kind.rawValue)
+      let isOfKind =
+        kind.map { isOfUnknownKind ? $0 == .lock : row.kind == $0.rawValue } ?? true
+      return isOfKind && row.key?.utf8.starts(with: prefix.utf8) ?? prefix.isEmpty
         && MemoryState.isInOrder(key, row.key)
     }
     return found.prefix(limit).map(\.stored)

@@ -41,7 +41,7 @@ package final class StoreNode: Sendable {
 
   @discardableResult
   package func perform(_ command: Command) async throws -> Outcome {
-    try await store.perform(command).get()
+    try await store.perform(command).get().withoutState
   }
 
   /// Has `commands` done in one transaction, in their order.
@@ -53,7 +53,7 @@ package final class StoreNode: Sendable {
     await gate.arrival()
     let results = await store.perform(commands) { gate.open() }
     _ = try await first
-    return try results.map { try $0.get() }
+    return try results.map { try $0.get().withoutState }
   }
 
   package func fetch(_ key: String) async throws -> LockRecord? {
@@ -64,8 +64,8 @@ package final class StoreNode: Sendable {
 
   package func list(_ kind: Kind) async throws -> [LockRecord] {
     let sink = RecordCollector()
-    let outcome = try await store.ask(.list(kind: kind, into: sink)).get()
-    guard outcome == .listed(isComplete: true) else { throw Unexpected(outcome: outcome) }
+    let outcome = try await store.ask(.list(Query.Range(kind: kind), into: sink)).get()
+    guard outcome == .listed(.complete) else { throw Unexpected(outcome: outcome) }
     return sink.records
   }
 
@@ -81,7 +81,28 @@ package struct Unexpected: Error {
   package var outcome: Outcome
 }
 
+extension Outcome {
+  package static let heldByAnother = Outcome.refused(.heldByAnother, nil)
+  package static let notTheHolder = Outcome.refused(.notTheHolder, nil)
+  package static func needsNewerServer(shape: Int64) -> Outcome {
+    .refused(.needsNewerServer(shape: shape), nil)
+  }
+
+  /// What happened, without the state that led to it.
+  package var withoutState: Outcome {
+    switch self {
+    case .refused(let reason, _): .refused(reason, nil)
+    case .many(let results): .many(results.map { $0.map(\.withoutState) })
+    default: self
+    }
+  }
+}
+
 extension Command {
+  package static func release(key: String, owner: String) -> Command {
+    .release(key: key, GrantName(owner: owner))
+  }
+
   /// A claim; what is not said does not matter to the test.
   package static func hold(
     _ key: String, _ owner: String, lease: Int64 = 15, value: String = "", kind: Kind = .lock

@@ -73,8 +73,13 @@ package enum S1 {
   /// A newer server's resource of an unknown kind counts as a lock.
   package static let ofKindAfterKey = """
     SELECT \(columns) FROM \(resourceTable)
-    WHERE resource_key > ? AND owner IS NOT NULL AND
+    WHERE resource_key > ? AND resource_key >= ? AND resource_key < ? AND owner IS NOT NULL AND
     CASE WHEN needs_shape > \(number) AND kind NOT IN (1, 2) THEN 1 ELSE kind END = ?
+    ORDER BY resource_key LIMIT ?
+    """
+  package static let afterKey = """
+    SELECT \(columns) FROM \(resourceTable)
+    WHERE resource_key > ? AND resource_key >= ? AND resource_key < ? AND owner IS NOT NULL
     ORDER BY resource_key LIMIT ?
     """
   package static let inKeyRange = """

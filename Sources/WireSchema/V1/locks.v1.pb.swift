@@ -81,7 +81,7 @@ package nonisolated struct Latchkey_V1_Resource: Sendable {
   package var key: String = String()
 
   /// Who holds it. 1 to 512 bytes of UTF-8 without NUL. Two requests with the same owner are the
-  /// same holder, so it names one run of one program, not a host or a role.
+  /// same holder, so it names one grant to one run of one program, not a host or a role.
   package var owner: String = String()
 
   /// What the owner wants to be known. At most 65,536 bytes of UTF-8 without NUL.

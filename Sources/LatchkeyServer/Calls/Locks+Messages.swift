@@ -1,0 +1,114 @@
+import LockCore
+import Storage
+import SwiftProtobuf
+import WireSchema
+
+// The core's terms as messages of the newest wire version.
+
+extension Google_Protobuf_Duration {
+  init(_ lease: Lease) { self.init(seconds: lease.seconds) }
+}
+
+extension Latchkey_V2_Kind {
+  init(_ kind: LockCore.Kind) { self = kind == .lock ? .lock : .presence }
+}
+
+extension Latchkey_V2_Resource {
+  /// Nil for a record that nobody holds.
+  init?(_ record: LockRecord) {
+    guard let holder = record.holder else { return nil }
+    self.init()
+    key = record.key
+    kind = Latchkey_V2_Kind(holder.kind)
+    owner = holder.owner
+    value = holder.value
+    token = record.token
+    revision = record.revision
+    lease = Google_Protobuf_Duration(holder.lease)
+  }
+}
+
+extension Latchkey_V2_Grant {
+  /// Nil for a record that nobody holds.
+  init?(_ record: LockRecord) {
+    guard let holder = record.holder else { return nil }
+    self.init()
+    key = record.key
+    owner = holder.owner
+    token = record.token
+    revision = record.revision
+    lease = Google_Protobuf_Duration(holder.lease)
+  }
+}
+
+extension Latchkey_V2_RenewVerdict {
+  init(_ result: StoreResult, key: String) {
+    self.init()
+    switch result {
+    case .success(.renewed(let record)):
+      if let grant = Latchkey_V2_Grant(record) { self.grant = grant }
+    case .success(.refused(let reason, let state)):
+      refusal = Latchkey_V2_Refusal(reason, key: key, state)
+    case .success, .failure:
+      // The other renewals stand; this row cannot be read.
+      refusal.reason = "damaged"
+      refusal.key = key
+    }
+  }
+}
+
+extension Latchkey_V2_Refusal {
+  init(_ reason: Outcome.Reason, key: String, _ state: HeldState?) {
+    self.init()
+    self.key = key
+    switch reason {
+    case .heldByAnother:
+      self.reason = "held-by-another"
+      retry = .whenFree
+    case .notTheHolder:
+      self.reason = "not-the-holder"
+      retry = .withAcquire
+    case .needsNewerServer:
+      self.reason = "needs-newer-server"
+      retry = .atNewerServer
+    }
+    guard let state else { return }
+    token = state.record.token
+    revision = state.record.revision
+    guard let holder = state.record.holder else { return }
+    owner = holder.owner
+    kind = Latchkey_V2_Kind(holder.kind)
+    // Up to the next millisecond: at most so long.
+    let milliseconds = (state.nanosecondsLeft + 999_999) / 1_000_000
+    leaseLeft = Google_Protobuf_Duration(
+      seconds: milliseconds / 1_000, nanos: Int32(milliseconds % 1_000) * 1_000_000)
+  }
+}
+
+extension WireError {
+  /// What an outcome other than the one hoped for means.
+  init(refusal outcome: Outcome, key: String) {
+    guard case .refused(let reason, let state) = outcome else {
+      self.init(.internal, "the store gave an answer that does not belong to the call")
+      return
+    }
+    let refusal = Latchkey_V2_Refusal(reason, key: key, state)
+    switch reason {
+    case .heldByAnother:
+      self.init(
+        .alreadyExists, refusal.reason, "\"\(refusal.owner)\" holds it", details: [refusal])
+    case .notTheHolder:
+      self.init(
+        .failedPrecondition, refusal.reason,
+        refusal.owner.isEmpty
+          ? "the grant is over, and nobody holds it" : "\"\(refusal.owner)\" holds it",
+        details: [refusal])
+    case .needsNewerServer(let shape):
+      self.init(
+        .failedPrecondition, refusal.reason,
+        "the resource uses a feature of store shape s\(shape), "
+          + "which this server (\(Release.version)) does not know; ask a newer server of this store",
+        details: [refusal])
+    }
+  }
+}

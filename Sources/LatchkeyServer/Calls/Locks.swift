@@ -1,0 +1,224 @@
+import LockCore
+import Storage
+import SwiftProtobuf
+import WireSchema
+
+/// The service `Locks` of the newest wire version: from its messages to the store and back.
+///
+/// Requests of older versions come here through their lenses, and the answers go back the same way
+/// (``Endpoint``).
+struct Locks {
+  /// What a call asks of the store, and how the outcome becomes its answer.
+  enum Work {
+    case command(Command, answer: (Outcome) throws(WireError) -> NewestWire.Response)
+    case query(Query, answer: (Outcome) throws(WireError) -> NewestWire.Response)
+    /// A list, which is written while it is read.
+    case list(Query.Range)
+  }
+
+  /// The most renewals in one request.
+  static let renewalsMax = 1_000
+
+  /// Reads and judges a request. What only the store can tell is left to it.
+  ///
+  /// The order of the checks is part of the protocol: what kind, how long, by whom, what.
+  func work(_ request: NewestWire.Request) throws(WireError) -> Work {
+    switch request {
+    case .acquire(let message): try acquire(message)
+    case .renew(let message): try renew(message)
+    case .renewMany(let message): try renewMany(message)
+    case .release(let message): try release(message)
+    case .get(let message): try get(message)
+    case .list(let message): try list(message)
+    }
+  }
+
+  // MARK: - The calls
+
+  private func acquire(_ message: Latchkey_V2_AcquireRequest) throws(WireError) -> Work {
+    let kind = try Check.kind(message.kind) ?? .lock
+    let lease = try Check.lease(message.lease)
+    try Check.owner(message.owner)
+    try Check.key(message.key)
+    try Check.value(message.value)
+    let key = message.key
+    let owner = message.owner
+    let holder = Holder(kind: kind, owner: owner, value: message.value, lease: lease)
+    return .command(.claim(key: key, holder: holder)) { outcome throws(WireError) in
+      guard case .claimed(let token, let revision, let isNewGrant) = outcome else {
+        throw WireError(refusal: outcome, key: key)
+      }
+      var response = Latchkey_V2_AcquireResponse()
+      response.grant.key = key
+      response.grant.owner = owner
+      response.grant.token = token
+      response.grant.revision = revision
+      response.grant.lease = Google_Protobuf_Duration(lease)
+      response.renewed = !isNewGrant
+      return .acquire(response)
+    }
+  }
+
+  private func renew(_ message: Latchkey_V2_RenewRequest) throws(WireError) -> Work {
+    let renewal = try renewal(message)
+    return .command(.renew(renewal)) { outcome throws(WireError) in
+      guard case .renewed(let record) = outcome, let grant = Latchkey_V2_Grant(record) else {
+        throw WireError(refusal: outcome, key: renewal.key)
+      }
+      return .renew(.with { $0.grant = grant })
+    }
+  }
+
+  private func renewMany(_ message: Latchkey_V2_RenewManyRequest) throws(WireError) -> Work {
+    guard (1...Self.renewalsMax).contains(message.renewals.count) else {
+      throw WireError(
+        .invalidArgument, "invalid-renewals",
+        "a request has 1 to \(Self.renewalsMax) renewals, not \(message.renewals.count)")
+    }
+    var renewals: [Renewal] = []
+    renewals.reserveCapacity(message.renewals.count)
+    for (index, item) in message.renewals.enumerated() {
+      do {
+        renewals.append(try renewal(item))
+      } catch {
+        throw WireError(
+          .invalidArgument, "invalid-renewals", "number \(index + 1): \(error.message)")
+      }
+    }
+    return .command(.renewMany(renewals)) { [renewals] outcome throws(WireError) in
+      guard case .many(let results) = outcome else {
+        throw WireError(refusal: outcome, key: "")
+      }
+      return .renewMany(
+        .with {
+          $0.verdicts = zip(renewals, results).map { Latchkey_V2_RenewVerdict($1, key: $0.key) }
+        })
+    }
+  }
+
+  private func renewal(_ message: Latchkey_V2_RenewRequest) throws(WireError) -> Renewal {
+    try Check.token(message.token)
+    let lease = message.hasLease ? try Check.lease(message.lease) : nil
+    try Check.key(message.key)
+    if message.hasValue { try Check.value(message.value) }
+    return Renewal(
+      key: message.key, token: message.token, lease: lease,
+      value: message.hasValue ? message.value : nil)
+  }
+
+  private func release(_ message: Latchkey_V2_ReleaseRequest) throws(WireError) -> Work {
+    let isByOwner = !message.owner.isEmpty
+    if message.token != 0 || !isByOwner { try Check.token(message.token) }
+    if isByOwner { try Check.owner(message.owner) }
+    try Check.key(message.key)
+    let key = message.key
+    let name = GrantName(
+      token: message.token == 0 ? nil : message.token, owner: isByOwner ? message.owner : nil)
+    return .command(.release(key: key, name)) { outcome throws(WireError) in
+      guard case .released = outcome else { throw WireError(refusal: outcome, key: key) }
+      return .release(Latchkey_V2_ReleaseResponse())
+    }
+  }
+
+  private func get(_ message: Latchkey_V2_GetRequest) throws(WireError) -> Work {
+    try Check.keyText(message.key)
+    let key = message.key
+    return .query(.fetch(key: key)) { outcome throws(WireError) in
+      guard case .found(let record) = outcome else {
+        throw WireError(refusal: outcome, key: key)
+      }
+      guard let record, let resource = Latchkey_V2_Resource(record) else {
+        throw WireError(.notFound, "not-held")
+      }
+      return .get(.with { $0.resource = resource })
+    }
+  }
+
+  private func list(_ message: Latchkey_V2_ListRequest) throws(WireError) -> Work {
+    let kind = try Check.kind(message.kind)
+    try Check.partOfKey(message.keyPrefix, "invalid-prefix")
+    try Check.partOfKey(message.afterKey, "invalid-after-key")
+    guard message.pageSize >= 0 else {
+      throw WireError(.invalidArgument, "invalid-page-size", "a page size cannot be negative")
+    }
+    return .list(
+      Query.Range(
+        kind: kind, prefix: message.keyPrefix, afterKey: message.afterKey,
+        countMax: message.pageSize == 0 ? NewestWire.pageSizeDefault : Int(message.pageSize)))
+  }
+}
+
+/// What is wrong with a part of a request, in the words of the newest wire version.
+private enum Check {
+  /// Nil where it is left open.
+  static func kind(_ kind: Latchkey_V2_Kind) throws(WireError) -> LockCore.Kind? {
+    switch kind {
+    case .unspecified: nil
+    case .lock: .lock
+    case .presence: .presence
+    case .UNRECOGNIZED(let number):
+      throw WireError(.invalidArgument, "invalid-kind", "\(number) is no kind")
+    }
+  }
+
+  /// In the whole seconds of shape s1: rounded up, so that no lease is shorter than was asked for.
+  static func lease(_ duration: Google_Protobuf_Duration) throws(WireError) -> Lease {
+    let isWhole = duration.nanos == 0
+    guard duration.seconds >= 0, (0..<1_000_000_000).contains(duration.nanos),
+      duration.seconds < Lease.secondsMax || (duration.seconds == Lease.secondsMax && isWhole),
+      let lease = Lease(seconds: duration.seconds + (isWhole ? 0 : 1))
+    else {
+      throw WireError(
+        .invalidArgument, "invalid-lease",
+        "a lease is longer than 0 and at most \(Lease.secondsMax) seconds")
+    }
+    return lease
+  }
+
+  static func owner(_ owner: String) throws(WireError) {
+    guard !owner.isEmpty else { throw WireError(.invalidArgument, "invalid-owner") }
+    guard NameLimits.isName(owner, bytesMax: NameLimits.ownerBytesMax) else {
+      throw WireError(
+        .invalidArgument, "invalid-owner",
+        "an owner has 1 to \(NameLimits.ownerBytesMax) bytes of UTF-8, no NUL")
+    }
+  }
+
+  static func keyText(_ key: String) throws(WireError) {
+    guard NameLimits.isName(key, bytesMax: NameLimits.keyBytesMax) else {
+      throw WireError(
+        .invalidArgument, "invalid-key",
+        "a key has 1 to \(NameLimits.keyBytesMax) bytes of UTF-8, no NUL")
+    }
+  }
+
+  static func key(_ key: String) throws(WireError) {
+    try keyText(key)
+    guard !ReservedKeys.contains(key) else {
+      throw WireError(
+        .invalidArgument, "reserved-key",
+        "keys that start with \"\(ReservedKeys.prefix)\" belong to the servers")
+    }
+  }
+
+  static func partOfKey(_ text: String, _ word: String) throws(WireError) {
+    guard NameLimits.isText(text, bytesMax: NameLimits.keyBytesMax) else {
+      throw WireError(
+        .invalidArgument, word, "it has at most \(NameLimits.keyBytesMax) bytes of UTF-8, no NUL")
+    }
+  }
+
+  static func value(_ value: String) throws(WireError) {
+    guard NameLimits.isText(value, bytesMax: NameLimits.valueBytesMax) else {
+      throw WireError(
+        .invalidArgument, "invalid-value",
+        "a value has at most \(NameLimits.valueBytesMax) bytes of UTF-8, no NUL")
+    }
+  }
+
+  static func token(_ token: Int64) throws(WireError) {
+    guard token > 0 else {
+      throw WireError(.invalidArgument, "invalid-token", "a token is 1 or more, not \(token)")
+    }
+  }
+}

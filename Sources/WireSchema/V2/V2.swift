@@ -1,0 +1,96 @@
+/// Wire v2: the calls of Protocol/latchkey/v2/locks.proto.
+package enum V2: Sendable {
+  package static let number: UInt32 = 2
+  /// What a `page_size` of 0 stands for.
+  package static let pageSizeDefault = 1_000
+
+  package enum Method: String, WireMethod {
+    case acquire = "Acquire"
+    case renew = "Renew"
+    case renewMany = "RenewMany"
+    case release = "Release"
+    case get = "Get"
+    case list = "List"
+  }
+
+  package enum Request: WireRequest {
+    case acquire(Latchkey_V2_AcquireRequest)
+    case renew(Latchkey_V2_RenewRequest)
+    case renewMany(Latchkey_V2_RenewManyRequest)
+    case release(Latchkey_V2_ReleaseRequest)
+    case get(Latchkey_V2_GetRequest)
+    case list(Latchkey_V2_ListRequest)
+
+    package init<C: MessageCodec>(
+      _ method: Method, _ body: [UInt8], _ codec: C
+    ) throws(C.Failure) {
+      switch method {
+      case .acquire: self = .acquire(try codec.decode(Latchkey_V2_AcquireRequest.self, from: body))
+      case .renew: self = .renew(try codec.decode(Latchkey_V2_RenewRequest.self, from: body))
+      case .renewMany:
+        self = .renewMany(try codec.decode(Latchkey_V2_RenewManyRequest.self, from: body))
+      case .release: self = .release(try codec.decode(Latchkey_V2_ReleaseRequest.self, from: body))
+      case .get: self = .get(try codec.decode(Latchkey_V2_GetRequest.self, from: body))
+      case .list: self = .list(try codec.decode(Latchkey_V2_ListRequest.self, from: body))
+      }
+    }
+
+    package var method: Method {
+      switch self {
+      case .acquire: .acquire
+      case .renew: .renew
+      case .renewMany: .renewMany
+      case .release: .release
+      case .get: .get
+      case .list: .list
+      }
+    }
+
+    package func encoded<C: MessageCodec>(_ codec: C) throws(C.Failure) -> [UInt8] {
+      switch self {
+      case .acquire(let message): try codec.encode(message)
+      case .renew(let message): try codec.encode(message)
+      case .renewMany(let message): try codec.encode(message)
+      case .release(let message): try codec.encode(message)
+      case .get(let message): try codec.encode(message)
+      case .list(let message): try codec.encode(message)
+      }
+    }
+  }
+
+  package enum Response: WireResponse {
+    package typealias Method = V2.Method
+
+    case acquire(Latchkey_V2_AcquireResponse)
+    case renew(Latchkey_V2_RenewResponse)
+    case renewMany(Latchkey_V2_RenewManyResponse)
+    case release(Latchkey_V2_ReleaseResponse)
+    case get(Latchkey_V2_GetResponse)
+    case list(Latchkey_V2_ListResponse)
+
+    package init<C: MessageCodec>(
+      _ method: Method, _ body: [UInt8], _ codec: C
+    ) throws(C.Failure) {
+      switch method {
+      case .acquire: self = .acquire(try codec.decode(Latchkey_V2_AcquireResponse.self, from: body))
+      case .renew: self = .renew(try codec.decode(Latchkey_V2_RenewResponse.self, from: body))
+      case .renewMany:
+        self = .renewMany(try codec.decode(Latchkey_V2_RenewManyResponse.self, from: body))
+      case .release: self = .release(try codec.decode(Latchkey_V2_ReleaseResponse.self, from: body))
+      case .get: self = .get(try codec.decode(Latchkey_V2_GetResponse.self, from: body))
+      case .list: self = .list(try codec.decode(Latchkey_V2_ListResponse.self, from: body))
+      }
+    }
+
+    package func encoded<C: MessageCodec>(_ codec: C) throws(C.Failure) -> [UInt8] {
+      switch self {
+      case .acquire(let message): try codec.encode(message)
+      case .renew(let message): try codec.encode(message)
+      case .renewMany(let message): try codec.encode(message)
+      case .release(let message): try codec.encode(message)
+      case .get(let message): try codec.encode(message)
+      case .list(let message): try codec.encode(message)
+      }
+    }
+  }
+}
