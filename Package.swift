@@ -18,6 +18,7 @@ let arguments = Target.Dependency.product(name: "ArgumentParser", package: "swif
 let logging = Target.Dependency.product(name: "Logging", package: "swift-log")
 let metrics = Target.Dependency.product(name: "Metrics", package: "swift-metrics")
 let heap = Target.Dependency.product(name: "HeapModule", package: "swift-collections")
+let deque = Target.Dependency.product(name: "DequeModule", package: "swift-collections")
 let lifecycle = Target.Dependency.product(
   name: "ServiceLifecycle", package: "swift-service-lifecycle")
 
@@ -48,7 +49,7 @@ let package = Package(
     .systemLibrary(name: "CLinux"),
 
     // What knows nobody: the rules of locks, and the versions of the wire.
-    .target(name: "LockCore", dependencies: [heap], swiftSettings: strict),
+    .target(name: "LockCore", dependencies: [deque, heap], swiftSettings: strict),
     .target(name: "WireSchema", dependencies: [protobuf], swiftSettings: strict),
 
     // From bytes to calls.

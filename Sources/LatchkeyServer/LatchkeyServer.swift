@@ -190,6 +190,8 @@ package final class LatchkeyServer: Service {
   private func beginDrain() {
     guard !isDraining.exchange(true, ordering: .relaxed) else { return }
     logger.notice("shutting down")
+    // Who waits shall wait elsewhere.
+    store.endWaits()
     for loop in loops { loop.eventLoop.execute { loop.beginDrain() } }
     // After every loop has begun: connections that are closing by then are counted as closed.
     let begun = loops.map { $0.eventLoop.submit {} }
@@ -254,6 +256,7 @@ private struct Observer: StoreObserver {
     metrics.holding(locks: locks, presences: presences)
     fleet.note(locks: locks, presences: presences)
   }
+  func waiting(_ count: Int) { metrics.waiting(count) }
   func stalled(nanoseconds: Int64) { metrics.stalled(nanoseconds: nanoseconds) }
   func skipped(damage: String) { metrics.skipped(damage: damage) }
   func collected(rows: Int) { metrics.collected(rows: rows) }

@@ -3,6 +3,7 @@ package enum NameLimits {
   package static let keyBytesMax = 512
   package static let ownerBytesMax = 512
   package static let valueBytesMax = 65_536
+  package static let requestIDBytesMax = 64
 
   /// Whether `text` has `1...max` bytes and no NUL, which not every engine can store.
   package static func isName(_ text: String, bytesMax: Int) -> Bool {
@@ -27,6 +28,8 @@ package struct NameBytes: Hashable, Sendable {
   private let name: String
 
   package init(_ name: String) { self.name = name }
+
+  package var text: String { name }
 
   package static func == (a: NameBytes, b: NameBytes) -> Bool { a.name.isSameName(as: b.name) }
 

@@ -20,14 +20,17 @@ struct BatchTransaction {
   private let meta: StoreMeta
   /// How long the lease of a row lasts at most; nil where that is not known.
   private let nanosecondsLeft: (StoredRow) -> Int64?
+  /// Who is to have a key that becomes free.
+  private let waiting: WaitingRoom?
   private(set) var slots: [Slot] = []
   private var slotOfKey: [NameBytes: Int] = [:]
   private(set) var expired = 0
 
   init(
-    _ writer: any StoreWriter, meta: StoreMeta,
+    _ writer: any StoreWriter, meta: StoreMeta, waiting: WaitingRoom? = nil,
     nanosecondsLeft: @escaping (StoredRow) -> Int64? = { _ in nil }
   ) {
+    self.waiting = waiting
     self.writer = writer
     self.meta = meta
     self.nanosecondsLeft = nanosecondsLeft
@@ -69,20 +72,18 @@ struct BatchTransaction {
       return .success(.refused(reasonOnNewerRow(row, for: command), state(of: row)))
     }
     switch command {
-    case .claim(let key, let holder):
-      let verdict = Decisions.claim(
-        key: key, for: holder, on: row?.record, tokenFloor: meta.tokenFloor)
-      switch verdict {
-      case .granted(let next):
-        change(slot, to: next)
-        return .success(
-          .claimed(token: next.token, revision: next.revision, isNewGrant: true))
-      case .renewed(let next):
-        change(slot, to: next)
-        return .success(
-          .claimed(token: next.token, revision: next.revision, isNewGrant: false))
-      case .refused(let refusal): return result(of: refusal, on: row)
+    case .claim(let key, let holder), .claimWaiting(let key, let holder, _):
+      // Those who wait were here first.
+      handOver(key, slot: slot)
+      let result = claim(key, for: holder, slot: slot)
+      handOver(key, slot: slot)
+      return result
+    case .withdraw(let key, let sighting):
+      if let freed = Decisions.expire(seenAs: sighting, on: row?.record) {
+        change(slot, to: freed)
+        handOver(key, slot: slot)
       }
+      return .success(.released)
     case .renew(let renewal):
       let verdict = Decisions.renew(
         token: renewal.token, lease: renewal.lease, value: renewal.value, on: row?.record)
@@ -93,15 +94,49 @@ struct BatchTransaction {
       case .refused(let refusal): return result(of: refusal, on: row)
       }
     case .renewMany: preconditionFailure("several renewals are taken one by one")
-    case .release(_, let name):
+    case .release(let key, let name):
       switch Decisions.release(name, on: row?.record) {
       case .released(let next):
         change(slot, to: next)
+        handOver(key, slot: slot)
         return .success(.released)
       case .alreadyFree: return .success(.released)
       case .refused(let refusal): return result(of: refusal, on: row)
       }
     }
+  }
+
+  private mutating func claim(_ key: String, for holder: Holder, slot: Int) -> StoreResult {
+    let row = slots[slot].row
+    let verdict = Decisions.claim(
+      key: key, for: holder, on: row?.record, tokenFloor: meta.tokenFloor)
+    switch verdict {
+    case .granted(let next):
+      change(slot, to: next)
+      return .success(.claimed(token: next.token, revision: next.revision, isNewGrant: true))
+    case .renewed(let next):
+      change(slot, to: next)
+      return .success(.claimed(token: next.token, revision: next.revision, isNewGrant: false))
+    case .refused(let refusal): return result(of: refusal, on: row)
+    }
+  }
+
+  /// Grants `key` to the first one who waits for it, if it is free, and to all who wait for it in the
+  /// name of its holder.
+  private mutating func handOver(_ key: String, slot: Int) {
+    guard let waiting, !waiting.isEmpty else { return }
+    if let row = slots[slot].row, row.damage != nil || NeedsShape.forbidsActing(on: row) { return }
+    while slots[slot].row?.record.holder == nil,
+      waiting.grantNext(of: key, { claim(key, for: $0, slot: slot) })
+    {}
+    if let holder = slots[slot].row?.record.holder {
+      waiting.grantAll(of: key, owner: holder.owner) { claim(key, for: $0, slot: slot) }
+    }
+  }
+
+  /// Looks at keys that are waited for: another server may have freed them.
+  mutating func handOver(_ keys: [String], slots: ArraySlice<Int>) {
+    for (key, slot) in zip(keys, slots) { handOver(key, slot: slot) }
   }
 
   /// Ends the leases in `due` of which nobody wrote the row since it was seen. Returns the slot of
@@ -125,6 +160,7 @@ struct BatchTransaction {
       if let freed = Decisions.expire(seenAs: due.sighting, on: expirable(current)) {
         change(slot, to: freed)
         expired += 1
+        handOver(current.record.key, slot: slot)
       }
     }
     return positions
@@ -167,12 +203,13 @@ struct BatchTransaction {
     let newer = Outcome.Reason.needsNewerServer(shape: row.needsShape)
     guard let holder = row.record.holder else { return newer }
     switch command {
-    case .claim(_, let claimant):
+    case .claim(_, let claimant), .claimWaiting(_, let claimant, _):
       return claimant.owner.isSameName(as: holder.owner) ? newer : .heldByAnother
     case .renew(let renewal):
       return renewal.token == row.record.token ? newer : .notTheHolder
     case .release(_, let name):
       return name.means(row.record) ? newer : .notTheHolder
+    case .withdraw: return .notTheHolder
     case .renewMany: preconditionFailure("several renewals are taken one by one")
     }
   }

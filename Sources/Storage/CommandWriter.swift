@@ -13,6 +13,10 @@ final class CommandWriter {
     case scanEnded(nanoseconds: Int64, isComplete: Bool)
     /// A thread that serves clients.
     case pulse(Pulse)
+    /// Nobody waits for the result of a call any more, which may be in the waiting room.
+    case abandoned(any StoreCall)
+    /// Nobody is to wait any more.
+    case endWaits
 
     /// What counts in ``StoreLimits/queueBytesMax``.
     var byteCount: Int {
@@ -36,6 +40,8 @@ final class CommandWriter {
   private var scans: ScanSchedule
   private var pacer: CommitPacer
   private var pulses: [Pulse] = []
+  private let waiting: WaitingRoom
+  private var waitedKeys: WaitedKeys
 
   init(
     engine: any StoreEngine, writer: any StoreWriter, limits: StoreLimits,
@@ -55,6 +61,8 @@ final class CommandWriter {
     collector = Collector(limits: limits, now: now)
     scans = ScanSchedule(limits: limits, now: now)
     pacer = CommitPacer(now: now)
+    waiting = WaitingRoom(limits: limits)
+    waitedKeys = WaitedKeys(limits: limits, now: now)
   }
 
   /// How long the thread lets what is `waiting` wait for more.
@@ -68,7 +76,11 @@ final class CommandWriter {
     var next = now + limits.tickNanoseconds
     if stalls.mayExpire(at: now), let look = leases.nextLook { next = min(next, look) }
     // While the store fails, nothing gets done sooner by looking more often than at every tick.
-    if !stalls.isStoreFailing { next = min(next, collector.due) }
+    if !stalls.isStoreFailing {
+      next = min(next, collector.due)
+      if !waiting.isEmpty { next = min(next, waitedKeys.due(at: now)) }
+    }
+    if let end = waiting.nextEnd { next = min(next, end) }
     return max(next - now, 0)
   }
 
@@ -79,7 +91,7 @@ final class CommandWriter {
     let stalled = stalls.turn(at: now, pulses: pulses)
     if stalled > 0 { observer.stalled(nanoseconds: stalled) }
 
-    var commands: [(command: Command, call: any StoreCall)] = []
+    var commands = waiting.takeEnded(at: now, limit: limits.batchMax)
     var replies = ReplyBatch()
     for item in items {
       switch item {
@@ -92,6 +104,9 @@ final class CommandWriter {
       case .scanEnded(let nanoseconds, let isComplete):
         scans.ended(at: now, nanoseconds: nanoseconds, isComplete: isComplete)
       case .pulse(let pulse): pulses.append(pulse)
+      case .abandoned(let call): waiting.remove(call)
+      case .endWaits:
+        for call in waiting.close() { replies.add(.failure(.shuttingDown), for: call) }
       }
     }
     // What is due is asked for only after what was waiting has been taken in.
@@ -101,9 +116,31 @@ final class CommandWriter {
         at: now, limit: limits.expiriesMax, retryNanoseconds: limits.stallNanoseconds) : []
 
     let results = run(commands.map(\.command), due: due, at: now)
-    for ((_, call), result) in zip(commands, results) { replies.add(result, for: call) }
+    // Those who waited had their turn before those who came now.
+    for (result, call) in waiting.commit() { replies.add(result, for: call) }
+    for ((command, call), result) in zip(commands, results) {
+      if let reply = admit(command, call, result, at: now) {
+        replies.add(reply.result, for: reply.call)
+      }
+    }
     replies.deliver()
+    observer.waiting(waiting.count)
     observer.holding(locks: leases.count(of: .lock), presences: leases.count(of: .presence))
+  }
+
+  /// Lets `call` wait where it wants to and may. Returns who is to be answered now, and what.
+  private func admit(
+    _ command: Command, _ call: any StoreCall, _ result: StoreResult, at now: MonotonicTime
+  ) -> (result: StoreResult, call: any StoreCall)? {
+    guard case .claimWaiting(let key, let holder, let wait) = command, wait.end > now,
+      case .success(.refused(.heldByAnother, let state)) = result
+    else { return (result, call) }
+    switch waiting.add(key: key, holder, wait, call) {
+    case .waits: return nil
+    case .inPlaceOf(let former): return (.success(.refused(.superseded, state)), former)
+    case .full: return (.success(.refused(.tooManyWaiters, state)), call)
+    case .closed: return (.failure(.shuttingDown), call)
+    }
   }
 
   private func note(_ seen: [SeenLease], at now: MonotonicTime) {
@@ -120,16 +157,28 @@ final class CommandWriter {
   private func run(
     _ commands: [Command], due: [LeaseTable.Due], at now: MonotonicTime
   ) -> [StoreResult] {
-    do {
+    do throws(StoreError) {
       let writer = try openWriter(at: now)
       if scans.isDue(at: now), scans.shouldStart(changes: try writer.changesByOthers(), at: now) {
         startScan()
       }
       let collects = collector.due <= now
-      guard !commands.isEmpty || !due.isEmpty || collects || stalls.isStoreFailing else {
-        return []
+      let looked =
+        waiting.isEmpty
+        ? []
+        : try waitedKeys.take(at: now, keys: { waiting.keys }) { () throws(StoreError) in
+          try writer.changesByOthers()
+        }
+      guard
+        !commands.isEmpty || !due.isEmpty || collects || stalls.isStoreFailing || !looked.isEmpty
+      else { return [] }
+      do throws(StoreError) {
+        return try transact(
+          writer, commands, due: due, looked: looked, collects: collects, start: now)
+      } catch {
+        waitedKeys.putBack(looked)
+        throw error
       }
-      return try transact(writer, commands, due: due, collects: collects, start: now)
     } catch {
       failed(error, at: now)
       return commands.map { _ in .failure(error) }
@@ -137,8 +186,8 @@ final class CommandWriter {
   }
 
   private func transact(
-    _ writer: any StoreWriter, _ commands: [Command], due: [LeaseTable.Due], collects: Bool,
-    start: MonotonicTime
+    _ writer: any StoreWriter, _ commands: [Command], due: [LeaseTable.Due], looked: [String],
+    collects: Bool, start: MonotonicTime
   ) throws(StoreError) -> [StoreResult] {
     pacer.began(requests: commands.count, at: start)
     let collectorBefore = collector
@@ -146,10 +195,12 @@ final class CommandWriter {
       try writer.begin()
       let meta = try writer.meta()
       try Fence.check(meta, location: engine.location)
-      var batch = BatchTransaction(writer, meta: meta) { [unowned self] row in
+      var batch = BatchTransaction(writer, meta: meta, waiting: waiting) { [unowned self] row in
         leases.nanosecondsLeft(of: row.id, as: row.record.sighting, at: start)
       }
-      var slots = try batch.load(keys: commands.flatMap(\.keys))[...]
+      var slots = try batch.load(keys: looked + commands.flatMap(\.keys))[...]
+      batch.handOver(looked, slots: slots.prefix(looked.count))
+      slots = slots.dropFirst(looked.count)
       var results: [StoreResult] = []
       results.reserveCapacity(commands.count)
       for command in commands {
@@ -168,6 +219,7 @@ final class CommandWriter {
       return results
     } catch {
       writer.rollback()
+      waiting.rollback()
       collector = collectorBefore
       throw error
     }
@@ -195,6 +247,7 @@ final class CommandWriter {
     if stalls.storeWorked(at: now) {
       // A commit that failed may have been done: what it granted has to be watched.
       scans.invalidate()
+      waitedKeys.invalidate()
       observer.recovered()
     }
     noteHealth(.working)
@@ -223,6 +276,7 @@ final class CommandWriter {
     writer = opened
     // The change count of a new connection starts anew.
     scans.invalidate()
+    waitedKeys.invalidate()
     return opened
   }
 }

@@ -5,6 +5,10 @@ import Synchronization
 package enum Command: Equatable, Sendable {
   /// Hold `key` for `holder`: a grant, or the renewal of the owner's own lease.
   case claim(key: String, holder: Holder)
+  /// The same; where another owner has the key, the call waits until it is free.
+  case claimWaiting(key: String, holder: Holder, Wait)
+  /// Take back a grant that did not reach anybody: frees the key if it is still in that state.
+  case withdraw(key: String, Sighting)
   case renew(Renewal)
   /// All of them, in this order, in one transaction; each has an outcome of its own.
   case renewMany([Renewal])
@@ -13,7 +17,9 @@ package enum Command: Equatable, Sendable {
   /// The keys that it is about, in order.
   var keys: [String] {
     switch self {
-    case .claim(let key, _), .release(let key, _): [key]
+    case .claim(let key, _), .claimWaiting(let key, _, _), .release(let key, _),
+      .withdraw(let key, _):
+      [key]
     case .renew(let renewal): [renewal.key]
     case .renewMany(let renewals): renewals.map(\.key)
     }
@@ -25,12 +31,25 @@ package enum Command: Equatable, Sendable {
   /// What it takes while it waits, in bytes of text.
   var byteCount: Int {
     switch self {
-    case .claim(let key, let holder):
+    case .withdraw(let key, _): key.utf8.count
+    case .claim(let key, let holder), .claimWaiting(let key, let holder, _):
       key.utf8.count + holder.owner.utf8.count + holder.value.utf8.count
     case .renew(let renewal): renewal.byteCount
     case .renewMany(let renewals): renewals.reduce(0) { $0 + $1.byteCount }
     case .release(let key, let name): key.utf8.count + (name.owner?.utf8.count ?? 0)
     }
+  }
+}
+
+/// How long a call waits while another owner has the key.
+package struct Wait: Equatable, Sendable {
+  package var end: MonotonicTime
+  /// Names the request among those of its owner, so that a retry takes its place; empty: no name.
+  package var requestID: String
+
+  package init(end: MonotonicTime, requestID: String = "") {
+    self.end = end
+    self.requestID = requestID
   }
 }
 
@@ -117,6 +136,10 @@ package enum Outcome: Equatable, Sendable {
     case notTheHolder
     /// What holds the key uses a feature that only servers of a newer shape know.
     case needsNewerServer(shape: Int64)
+    /// Another owner holds the key, and as many wait as there is room for.
+    case tooManyWaiters
+    /// Another call of the same request waits in this one's place.
+    case superseded
   }
 
   /// How a list ended.

@@ -146,6 +146,13 @@ package final class Store: Sendable {
     }
   }
 
+  /// Nobody waits for the result of `call` any more: it is not to be granted anything, and its place
+  /// among those who wait is free.
+  package func abandon(_ call: any StoreCall) { commands.appendAlways(.abandoned(call)) }
+
+  /// Answers all calls that wait for a key, and lets none wait any more.
+  package func endWaits() { commands.appendAlways(.endWaits) }
+
   /// No lease ends while `pulse` has been silent for too long, and until its owner has caught up.
   package func watch(_ pulse: Pulse) { commands.appendAlways(.pulse(pulse)) }
 

@@ -9,6 +9,13 @@ package struct StoreLimits: Sendable {
   package var listsMax = 1_000
   /// Commands that one transaction takes.
   package var batchMax = 2_000
+  /// Calls that may wait for one key, and for all keys, until they are free. More are refused.
+  package var waitersOfKeyMax = 20_000
+  package var waitersMax = 50_000
+  /// Keys, owners, values and request ids of the calls that wait, in bytes.
+  package var waiterBytesMax = 64 << 20
+  /// How often a server looks whether others have freed what is waited for.
+  package var waitedLookNanoseconds: Int64 = 50_000_000
   /// Leases that one transaction ends.
   package var expiriesMax = 500
   /// Text of records that is on its way to who fetched them, in bytes. With more, reading waits.

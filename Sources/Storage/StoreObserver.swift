@@ -12,6 +12,8 @@ package protocol StoreObserver: Sendable {
   func scanFailed(_ error: StoreError)
   /// So many locks and presences are held, as far as this server knows.
   func holding(locks: Int, presences: Int)
+  /// So many calls wait until a key is free.
+  func waiting(_ count: Int)
   /// This server did not do its work in time for so long; no lease ends until it has caught up.
   func stalled(nanoseconds: Int64)
   /// A row was left out of an answer because it is damaged.

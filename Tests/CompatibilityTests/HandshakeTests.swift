@@ -34,7 +34,8 @@ struct HandshakeTests {
     let settings = try #require(frames.first)
     #expect(settings.type == Frame.Kind.settings && settings.stream == 0)
     #expect(settings.settings.map(\.id) == [0x0003, 0x0004, 0x0006, 0x4C4B])
-    #expect(settings.settings.map(\.value) == [1_024, 262_144, 16_384, 0x0001_0001])
+    #expect(
+      settings.settings.map(\.value) == [1_024, 262_144, 16_384, WireVersions.spoken.settingsValue])
     let hello = frames.filter { $0.type == Frame.Kind.hello }
     let spoken = WireVersions.spoken
     let expected = Latchkey_Handshake_V1_Hello.with {
@@ -65,7 +66,10 @@ struct HandshakeTests {
       let frames = try await Self.frames(connection) { $0.contains { $0.isSettingsAck } }
       connection.close()
       let first = try #require(frames.first)
-      #expect(first.settings.filter { $0.id == 0x4C4B }.map(\.value) == [0x0001_0001])
+      #expect(
+        first.settings.filter { $0.id == 0x4C4B }.map(\.value) == [
+          WireVersions.spoken.settingsValue
+        ])
       let unknown = first.settings.map(\.id).filter { ![3, 4, 6, 0x4C4B].contains($0) }
       #expect(unknown.allSatisfy { $0 & 0x0F0F == 0x0A0A })
       settingsSeen += unknown.count
@@ -225,7 +229,8 @@ private struct GreasedClient {
         (.random(in: 0x20...0x4C4A, using: &bits), .random(in: 0 ... .max, using: &bits)))
     }
     let offers: [UInt32?] = [
-      nil, 0, 0x0001_0001, 0x0007_0001, 0x0009_0005, 0x0001_0002, 0xffff_ffff, 0xffff_0000,
+      nil, 0, WireVersions.spoken.settingsValue, 0x0007_0001, 0x0009_0005, 0x0001_0002, 0xffff_ffff,
+      0xffff_0000,
     ]
     if let offer = offers.randomElement(using: &bits) ?? nil {
       entries.insert((0x4C4B, offer), at: Int.random(in: 0...entries.count, using: &bits))

@@ -27,7 +27,8 @@ struct VectorTests {
     var count = 0
     for vector in file.vectors where vector.http.contains(http) {
       for (contentType, body) in vector.bodies.sorted(by: { $0.key < $1.key }) {
-        let label = "\(file.testDescription) \(vector.name) \(contentType) over HTTP/\(http.rawValue)"
+        let label =
+          "\(file.testDescription) \(vector.name) \(contentType) over HTTP/\(http.rawValue)"
         do {
           try await Replay(
             vector, wire: file.wire, http, contentType: contentType, body: body, label
@@ -51,7 +52,8 @@ private struct Replay {
   private let label: String
 
   init(
-    _ vector: Vector, wire: UInt32, _ http: HTTPVersion, contentType: String, body: [UInt8], _ label: String
+    _ vector: Vector, wire: UInt32, _ http: HTTPVersion, contentType: String, body: [UInt8],
+    _ label: String
   ) {
     self.vector = vector
     self.wire = wire

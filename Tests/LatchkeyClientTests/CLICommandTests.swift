@@ -2,6 +2,7 @@ import Glibc
 import SwiftProtobuf
 import TestKit
 import Testing
+import WireSchema
 
 @testable import latchkey
 
@@ -125,7 +126,7 @@ struct CLICommandTests {
       #expect(
         status["connection"]?.structValue.fields["endpoint"]?.stringValue == server.address)
       #expect(status["connection"]?.structValue.fields["wire"]?.numberValue == 1)
-      #expect(status["client"]?.structValue.fields["software"]?.stringValue == "0.1.0")
+      #expect(status["client"]?.structValue.fields["software"]?.stringValue == Release.version)
       let id = try #require(status["server"]?.structValue.fields["id"]?.stringValue)
       let fleet = try #require(status["fleet"]?.listValue.values)
       #expect(fleet.map { $0.structValue.fields["id"]?.stringValue } == [id])
@@ -161,7 +162,8 @@ struct CLICommandTests {
   @Test(
     "Help, version and completions are there",
     arguments: [
-      (["--version"], "0.1.0"), (["--help"], "LATCHKEY_SERVER"), (["help", "lock"], "EXIT CODES"),
+      (["--version"], Release.version), (["--help"], "LATCHKEY_SERVER"),
+      (["help", "lock"], "EXIT CODES"),
       (["lock", "--help"], "latchkey lock nightly -- ./backup.sh"),
       (["presence", "--help"], "EXIT CODES"), (["claim", "--help"], "EXIT CODES"),
       (["release", "--help"], "EXIT CODES"), (["get", "--help"], "EXIT CODES"),

@@ -77,7 +77,7 @@ import Testing
     connection.close()
     let text = String(decoding: received, as: UTF8.self)
     #expect(rubbish.answer.isEmpty || text.contains(rubbish.answer), "got \(text.prefix(200))")
-    if text.hasPrefix("HTTP/1.1") { #expect(text.contains("latchkey-wire: 1-1")) }
+    if text.hasPrefix("HTTP/1.1") { #expect(text.contains("latchkey-wire: 1-2")) }
 
     for version in HTTPVersion.allCases {
       let fetch = Call.json("Fetch", #"{"key":"k"}"#)

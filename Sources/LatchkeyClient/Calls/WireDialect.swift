@@ -1,4 +1,4 @@
-import WireSchema
+package import WireSchema
 
 /// How the calls are put in one wire version.
 ///
@@ -29,7 +29,7 @@ package enum WireDialects {
 
 extension [any WireDialect.Type] {
   /// The range of these versions.
-  var range: WireRange {
+  package var range: WireRange {
     guard let first, let last, let range = WireRange(oldest: first.number, newest: last.number)
     else { preconditionFailure("no wire versions, or not in order") }
     return range

@@ -18,14 +18,17 @@ struct Endpoint {
     var order: Order
     /// What a long answer may take; the call keeps it.
     var share: AnswerBudget.Share?
+    /// What makes a grant undone that could not be delivered; nil where the call does not wait.
+    var undelivered: UnaryCall.Undelivered?
     var project: UnaryCall.Project
   }
 
   let path: String
   let method: String
   let version: UInt32
-  /// Reads and judges a request. The budget is that of the connection's long answers.
-  let work: (UnaryRequest, _ answers: () -> AnswerBudget) throws(RPCError) -> Work
+  /// Reads and judges a request that came `now`. The budget is that of the connection's long answers.
+  let work:
+    (UnaryRequest, _ now: MonotonicTime, _ answers: () -> AnswerBudget) throws(RPCError) -> Work
 
   static func all(of service: Locks) -> [Endpoint] {
     WireVersions.all.flatMap { endpoints(of: service, in: $0) }
@@ -37,10 +40,10 @@ struct Endpoint {
     Version.Method.allCases.map { method in
       Endpoint(
         path: Version.path(of: method), method: method.rawValue, version: Version.number
-      ) { (request, answers) throws(RPCError) in
+      ) { (request, now, answers) throws(RPCError) in
         let message = try Version.Request(method, request.body, request.codec)
         do throws(WireError) {
-          let work = try service.work(try Version.liftToNewest(message))
+          let work = try service.work(try Version.liftToNewest(message), at: now)
           return Self.work(work, request.codec, answers, in: Version.self)
         } catch {
           throw RPCError(error, in: Version.self)
@@ -53,8 +56,8 @@ struct Endpoint {
     _ work: Locks.Work, _ codec: Codec, _ answers: () -> AnswerBudget, in _: Version.Type
   ) -> Work {
     switch work {
-    case .command(let command, let answer):
-      return Work(order: .command(command)) { (outcome, _) throws(RPCError) in
+    case .command(let command, let undelivered, let answer):
+      return Work(order: .command(command), undelivered: undelivered) { (outcome, _) throws(RPCError) in
         try body(answer, outcome, codec, in: Version.self)
       }
     case .query(let query, let answer):

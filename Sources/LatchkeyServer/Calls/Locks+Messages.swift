@@ -71,6 +71,11 @@ extension Latchkey_V2_Refusal {
     case .needsNewerServer:
       self.reason = "needs-newer-server"
       retry = .atNewerServer
+    case .tooManyWaiters:
+      self.reason = "too-many-waiters"
+      retry = .later
+    case .superseded:
+      self.reason = "superseded"
     }
     guard let state else { return }
     token = state.record.token
@@ -102,6 +107,14 @@ extension WireError {
         .failedPrecondition, refusal.reason,
         refusal.owner.isEmpty
           ? "the grant is over, and nobody holds it" : "\"\(refusal.owner)\" holds it",
+        details: [refusal])
+    case .tooManyWaiters:
+      self.init(
+        .resourceExhausted, refusal.reason, "as many wait as there is room for",
+        details: [refusal])
+    case .superseded:
+      self.init(
+        .aborted, refusal.reason, "the same request came again and waits in this one's place",
         details: [refusal])
     case .needsNewerServer(let shape):
       self.init(

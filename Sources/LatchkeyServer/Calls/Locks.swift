@@ -10,7 +10,9 @@ import WireSchema
 struct Locks {
   /// What a call asks of the store, and how the outcome becomes its answer.
   enum Work {
-    case command(Command, answer: (Outcome) throws(WireError) -> NewestWire.Response)
+    case command(
+      Command, undelivered: UnaryCall.Undelivered? = nil,
+      answer: (Outcome) throws(WireError) -> NewestWire.Response)
     case query(Query, answer: (Outcome) throws(WireError) -> NewestWire.Response)
     /// A list, which is written while it is read.
     case list(Query.Range)
@@ -22,9 +24,11 @@ struct Locks {
   /// Reads and judges a request. What only the store can tell is left to it.
   ///
   /// The order of the checks is part of the protocol: what kind, how long, by whom, what.
-  func work(_ request: NewestWire.Request) throws(WireError) -> Work {
+  ///
+  /// - Parameter now: When the request came.
+  func work(_ request: NewestWire.Request, at now: MonotonicTime) throws(WireError) -> Work {
     switch request {
-    case .acquire(let message): try acquire(message)
+    case .acquire(let message): try acquire(message, at: now)
     case .renew(let message): try renew(message)
     case .renewMany(let message): try renewMany(message)
     case .release(let message): try release(message)
@@ -35,16 +39,20 @@ struct Locks {
 
   // MARK: - The calls
 
-  private func acquire(_ message: Latchkey_V2_AcquireRequest) throws(WireError) -> Work {
+  private func acquire(
+    _ message: Latchkey_V2_AcquireRequest, at now: MonotonicTime
+  ) throws(WireError) -> Work {
     let kind = try Check.kind(message.kind) ?? .lock
     let lease = try Check.lease(message.lease)
+    let wait = try Check.wait(message.wait)
     try Check.owner(message.owner)
     try Check.key(message.key)
     try Check.value(message.value)
+    try Check.requestID(message.requestID)
     let key = message.key
     let owner = message.owner
     let holder = Holder(kind: kind, owner: owner, value: message.value, lease: lease)
-    return .command(.claim(key: key, holder: holder)) { outcome throws(WireError) in
+    let answer = { (outcome: Outcome) throws(WireError) -> NewestWire.Response in
       guard case .claimed(let token, let revision, let isNewGrant) = outcome else {
         throw WireError(refusal: outcome, key: key)
       }
@@ -57,6 +65,15 @@ struct Locks {
       response.renewed = !isNewGrant
       return .acquire(response)
     }
+    guard wait > 0 else { return .command(.claim(key: key, holder: holder), answer: answer) }
+    let command = Command.claimWaiting(
+      key: key, holder: holder, Wait(end: now + wait, requestID: message.requestID))
+    return .command(
+      command,
+      undelivered: { outcome in
+        guard case .claimed(let token, let revision, isNewGrant: true) = outcome else { return nil }
+        return .withdraw(key: key, Sighting(token: token, revision: revision))
+      }, answer: answer)
   }
 
   private func renew(_ message: Latchkey_V2_RenewRequest) throws(WireError) -> Work {
@@ -173,6 +190,29 @@ private enum Check {
         "a lease is longer than 0 and at most \(Lease.secondsMax) seconds")
     }
     return lease
+  }
+
+  /// The longest wait of one request: an hour.
+  private static let waitSecondsMax: Int64 = 3_600
+
+  /// In nanoseconds.
+  static func wait(_ duration: Google_Protobuf_Duration) throws(WireError) -> Int64 {
+    let isWhole = duration.nanos == 0
+    guard duration.seconds >= 0, (0..<1_000_000_000).contains(duration.nanos),
+      duration.seconds < waitSecondsMax || (duration.seconds == waitSecondsMax && isWhole)
+    else {
+      throw WireError(
+        .invalidArgument, "invalid-wait", "a wait is 0 to \(waitSecondsMax) seconds")
+    }
+    return duration.seconds * 1_000_000_000 + Int64(duration.nanos)
+  }
+
+  static func requestID(_ id: String) throws(WireError) {
+    guard NameLimits.isText(id, bytesMax: NameLimits.requestIDBytesMax) else {
+      throw WireError(
+        .invalidArgument, "invalid-request-id",
+        "it has at most \(NameLimits.requestIDBytesMax) bytes of UTF-8, no NUL")
+    }
   }
 
   static func owner(_ owner: String) throws(WireError) {

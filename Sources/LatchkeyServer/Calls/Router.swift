@@ -55,10 +55,10 @@ final class Router: RequestReceiver {
     let start = loop.clock()
     do throws(RPCError) {
       let request = try UnaryRequest(head, body: body, bytesMax: bodyBytesMax)
-      let work = try route.endpoint.work(request) { loop.answerBudget(of: exchange) }
+      let work = try route.endpoint.work(request, start) { loop.answerBudget(of: exchange) }
       let call = UnaryCall(
         exchange: exchange, loop: loop, request: request, metrics: route.metrics, start: start,
-        share: work.share, project: work.project)
+        share: work.share, undelivered: work.undelivered, project: work.project)
       switch work.order {
       case .command(let command):
         loop.store.submit(command, deadline: call.deadline, call: call)

@@ -11,12 +11,18 @@ import Synchronization
 final class UnaryCall: StoreCall, TimedCall, ExchangeWatcher, @unchecked Sendable {
   /// Turns what the store says into the body of an answer in the call's wire version.
   typealias Project = (Outcome, UnaryCall) throws(RPCError) -> [UInt8]
+  /// The command that undoes what the store did for a peer that is gone; nil where there is nothing to
+  /// be undone.
+  typealias Undelivered = @Sendable (Outcome) -> Command?
 
   private let exchange: any Exchange
   private let loop: EventLoopContext
   let codec: Codec
   private let metrics: MethodMetrics
   private let project: Project
+  /// Nil for a call that does not wait. One that does not may have been repeated elsewhere by the
+  /// time that its peer is gone, and what it did stands.
+  private let undelivered: Undelivered?
   private let start: MonotonicTime
   let deadline: MonotonicTime?
   private var isAnswered = false
@@ -27,13 +33,14 @@ final class UnaryCall: StoreCall, TimedCall, ExchangeWatcher, @unchecked Sendabl
   init(
     exchange: any Exchange, loop: EventLoopContext, request: UnaryRequest,
     metrics: MethodMetrics, start: MonotonicTime, share: AnswerBudget.Share?,
-    project: @escaping Project
+    undelivered: Undelivered? = nil, project: @escaping Project
   ) {
     self.exchange = exchange
     self.loop = loop
     codec = request.codec
     self.metrics = metrics
     self.project = project
+    self.undelivered = undelivered
     self.start = start
     self.share = share
     deadline = request.timeoutMilliseconds.map { start + $0 * 1_000_000 }
@@ -47,6 +54,7 @@ final class UnaryCall: StoreCall, TimedCall, ExchangeWatcher, @unchecked Sendabl
   func exchangeEnded() {
     hasEnded.store(true, ordering: .relaxed)
     share = nil
+    leaveWaitingRoom()
     guard !isAnswered else { return }
     isAnswered = true
     metrics.answered(.canceled, nanoseconds: loop.clock() - start)
@@ -62,8 +70,17 @@ final class UnaryCall: StoreCall, TimedCall, ExchangeWatcher, @unchecked Sendabl
     self.share = share
   }
 
+  private func leaveWaitingRoom() {
+    if undelivered != nil, !isAnswered { loop.store.abandon(self) }
+  }
+
   func complete(_ result: StoreResult) {
-    guard !isAnswered else { return }
+    guard !isAnswered else {
+      if case .success(let outcome) = result, let command = undelivered?(outcome) {
+        loop.store.submit(command, call: InternalCall(loop) { _ in })
+      }
+      return
+    }
     do throws(RPCError) {
       switch result {
       case .success(let outcome): answer(try project(outcome, self))
@@ -77,6 +94,8 @@ final class UnaryCall: StoreCall, TimedCall, ExchangeWatcher, @unchecked Sendabl
   func isOver(at now: MonotonicTime) -> Bool {
     if isAnswered { return true }
     guard let deadline, deadline <= now else { return false }
+    hasEnded.store(true, ordering: .relaxed)
+    leaveWaitingRoom()
     refuse(
       RPCError(
         .deadlineExceeded,

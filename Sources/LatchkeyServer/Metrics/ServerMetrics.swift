@@ -26,6 +26,7 @@ package final class ServerMetrics: Sendable {
     "latchkey_stalled_seconds_total": "Time in which this server could not do its work.",
     "latchkey_store_failures_total": "Transactions that failed.",
     "latchkey_scan_failures_total": "Looks for what other servers wrote that failed.",
+    "latchkey_waiters": "Calls that wait until a key is free.",
     "latchkey_store_up": "Whether the latest transaction was committed.",
     "latchkey_damaged_rows_total": "Rows left out of answers because they are damaged.",
     "latchkey_collected_rows_total": "Long-free rows that this server deleted.",
@@ -37,6 +38,7 @@ package final class ServerMetrics: Sendable {
 
   private let locks: Gauge
   private let presences: Gauge
+  private let waiters: Gauge
   private let expirations: Counter
   private let commits: Counter
   private let commitCommands: Recorder
@@ -70,6 +72,7 @@ package final class ServerMetrics: Sendable {
     storeUp = Gauge(label: "latchkey_store_up", factory: factory)
     damaged = Counter(label: "latchkey_damaged_rows_total", factory: factory)
     collectedRows = Counter(label: "latchkey_collected_rows_total", factory: factory)
+    waiters = Gauge(label: "latchkey_waiters", factory: factory)
     storeUp.record(1)
     let range = WireVersions.spoken
     Gauge(
@@ -163,6 +166,8 @@ extension ServerMetrics: StoreObserver {
     self.locks.record(locks)
     self.presences.record(presences)
   }
+
+  package func waiting(_ count: Int) { waiters.record(count) }
 
   package func stalled(nanoseconds: Int64) {
     stalledSeconds.increment(by: Double(nanoseconds) / 1e9)

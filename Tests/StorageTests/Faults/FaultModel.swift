@@ -43,7 +43,8 @@ struct FaultModel {
       keys[key] = next
       return .success(
         .claimed(token: next.token, revision: next.revision, isNewGrant: isNew))
-    case .renew, .renewMany: preconditionFailure("the model has claims and releases only")
+    case .claimWaiting, .withdraw, .renew, .renewMany:
+      preconditionFailure("the model has claims and releases only")
     case .release(let key, let name):
       guard let held = keys[key], let holder = held.owner else { return .released }
       guard holder == name.owner else { return .notTheHolder }

@@ -46,13 +46,18 @@ final class TurnBench {
     let calls = commands.map { _ in KeptCall() }
     var items = queue.count > 0 ? queue.take(max: .max, waitNanoseconds: 0) : []
     items += zip(commands, calls).map { .command($0, deadline: deadline, call: $1) }
+    turn(items: items)
+    return calls.map { $0.result!.map(\.withoutState) }
+  }
+
+  /// One turn with `items` as they are.
+  func turn(items: [CommandWriter.Item]) {
     writer.turn(items)
     if isScanWaiting {
       isScanWaiting = false
       scans += 1
       reader.turn([.scan(writer: queue)])
     }
-    return calls.map { $0.result!.map(\.withoutState) }
   }
 
   @discardableResult

@@ -89,7 +89,7 @@ extension StoreConformance {
           #expect(token == 1)
           if isNew { newGrants += 1 }
         case let other:
-          #expect(other == .heldByAnother)
+          #expect(other.withoutState == .heldByAnother)
           #expect(owner != winner)
         }
       }

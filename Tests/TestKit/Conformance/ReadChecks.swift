@@ -69,7 +69,8 @@ extension StoreConformance {
         await node.store.perform(.release(key: "key", owner: "a"), isWanted: false),
         await node.store.perform(.hold("new", "a"), isWanted: false),
         await node.store.ask(.fetch(key: "key"), isWanted: false),
-        await node.store.ask(.list(Query.Range(kind: .lock), into: RecordCollector()), isWanted: false),
+        await node.store.ask(
+          .list(Query.Range(kind: .lock), into: RecordCollector()), isWanted: false),
       ] {
         #expect(result == .failure(.unwanted))
       }

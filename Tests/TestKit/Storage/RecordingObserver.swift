@@ -17,6 +17,7 @@ package final class RecordingObserver: StoreObserver {
     package var turns = 0
     package var locks = 0
     package var presences = 0
+    package var waiting = 0
   }
 
   private struct State {
@@ -53,6 +54,8 @@ package final class RecordingObserver: StoreObserver {
     }
     for waiter in met { waiter.continuation.resume() }
   }
+
+  package func waiting(_ count: Int) { note { $0.waiting = count } }
 
   package func committed(commands: Int, expiries: Int, nanoseconds: Int64) {
     note {

@@ -1,0 +1,163 @@
+import LockCore
+
+/// The calls that wait until a key is free. Belongs to the writing thread.
+///
+/// A grant to one of them is made within a transaction. Until it is committed the call is on its way
+/// out: ``commit()`` lets it go with its result, ``rollback()`` gives it its place back.
+final class WaitingRoom {
+  private struct Visitor {
+    let holder: Holder
+    let call: any StoreCall
+  }
+
+  private typealias Queue = WaitQueue<Visitor>
+
+  private var queue: Queue
+  private var ids: [ObjectIdentifier: Queue.ID] = [:]
+  private var leaving: [(id: Queue.ID, entry: Queue.Entry, result: StoreResult)] = []
+  private var isClosed = false
+
+  init(limits: StoreLimits) {
+    queue = Queue(
+      Queue.Bounds(
+        ofKeyMax: limits.waitersOfKeyMax, max: limits.waitersMax, bytesMax: limits.waiterBytesMax))
+  }
+
+  var count: Int { queue.count }
+  var isEmpty: Bool { queue.isEmpty }
+  /// When a wait may next be over.
+  var nextEnd: MonotonicTime? { queue.nextEnd }
+  /// The keys that are waited for, in no order.
+  var keys: [String] { queue.keys.map(\.text) }
+
+  // MARK: - Coming and going
+
+  enum Admission {
+    case waits
+    /// The former call of the same request, which has lost its place.
+    case inPlaceOf(any StoreCall)
+    case full
+    /// The server is going down.
+    case closed
+  }
+
+  func add(
+    key: String, _ holder: Holder, _ wait: Wait, _ call: any StoreCall
+  ) -> Admission {
+    guard !isClosed else { return .closed }
+    let entry = Queue.Entry(
+      key: key, owner: holder.owner, requestID: wait.requestID, end: wait.end,
+      byteCount: key.utf8.count + holder.owner.utf8.count + holder.value.utf8.count
+        + wait.requestID.utf8.count,
+      waiter: Visitor(holder: holder, call: call))
+    switch queue.add(entry) {
+    case .waits(let id):
+      ids[ObjectIdentifier(call)] = id
+      return .waits
+    case .tookPlace(let id, let former):
+      ids[ObjectIdentifier(former.call)] = nil
+      ids[ObjectIdentifier(call)] = id
+      return .inPlaceOf(former.call)
+    case .full: return .full
+    }
+  }
+
+  /// Nobody waits for the result of `call` any more.
+  func remove(_ call: any StoreCall) {
+    if let id = ids.removeValue(forKey: ObjectIdentifier(call)) { queue.remove(id) }
+  }
+
+  /// Takes out those whose wait is over, to be asked a last time.
+  func takeEnded(
+    at now: MonotonicTime, limit: Int
+  ) -> [(command: Command, call: any StoreCall)] {
+    queue.takeEnded(at: now, limit: limit).map { entry in
+      ids[ObjectIdentifier(entry.waiter.call)] = nil
+      return (.claim(key: entry.key, holder: entry.waiter.holder), entry.waiter.call)
+    }
+  }
+
+  /// Sends everybody away, and lets nobody in any more.
+  func close() -> [any StoreCall] {
+    isClosed = true
+    ids = [:]
+    return queue.removeAll().map(\.waiter.call)
+  }
+
+  // MARK: - Within a transaction
+
+  /// Who is to have `key` now that it is free: the first one that is still there. `grant` decides.
+  ///
+  /// - Returns: Whether there was anybody.
+  func grantNext(of key: String, _ grant: (Holder) -> StoreResult) -> Bool {
+    while let (id, entry) = queue.takeFirst(of: key) {
+      guard entry.waiter.call.isWanted else {
+        ids[ObjectIdentifier(entry.waiter.call)] = nil
+        continue
+      }
+      leaving.append((id, entry, grant(entry.waiter.holder)))
+      return true
+    }
+    return false
+  }
+
+  /// Everybody who waits for `key` in the name of its holder has it.
+  func grantAll(of key: String, owner: String, _ grant: (Holder) -> StoreResult) {
+    for (id, entry) in queue.takeAll(of: key, owner: owner) {
+      leaving.append((id, entry, grant(entry.waiter.holder)))
+    }
+  }
+
+  func commit() -> [(result: StoreResult, call: any StoreCall)] {
+    defer { leaving = [] }
+    return leaving.map { (_, entry, result) in
+      ids[ObjectIdentifier(entry.waiter.call)] = nil
+      return (result, entry.waiter.call)
+    }
+  }
+
+  func rollback() {
+    queue.putBack(leaving.map { ($0.id, $0.entry) })
+    leaving = []
+  }
+}
+
+/// Notices that another server may have freed keys that are waited for here.
+struct WaitedKeys {
+  private let limits: StoreLimits
+  private var changes: Int64?
+  private var nextLook: MonotonicTime
+  /// Keys that are still to be looked at.
+  private var pending: [String] = []
+
+  init(limits: StoreLimits, now: MonotonicTime) {
+    self.limits = limits
+    nextLook = now
+  }
+
+  /// When to look next, while anybody waits.
+  func due(at now: MonotonicTime) -> MonotonicTime { pending.isEmpty ? nextLook : now }
+
+  /// The keys to be looked at now.
+  ///
+  /// - Parameter changesByOthers: As ``StoreWriter/changesByOthers()``; asked only when it is time.
+  mutating func take(
+    at now: MonotonicTime, keys: () -> [String], changesByOthers: () throws(StoreError) -> Int64
+  ) throws(StoreError) -> [String] {
+    if pending.isEmpty, now >= nextLook {
+      nextLook = now + limits.waitedLookNanoseconds
+      let current = try changesByOthers()
+      if current != changes { pending = keys() }
+      changes = current
+    }
+    let next = Array(pending.suffix(limits.batchMax))
+    pending.removeLast(next.count)
+    return next
+  }
+
+  /// What was taken was not looked at.
+  mutating func putBack(_ keys: [String]) { pending += keys }
+
+  /// Everything is to be looked at again.
+  mutating func invalidate() { changes = nil }
+}

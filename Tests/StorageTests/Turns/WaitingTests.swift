@@ -1,0 +1,195 @@
+import LockCore
+import Synchronization
+import TestKit
+import Testing
+
+@testable import Storage
+
+/// How calls wait until a key is free.
+@Suite struct WaitingTests {
+  private static let second: Int64 = 1_000_000_000
+
+  /// A call of which the peer may go away.
+  private final class Waiter: StoreCall {
+    private let state = Mutex((result: StoreResult?.none, isWanted: true))
+
+    var result: StoreResult? { state.withLock { $0.result }.map { $0.map(\.withoutState) } }
+    var replyTarget: any ReplyTarget { DirectTarget.shared }
+    var isWanted: Bool { state.withLock { $0.isWanted } }
+
+    func goAway() { state.withLock { $0.isWanted = false } }
+
+    func complete(_ result: StoreResult) {
+      state.withLock {
+        precondition($0.result == nil, "a call is answered once")
+        $0.result = result
+      }
+    }
+  }
+
+  /// One more in the line.
+  private static func wait(
+    _ bench: TurnBench, _ key: String, _ owner: String, seconds: Int64 = 60, lease: Int64 = 15,
+    requestID: String = ""
+  ) -> Waiter {
+    let waiter = Waiter()
+    let holder = Holder(kind: .lock, owner: owner, value: "", lease: Lease(seconds: lease)!)
+    let wait = Wait(end: bench.clock.now + seconds * second, requestID: requestID)
+    bench.turn(
+      items: [
+        .command(
+          .claimWaiting(key: key, holder: holder, wait), deadline: nil, call: waiter)
+      ])
+    return waiter
+  }
+
+  @Test(arguments: engines)
+  func aReleaseHandsOverInItsOwnTurnInTheOrderOfArrival(_ engine: EngineUnderTest) throws {
+    let bench = try TurnBench(engine.newDatabase())
+    bench.turn(.hold("key", "a"))
+    let waiters = ["b", "c"].map { Self.wait(bench, "key", $0) }
+    #expect(waiters.map(\.result) == [nil, nil])
+    let transactions = bench.observer.totals.transactions
+    #expect(bench.turn(.release(key: "key", owner: "a")) == [.released])
+    #expect(waiters.map(\.result) == [.granted(token: 2, revision: 3), nil])
+    #expect(bench.observer.totals.transactions == transactions + 1)
+    #expect(try bench.owner(of: "key") == "b")
+    // Who comes later does not get in between, even in the very transaction of the release.
+    #expect(
+      bench.turn(.release(key: "key", owner: "b"), .hold("key", "d"))
+        == [.released, .heldByAnother])
+    #expect(waiters[1].result == .granted(token: 3, revision: 5))
+  }
+
+  @Test(arguments: engines) func anEndedLeaseHandsOver(_ engine: EngineUnderTest) throws {
+    let bench = try TurnBench(engine.newDatabase())
+    bench.turn(.hold("key", "a", lease: 2))
+    let waiter = Self.wait(bench, "key", "b", lease: 3)
+    bench.pass(seconds: 1.75)
+    #expect(waiter.result == nil)
+    bench.pass(seconds: 0.5)
+    #expect(waiter.result == .granted(token: 2, revision: 3))
+    // Its own lease began with the grant.
+    bench.pass(seconds: 2.5)
+    #expect(try bench.owner(of: "key") == "b")
+    bench.pass(seconds: 1)
+    #expect(try bench.owner(of: "key") == nil)
+  }
+
+  @Test func aWaitThatIsOverIsAnsweredWithTheStateOfThen() throws {
+    let bench = try TurnBench()
+    bench.turn(.hold("key", "a"))
+    let waiter = Self.wait(bench, "key", "b", seconds: 1)
+    #expect(bench.waitNanoseconds <= Self.second)
+    bench.pass(seconds: 0.75)
+    #expect(waiter.result == nil)
+    bench.pass(seconds: 0.25)
+    #expect(waiter.result == .heldByAnother)
+    bench.turn(.release(key: "key", owner: "a"))
+    #expect(try bench.owner(of: "key") == nil)
+  }
+
+  @Test func whoIsGoneIsPassedOver() throws {
+    let bench = try TurnBench()
+    bench.turn(.hold("key", "a"))
+    let waiters = ["b", "c", "d"].map { Self.wait(bench, "key", $0) }
+    waiters[0].goAway()
+    bench.turn(items: [.abandoned(waiters[1])])
+    #expect(bench.observer.totals.waiting == 2)
+    bench.turn(.release(key: "key", owner: "a"))
+    #expect(waiters.map(\.result) == [nil, nil, .granted(token: 2, revision: 3)])
+    #expect(bench.observer.totals.waiting == 0)
+  }
+
+  @Test func aRetryTakesThePlaceOfItsRequest() throws {
+    let bench = try TurnBench()
+    bench.turn(.hold("key", "a"))
+    let first = Self.wait(bench, "key", "b", requestID: "r")
+    let other = Self.wait(bench, "key", "c")
+    let again = Self.wait(bench, "key", "b", requestID: "r")
+    #expect(first.result == .success(.refused(.superseded, nil)))
+    bench.turn(.release(key: "key", owner: "a"))
+    #expect(again.result == .granted(token: 2, revision: 3))
+    #expect(other.result == nil)
+  }
+
+  @Test func oneOwnersCallsAreServedTogether() throws {
+    let bench = try TurnBench()
+    bench.turn(.hold("key", "a"))
+    let waiters = ["b", "c", "b"].map { Self.wait(bench, "key", $0) }
+    bench.turn(.release(key: "key", owner: "a"))
+    #expect(
+      waiters.map(\.result) == [
+        .granted(token: 2, revision: 3), nil, .renewed(token: 2, revision: 4),
+      ])
+  }
+
+  @Test func boundsAreNamed() throws {
+    var limits = StoreLimits()
+    limits.waitersOfKeyMax = 1
+    let bench = try TurnBench(limits: limits)
+    bench.turn(.hold("key", "a"))
+    let waiters = ["b", "c"].map { Self.wait(bench, "key", $0) }
+    #expect(waiters.map(\.result) == [nil, .success(.refused(.tooManyWaiters, nil))])
+  }
+
+  @Test func aServerThatGoesDownSendsThemAway() throws {
+    let bench = try TurnBench()
+    bench.turn(.hold("key", "a"))
+    let before = Self.wait(bench, "key", "b")
+    bench.turn(items: [.endWaits])
+    #expect(before.result == .failure(.shuttingDown))
+    #expect(Self.wait(bench, "key", "c").result == .failure(.shuttingDown))
+  }
+
+  @Test(arguments: engines) func whatAnotherServerFreesIsSeen(_ engine: EngineUnderTest) throws {
+    let clock = ManualClock()
+    let first = try TurnBench(engine.newDatabase(), clock: clock)
+    let second = try TurnBench(first.database, clock: clock)
+    first.turn(.hold("key", "a"))
+    let waiter = Self.wait(second, "key", "b")
+    second.pass(seconds: 0.25)
+    #expect(waiter.result == nil)
+    first.turn(.release(key: "key", owner: "a"))
+    #expect(second.waitNanoseconds <= StoreLimits().waitedLookNanoseconds)
+    clock.advance(nanoseconds: StoreLimits().waitedLookNanoseconds)
+    second.turn()
+    #expect(waiter.result == .granted(token: 2, revision: 3))
+  }
+
+  @Test func aGrantThatReachedNobodyIsTakenBackUnlessItWasTakenUp() throws {
+    let bench = try TurnBench()
+    bench.turn(.hold("key", "a"))
+    let next = Self.wait(bench, "key", "b")
+    bench.turn(.withdraw(key: "key", Sighting(token: 1, revision: 9)))
+    #expect(next.result == nil)
+    bench.turn(.withdraw(key: "key", Sighting(token: 1, revision: 1)))
+    #expect(next.result == .granted(token: 2, revision: 3))
+  }
+
+  /// Whatever fails in the transaction of the release, nobody loses the place, nobody is granted
+  /// twice, and a grant that was done after all is found.
+  @Test(arguments: engines) func aFailureCostsNobodyThePlace(_ engine: EngineUnderTest) throws {
+    for point in [FaultPoint.begin, .write, .commit] {
+      for fault in Fault.allCases {
+        let bench = try TurnBench(engine.newDatabase())
+        bench.turn(.hold("key", "a", lease: 60))
+        let waiters = ["b", "c"].map { Self.wait(bench, "key", $0) }
+        bench.faults.fail(point, fault)
+        #expect(bench.turn(.release(key: "key", owner: "a")) == [.failed], "\(point) \(fault)")
+        #expect(waiters.map(\.result) == [nil, nil], "\(point) \(fault)")
+        bench.pass(seconds: 4)
+        if try bench.owner(of: "key") == "a" {
+          #expect(waiters[0].result == nil)
+          #expect(bench.turn(.release(key: "key", owner: "a")) == [.released])
+        }
+        #expect(try bench.owner(of: "key") == "b", "\(point) \(fault)")
+        guard case .success(.claimed(token: 2, _, _))? = waiters[0].result else {
+          Issue.record("\(point) \(fault): \(String(describing: waiters[0].result))")
+          continue
+        }
+        #expect(waiters[1].result == nil)
+      }
+    }
+  }
+}
