@@ -27,6 +27,12 @@ package enum ClientLimits {
   /// How long a PING may be unanswered until the connection is given up.
   package static let pingTimeout: Duration = .seconds(2)
 
+  // Waiting.
+
+  /// How long one request to acquire waits at the server: less than the time after which proxies give
+  /// up on an answer (60 seconds in nginx).
+  package static let waitMax: Duration = .seconds(50)
+
   // Leases.
 
   /// The shortest lease: wire v1 counts in whole seconds.

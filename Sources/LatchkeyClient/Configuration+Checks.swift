@@ -26,17 +26,13 @@ extension LatchkeyClient.DelayRange {
 
 /// What a caller may ask of a lease.
 enum LeaseTerms {
-  /// The lease in the whole seconds of wire v1. Rounded up: the holder goes by what it asked for, so
-  /// that it stops no later than the server counts.
-  ///
   /// - Throws: ``LatchkeyError/Code/invalidRequest`` where it is not within the bounds.
-  static func seconds(_ lease: Duration) throws(LatchkeyError) -> Int64 {
+  static func check(_ lease: Duration) throws(LatchkeyError) {
     guard (ClientLimits.leaseMin...ClientLimits.leaseMax).contains(lease) else {
       throw LatchkeyError(
         .invalidRequest,
         "a lease must be \(ClientLimits.leaseMin) to \(ClientLimits.leaseMax), not \(lease)")
     }
-    return lease.secondsRoundedUp
   }
 
   /// - Throws: ``LatchkeyError/Code/invalidRequest`` for a negative wait.

@@ -27,7 +27,12 @@ public struct LatchkeyError: Error, Sendable, CustomStringConvertible {
     public static let deadlineExceeded = Code(rawValue: "deadline-exceeded")
     /// Client and server have no wire version in common.
     public static let noCommonVersion = Code(rawValue: "no-common-version")
-    /// The resource uses, or the request needs, what only a newer server can do.
+    /// The grant is over, or the key is held by another owner.
+    public static let notTheHolder = Code(rawValue: "not-the-holder")
+    /// The server's wire version cannot carry the request: ``LatchkeyError/requirement`` says what is
+    /// missing. Nothing was sent.
+    public static let requiresNewerPeer = Code(rawValue: "requires-newer-peer")
+    /// The resource uses what only a newer server can do.
     public static let requiresNewerServer = Code(rawValue: "requires-newer-server")
     /// A bound of the server or of this client was reached.
     public static let overloaded = Code(rawValue: "overloaded")
@@ -45,6 +50,8 @@ public struct LatchkeyError: Error, Sendable, CustomStringConvertible {
   public var message: String
   /// Who holds the key, where that is the matter and is known.
   public var holder: String?
+  /// What the server's wire version lacks, where that is the matter.
+  public var requirement: Requirement?
   /// What led to it, where there is more to know.
   public var cause: (any Error)?
 
@@ -54,6 +61,24 @@ public struct LatchkeyError: Error, Sendable, CustomStringConvertible {
     self.message = message
     self.holder = holder
     self.cause = cause
+  }
+
+  /// What a request needs of the server's wire version.
+  public struct Requirement: Sendable, Hashable {
+    /// In words, such as "renewal by token".
+    public var feature: String
+    /// The oldest wire version that has it.
+    public var needs: Int
+    /// The wire version that the server speaks.
+    public var has: Int
+  }
+
+  /// The error of a request that the server's wire version cannot carry.
+  public static func requiresNewerPeer(feature: String, needs: Int, has: Int) -> LatchkeyError {
+    var error = LatchkeyError(
+      .requiresNewerPeer, "\(feature) needs wire v\(needs), the server speaks v\(has)")
+    error.requirement = Requirement(feature: feature, needs: needs, has: has)
+    return error
   }
 
   /// Code, message and cause in one line.

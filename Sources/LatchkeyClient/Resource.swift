@@ -17,6 +17,13 @@ public struct Resource: Sendable, Equatable {
   /// What the owner wants to be known: at most 65,536 bytes of UTF-8 without NUL.
   public var value: String
 
+  /// The fencing token of the grant. Nil from servers that speak wire v1 only.
+  public var token: Int64?
+  /// How often the key's record was written. Nil from servers that speak wire v1 only.
+  public var revision: Int64?
+  /// The length of the lease. Nil from servers that speak wire v1 only.
+  public var lease: Duration?
+
   /// Describes a resource; checks nothing.
   public init(key: String, kind: ResourceKind, owner: String, value: String) {
     self.key = key

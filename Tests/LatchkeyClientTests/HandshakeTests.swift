@@ -32,8 +32,8 @@ struct NegotiationTests {
 
 @Suite(.timeLimit(.minutes(2)))
 struct HandshakeTests {
-  private static let upToV2: [any WireDialect.Type] = [V1Dialect.self, V2Dialect.self]
-  private static let upToV3 = upToV2 + [V3Dialect.self]
+  private static let upToV2: [any WireVersion.Type] = [V1.self, FakeV2.self]
+  private static let upToV3 = upToV2 + [FakeV3.self]
 
   @Test func theClientSaysWhatItSpeaks() async throws {
     let server = try await FakeServer { WireRange(1, 1).answer($0) }
@@ -41,9 +41,9 @@ struct HandshakeTests {
     try await client.release("a", owner: "me")
     try await until { try await server.hellos().count == 1 }
     let (settings, hello) = try await server.hellos()[0]
-    #expect(settings == WireDialects.all.range.settingsValue)
+    #expect(settings == V1.range.settingsValue)
     #expect(hello.software == Release.version)
-    #expect(WireRange(hello.wire) == WireDialects.all.range)
+    #expect(WireRange(hello.wire) == V1.range)
     #expect(hello.serverID.isEmpty)
     await client.shutdown()
     try await server.stop()
@@ -54,7 +54,7 @@ struct HandshakeTests {
     let server = try await FakeServer(offer: FakeServer.proxied) {
       WireRange(1, 1).answer($0, header: false)
     }
-    let client = LatchkeyClient.testing([server], dialects: Self.upToV3)
+    let client = LatchkeyClient.testing([server], versions: Self.upToV3)
     try await client.release("a", owner: "me")
     try await client.release("b", owner: "me")
     #expect(server.requests.map(\.version) == [3, 1, 1])
@@ -74,7 +74,7 @@ struct HandshakeTests {
         "\(WireRange.headerName)": range.now.headerValue + ";later=1", "via": $0.path,
       ])
     }
-    let client = LatchkeyClient.testing([server], dialects: Self.upToV3)
+    let client = LatchkeyClient.testing([server], versions: Self.upToV3)
     for _ in 0..<2 { try await client.release("a", owner: "me") }
     range.set(WireRange(1, 3))
     for _ in 0..<2 { try await client.release("a", owner: "me") }
@@ -88,7 +88,7 @@ struct HandshakeTests {
   @Test func settingsOnALiveConnectionAreFollowed() async throws {
     let range = Shared(WireRange(1, 2))
     let server = try await FakeServer(offer: WireRange(1, 2).offer) { range.now.answer($0) }
-    let client = LatchkeyClient.testing([server], dialects: Self.upToV3)
+    let client = LatchkeyClient.testing([server], versions: Self.upToV3)
     #expect(try await client.connectionInfo().wireVersion == 2)
     try await client.release("a", owner: "me")
     for new in [WireRange(1, 1), WireRange(2, 3)] {
@@ -106,7 +106,7 @@ struct HandshakeTests {
   @Test func anAnswerThatComesBeforeTheSettingsIsBelieved() async throws {
     // The range of the fleet just changed: what was offered is not what is spoken.
     let server = try await FakeServer(offer: WireRange(1, 2).offer) { WireRange(1, 1).answer($0) }
-    let client = LatchkeyClient.testing([server], dialects: Self.upToV2)
+    let client = LatchkeyClient.testing([server], versions: Self.upToV2)
     #expect(try await client.connectionInfo().wireVersion == 2)
     try await client.release("a", owner: "me")
     try await client.release("a", owner: "me")
@@ -118,7 +118,7 @@ struct HandshakeTests {
   @Test func anOldMemoryIsRaised() async throws {
     let range = Shared(WireRange(1, 1))
     let server = try await FakeServer(offer: FakeServer.proxied) { range.now.answer($0) }
-    let client = LatchkeyClient.testing([server], dialects: Self.upToV3)
+    let client = LatchkeyClient.testing([server], versions: Self.upToV3)
     try await client.release("a", owner: "me")
     range.set(WireRange(2, 3))
     try await client.release("a", owner: "me")
@@ -130,7 +130,7 @@ struct HandshakeTests {
   @Test func withNothingInCommonBothRangesAreNamed() async throws {
     for offer in [WireRange(7, 9).offer, FakeServer.proxied] {
       let server = try await FakeServer(offer: offer) { WireRange(7, 9).answer($0) }
-      let client = LatchkeyClient.testing([server], dialects: Self.upToV2)
+      let client = LatchkeyClient.testing([server], versions: Self.upToV2)
       do {
         try await client.release("a", owner: "me")
         Issue.record("no error")
@@ -152,7 +152,7 @@ struct HandshakeTests {
   @Test func aMemoryWithNothingInCommonIsNoPrison() async throws {
     let range = Shared(WireRange(7, 9))
     let server = try await FakeServer(offer: FakeServer.proxied) { range.now.answer($0) }
-    let client = LatchkeyClient.testing([server], dialects: Self.upToV2)
+    let client = LatchkeyClient.testing([server], versions: Self.upToV2)
     #expect(await code { try await client.release("a", owner: "me") } == .noCommonVersion)
     // Behind the proxy there is another server by now.
     range.set(WireRange(1, 1))
@@ -166,7 +166,7 @@ struct HandshakeTests {
   func aServerWithNothingInCommonIsLeftForAnother(_ offer: HandshakeOffer) async throws {
     let newer = try await FakeServer(offer: offer) { WireRange(7, 9).answer($0) }
     let fitting = try await FakeServer(offer: WireRange(1, 2).offer) { WireRange(1, 2).answer($0) }
-    let client = LatchkeyClient.testing([newer, fitting], dialects: Self.upToV2)
+    let client = LatchkeyClient.testing([newer, fitting], versions: Self.upToV2)
     for _ in 1...3 { try await client.release("a", owner: "me") }
     #expect(fitting.requests.map(\.version) == [2, 2, 2])
     #expect(newer.requests.count <= 1)
@@ -181,7 +181,7 @@ struct HandshakeTests {
       try await FakeServer { WireRange(7, 9).answer($0) },
       try await FakeServer { WireRange(8, 8).answer($0) },
     ]
-    let client = LatchkeyClient.testing(servers, dialects: Self.upToV2) {
+    let client = LatchkeyClient.testing(servers, versions: Self.upToV2) {
       $0.requestTimeout = .milliseconds(300)
     }
     #expect(await code { try await client.release("a", owner: "me") } == .noCommonVersion)
@@ -197,7 +197,7 @@ struct HandshakeTests {
           RPCError(.deadlineExceeded, "may or may not"), fields: ["\(WireRange.headerName)": "1-1"])
         : WireRange(1, 1).answer($0)
     }
-    let client = LatchkeyClient.testing([server], dialects: Self.upToV2)
+    let client = LatchkeyClient.testing([server], versions: Self.upToV2)
     #expect(await code { try await client.release("a", owner: "me") } == .deadlineExceeded)
     try await client.release("a", owner: "me")
     #expect(server.requests.map(\.version) == [2, 1])
@@ -209,7 +209,7 @@ struct HandshakeTests {
     let server = try await FakeServer(offer: FakeServer.proxied) {
       ($0.version == 1 ? WireRange(2, 2) : WireRange(1, 1)).answer($0)
     }
-    let client = LatchkeyClient.testing([server], dialects: Self.upToV2)
+    let client = LatchkeyClient.testing([server], versions: Self.upToV2)
     #expect(await code { try await client.release("a", owner: "me") } == .noCommonVersion)
     #expect(server.requests.count == 1 + ClientLimits.versionMovesMax)
     await client.shutdown()
@@ -218,7 +218,7 @@ struct HandshakeTests {
 
   @Test func theServerIsIntroduced() async throws {
     let server = try await FakeServer { WireRange(1, 1).answer($0) }
-    let client = LatchkeyClient.testing([server], dialects: Self.upToV2)
+    let client = LatchkeyClient.testing([server], versions: Self.upToV2)
     let info = try await client.connectionInfo()
     #expect(info.endpoint == server.endpoint)
     #expect((info.serverSoftware, info.serverID) == ("9.8.7", "fake"))
@@ -233,7 +233,7 @@ struct HandshakeTests {
   /// There is a bound on pings that wait; whoever met it used to ask again without a pause.
   @Test func anyNumberOfIntroductionsNeedsOnePing() async throws {
     let server = try await FakeServer { WireRange(1, 1).answer($0) }
-    let client = LatchkeyClient.testing([server], dialects: Self.upToV2)
+    let client = LatchkeyClient.testing([server], versions: Self.upToV2)
     try await withThrowingTaskGroup(of: ConnectionInfo.self) { group in
       for _ in 1...200 { group.addTask { try await client.connectionInfo() } }
       for try await info in group { #expect(info.serverSoftware == "9.8.7") }
@@ -244,7 +244,7 @@ struct HandshakeTests {
 
   @Test func behindAProxyTheServerIsAskedForItsRange() async throws {
     let server = try await FakeServer(offer: FakeServer.proxied) { WireRange(1, 1).answer($0) }
-    let client = LatchkeyClient.testing([server], dialects: Self.upToV2)
+    let client = LatchkeyClient.testing([server], versions: Self.upToV2)
     let info = try await client.connectionInfo()
     #expect((info.serverSoftware, info.serverID) == (nil, nil))
     #expect((info.serverOldestWire, info.serverNewestWire, info.wireVersion) == (1, 1, 1))
@@ -256,7 +256,7 @@ struct HandshakeTests {
 
   @Test func aStrangerIsIntroducedAsOne() async throws {
     let server = try await FakeServer(offer: FakeServer.proxied) { _ in .reply(status: 404) }
-    let client = LatchkeyClient.testing([server], dialects: Self.upToV2)
+    let client = LatchkeyClient.testing([server], versions: Self.upToV2)
     let info = try await client.connectionInfo()
     #expect((info.serverOldestWire, info.wireVersion) == (nil, 2))
     #expect(await code { _ = try await client.fetch("a") } == .unknown)

@@ -1,4 +1,5 @@
 import Testing
+import WireSchema
 
 @testable import LatchkeyClient
 
@@ -93,7 +94,12 @@ struct DelayTests {
     (Duration.seconds(1), Int64(1)), (.milliseconds(1_001), 2), (.milliseconds(1_999), 2),
     (.nanoseconds(3_000_000_001), 4), (.seconds(31_536_000), 31_536_000),
   ])
-  func leasesAreRoundedUpForTheServer(lease: Duration, seconds: Int64) throws {
-    #expect(try LeaseTerms.seconds(lease) == seconds)
+  func leasesAreRoundedUpForV1(lease: Duration, seconds: Int64) throws {
+    let resource = Resource(key: "k", kind: .lock, owner: "o", value: "")
+    guard case .lock(let message) = try V1.lower(.acquire(resource, lease: lease)) else {
+      Issue.record("not a claim")
+      return
+    }
+    #expect(message.ttlInSeconds == seconds)
   }
 }

@@ -1,6 +1,7 @@
 import HTTP2
 import NIOPosix
 import Testing
+import WireSchema
 
 @testable import LatchkeyClient
 
@@ -12,7 +13,7 @@ struct RawConnectionTests {
     let connection = try await RawConnection.connect(
       to: server.endpoint, on: MultiThreadedEventLoopGroup.singleton)
     let resource = Resource(key: "a", kind: .lock, owner: "me", value: "")
-    let call = try V1Dialect.encode(.claim(resource, leaseSeconds: 9))
+    let call = try V1.encode(.acquire(resource, lease: .seconds(9)))
     let statuses = connection.eventLoop.makePromise(of: [Int].self)
     connection.eventLoop.execute {
       var received: [Int] = []

@@ -56,7 +56,7 @@ struct RealServerTests {
     let info = try await client.connectionInfo()
     #expect(info.endpoint == (try endpoint(server)))
     #expect(info.serverSoftware == Release.version)
-    #expect(info.wireVersion == WireDialects.all.range.newest)
+    #expect(info.wireVersion == WireVersions.spoken.newest)
     let status = try await client.status()
     #expect(status.serverID == info.serverID)
     #expect(status.server.software == Release.version)

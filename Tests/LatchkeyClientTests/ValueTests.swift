@@ -78,21 +78,33 @@ struct ArgumentTests {
   }
 }
 
-struct DialectTests {
+struct CallsInOlderWordsTests {
+  private static let resource = Resource(key: "k", kind: .presence, owner: "o", value: "v")
+
   @Test func theCallsOfV1AreItsMethods() throws {
-    let resource = Resource(key: "k", kind: .presence, owner: "o", value: "v")
-    let calls: [LockCall] = [
-      .claim(resource, leaseSeconds: 7), .release(key: "k", owner: "o"), .fetch(key: "k"),
-      .fetchAll(.lock),
+    let calls: [NewestWire.Request] = [
+      .acquire(Self.resource, lease: .milliseconds(6_001), wait: .seconds(9), requestID: "r"),
+      .release("k", owner: "o"), .get(.with { $0.key = "k" }), .list(.with { $0.kind = .lock }),
     ]
-    let paths = try calls.map { try V1Dialect.encode($0).path }
+    let paths = try calls.map { try V1.encode($0).path }
     #expect(paths == V1.Method.allCases.map(V1.path))
-    let claim = try Latchkey_V1_LockRequest(
-      serializedBytes: try V1Dialect.encode(calls[0]).body)
+    let claim = try Latchkey_V1_LockRequest(serializedBytes: try V1.encode(calls[0]).body)
     #expect(claim.ttlInSeconds == 7)
     #expect(claim.resource.type == "presence")
     #expect(claim.resource.typeCode == .presence)
     #expect((claim.resource.key, claim.resource.owner, claim.resource.value) == ("k", "o", "v"))
+  }
+
+  @Test(arguments: [
+    (NewestWire.Request.renew("k", token: 7), "renewal by token"),
+    (.release("k", token: 7, owner: "o"), "release by token"),
+    (.list(Latchkey_V2_ListRequest()), "list of every kind"),
+    (.renewMany(Latchkey_V2_RenewManyRequest()), "renewal of several locks at once"),
+  ])
+  func whatV1CannotCarryIsRefusedByName(_ call: NewestWire.Request, _ feature: String) {
+    let refused = #expect(throws: LatchkeyError.self) { _ = try V1.encode(call) }
+    #expect(refused?.code == .requiresNewerPeer)
+    #expect(refused?.requirement == .init(feature: feature, needs: 2, has: 1))
   }
 
   @Test func aTypeIsReadByCodeOrByName() throws {
@@ -107,17 +119,18 @@ struct DialectTests {
         $0.resource.type = name
       }
       let body: [UInt8] = try response.serializedBytes()
-      let answer = try? V1Dialect.decode(body, of: .fetch(key: "k"))
-      let expected = kind.map {
-        LockAnswer.resources([Resource(key: "k", kind: $0, owner: "", value: "")])
+      guard case .get(let answer) = try V1.decode(body, of: .get(.with { $0.key = "k" })) else {
+        Issue.record("not the answer to that question")
+        continue
       }
-      #expect(answer == expected)
+      let expected = kind.map { Resource(key: "k", kind: $0, owner: "", value: "") }
+      #expect((try? Resource(answer.resource)) == expected)
     }
   }
 
   @Test func whatIsNoAnswerIsAnError() async {
     #expect(
-      await code { _ = try V1Dialect.decode([0xff], of: .fetch(key: "k")) } == .unknown)
+      await code { _ = try V1.decode([0xff], of: .get(.with { $0.key = "k" })) } == .unknown)
   }
 }
 
@@ -144,7 +157,7 @@ struct VerdictTests {
     (RPCError(.internal, "broken"), .unknown),
   ])
   func errorsHaveTheirCodes(error: RPCError, code: LatchkeyError.Code) {
-    guard case .refused(let refusal, _) = Verdict(Self.response(error), version: 1) else {
+    guard case .refused(let refusal, _) = Verdict(Self.response(error), version: V1.self) else {
       Issue.record("not refused")
       return
     }
@@ -156,7 +169,7 @@ struct VerdictTests {
   func aProxysErrorIsWorthAnotherTry(status: Int) {
     let response = HTTP2Response(
       status: status, headers: HeaderBlock(), body: Array("<html>".utf8))
-    guard case .unavailable = Verdict(response, version: 1) else {
+    guard case .unavailable = Verdict(response, version: V1.self) else {
       Issue.record("not unavailable")
       return
     }
@@ -179,7 +192,7 @@ struct VerdictTests {
       (RPCError(.unimplemented, ""), "nonsense", nil),
     ]
     for (error, header, expected) in cases {
-      let verdict = Verdict(Self.response(error, wire: header), version: 1)
+      let verdict = Verdict(Self.response(error, wire: header), version: V1.self)
       if case .speaks(let range) = verdict {
         #expect(range == expected)
       } else {

@@ -1,4 +1,5 @@
 import NIOCore
+import WireSchema
 
 // A call with its retries.
 extension LatchkeyClient {
@@ -7,15 +8,15 @@ extension LatchkeyClient {
 
   /// Makes a call, as often as it takes, on whichever server serves.
   func make(
-    _ call: LockCall, deadline: Instant
-  ) async throws(AttemptFailure) -> (answer: LockAnswer, sentAt: Instant) {
+    _ call: NewestWire.Request, deadline: Instant
+  ) async throws(AttemptFailure) -> (answer: NewestWire.Response, sentAt: Instant) {
     let outcome = try await ask(.call(call), deadline: deadline)
     guard case .answered(let answered) = outcome, let version = answered.version else {
       preconditionFailure("a call was answered with \(outcome)")
     }
     do {
-      let dialect = environment.dialects.dialect(of: version)
-      return (try dialect.decode(answered.body, of: call), answered.sentAt)
+      let version = environment.versions.version(version)
+      return (try version.decode(answered.body, of: call), answered.sentAt)
     } catch {
       throw AttemptFailure(error: error, mayHaveHappened: true)
     }

@@ -13,10 +13,10 @@ enum Verdict: Sendable {
   case refused(LatchkeyError, mayHaveHappened: Bool)
 
   /// - Parameter version: The wire version of the request; nil where it has none.
-  init(_ response: HTTP2Response, version: UInt32?) {
+  init(_ response: HTTP2Response, version: (any WireVersion.Type)?) {
     if response.status == 200 {
       self =
-        Self.isAnswer(response, to: version)
+        version == nil || Self.isAnswer(response)
         ? .success : .refused(Self.strange, mayHaveHappened: true)
       return
     }
@@ -24,20 +24,19 @@ enum Verdict: Sendable {
     // By the status too: a proxy may replace the body.
     let isUnknownThere = error.code == .unimplemented || response.status == 501
     if isUnknownThere, let version, let range = Self.range(in: error, response),
-      !range.contains(version)
+      !range.contains(version.number)
     {
       self = .speaks(range)
     } else if error.code == .unavailable {
-      self = .unavailable(LatchkeyError(error))
+      self = .unavailable(LatchkeyError(error, in: version))
     } else {
-      self = .refused(LatchkeyError(error), mayHaveHappened: !error.code.meansNothingWasDone)
+      self = .refused(LatchkeyError(error, in: version), mayHaveHappened: !error.code.meansNothingWasDone)
     }
   }
 
   /// Whatever else answers with 200 (a proxy's page, another service) must not pass for a grant.
-  private static func isAnswer(_ response: HTTP2Response, to version: UInt32?) -> Bool {
-    guard version != nil else { return true }
-    return response.headers.value(of: "content-type").flatMap(Codec.init(contentType:)) == .proto
+  private static func isAnswer(_ response: HTTP2Response) -> Bool {
+    response.headers.value(of: "content-type").flatMap(Codec.init(contentType:)) == .proto
   }
 
   private static let strange = LatchkeyError(
@@ -76,19 +75,18 @@ extension RPCError.Code {
 
 extension LatchkeyError {
   /// What the user of the client hears of a server's error.
-  init(_ error: RPCError) {
+  init(_ error: RPCError, in version: (any WireVersion.Type)?) {
+    // 413 and 431: what was sent is too large, now and later.
+    let isTooLarge = [413, 431].contains(error.httpStatus)
+    if !isTooLarge, let raised = version?.raised(error) {
+      self.init(raised, cause: error)
+      return
+    }
     let code: Code =
       switch error.code {
-      case .alreadyExists: .heldByAnother
       case .invalidArgument, .outOfRange: .invalidRequest
-      case .notFound where error.message.hasPrefix("invalid-type"): .invalidRequest
-      case .notFound where error.message.hasPrefix("resource-not-found"): .notFound
-      case .failedPrecondition where error.message.hasPrefix("needs-newer-server"):
-        .requiresNewerServer
       case .unavailable: .unavailable
-      // 413 and 431: what was sent is too large, now and later.
-      case .resourceExhausted where [413, 431].contains(error.httpStatus): .invalidRequest
-      case .resourceExhausted: .overloaded
+      case .resourceExhausted: isTooLarge ? .invalidRequest : .overloaded
       case .deadlineExceeded: .deadlineExceeded
       default: .unknown
       }

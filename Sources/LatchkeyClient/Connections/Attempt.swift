@@ -1,8 +1,9 @@
 import HTTP2
+import WireSchema
 
 /// What an attempt asks.
 enum Question: Sendable {
-  case call(LockCall)
+  case call(NewestWire.Request)
   /// GET of one of the server's own pages, which have no wire version.
   case page(path: String)
   /// Who the server is: answered once its handshake is here.

@@ -37,7 +37,7 @@ final class LinkDriver {
     let first =
       configuration.shufflesEndpoints ? Int(environment.randomBits() % UInt64(max(count, 1))) : 0
     state = LinkState(endpointCount: count, first: first)
-    negotiation = Negotiation(spoken: environment.dialects.range)
+    negotiation = Negotiation(spoken: environment.versions.range)
     pauses = DoublingDelay(configuration.backoff)
   }
 
@@ -115,7 +115,7 @@ final class LinkDriver {
       case .nothingInCommon(let range): foundNothingInCommon(id, with: range, on: connection)
       case .version(let version):
         do throws(LatchkeyError) {
-          let encoded = try environment.dialects.dialect(of: version).encode(call)
+          let encoded = try environment.versions.version(version).encode(call)
           send(id, attempt, method: "POST", encoded, version, connection, now)
         } catch {
           complete(id, .failed(AttemptFailure(error: error, mayHaveHappened: false)))
@@ -155,7 +155,7 @@ final class LinkDriver {
     if let range = WireRange(headersOf: response) {
       negotiation.learn(range, of: connection.endpoint)
     }
-    switch Verdict(response, version: version) {
+    switch Verdict(response, version: version.map { environment.versions.version($0) }) {
     case .success:
       served(connection)
       complete(

@@ -7,8 +7,9 @@ final class HeldLease: Sendable {
   let length: Duration
   /// When the claim was sent that was granted.
   let claimedAt: Instant
-  /// The claim, which also renews.
-  let claim: LockCall
+  /// What was granted. Its token stays for as long as it is held, also while servers of wire v1, which
+  /// have no tokens, renew it.
+  let grant: Grant
   private let time: any TimeSource
   private let loop: any EventLoop
   private let shared: Mutex<Shared>
@@ -23,13 +24,13 @@ final class HeldLease: Sendable {
 
   /// - Parameter sentAt: When the claim was sent that was accepted.
   init(
-    _ resource: Resource, length: Duration, sentAt: Instant, time: any TimeSource,
+    _ resource: Resource, grant: Grant, length: Duration, sentAt: Instant, time: any TimeSource,
     loop: any EventLoop
   ) {
     self.resource = resource
     self.length = length
     claimedAt = sentAt
-    claim = .claim(resource, leaseSeconds: length.secondsRoundedUp)
+    self.grant = grant
     self.time = time
     self.loop = loop
     shared = Mutex(Shared(state: LeaseState(length: length, sentAt: sentAt)))

@@ -1,6 +1,8 @@
 import NIOCore
+import WireSchema
 
-// Getting a lock: try, and try again while another owner has it.
+// Getting a lock: ask the server to wait while another owner has it, again and again. Where the server
+// cannot wait, pause in between.
 extension LatchkeyClient {
   /// Claims `resource` until it is granted, waiting for at most `wait`.
   ///
@@ -8,21 +10,24 @@ extension LatchkeyClient {
   func acquire(
     _ resource: Resource, lease: Duration, wait: Duration?
   ) async throws(LatchkeyError) -> HeldLease {
-    let seconds = try LeaseTerms.seconds(lease)
+    try LeaseTerms.check(lease)
     try LeaseTerms.check(wait: wait)
     let time = environment.time
     let waitEnd = wait.map { time.now + $0 }
     var pauses = DoublingDelay(configuration.pollInterval)
     var mayBeHeld = false
+    let requestID = String(environment.randomBits(), radix: 16)
     while true {
       let reason: LatchkeyError
+      let start = time.now
+      let left = waitEnd.map { max($0 - start, .zero) } ?? ClientLimits.waitMax
+      let slice = min(left, ClientLimits.waitMax)
       do throws(AttemptFailure) {
         // A grant that takes longer than its lease is of no use.
-        let deadline = time.now + min(configuration.requestTimeout, lease)
-        let claim = LockCall.claim(resource, leaseSeconds: seconds)
-        let sentAt = try await make(claim, deadline: deadline).sentAt
-        let held = HeldLease(
-          resource, length: lease, sentAt: sentAt, time: time, loop: link.loop)
+        let deadline = start + slice + min(configuration.requestTimeout, lease)
+        let request = NewestWire.Request.acquire(
+          resource, lease: lease, wait: slice, requestID: requestID)
+        let held = try await hold(resource, lease, try await make(request, deadline: deadline))
         if held.deadline != nil, !Task.isCancelled { return held }
         mayBeHeld = true
         reason = LatchkeyError(.deadlineExceeded, "the grant came after the end of its lease")
@@ -36,9 +41,37 @@ extension LatchkeyClient {
         if mayBeHeld { await giveBack(resource) }
         throw await reasonToGiveUp(reason, resource)
       }
+      // A server that waited has waited enough.
+      if reason.code == .heldByAnother, slice > .zero, now - start >= slice { continue }
       let pause = pauses.take(randomBits: environment.randomBits())
       await time.sleep(until: min(now + pause, waitEnd ?? now + pause), on: link.loop)
     }
+  }
+
+  /// The lease that an acquisition brought, which counts from when it was sent. Where so much of it is
+  /// over that it was granted after a wait, most likely, it is renewed at once.
+  private func hold(
+    _ resource: Resource, _ lease: Duration,
+    _ granted: (answer: NewestWire.Response, sentAt: Instant)
+  ) async throws(AttemptFailure) -> HeldLease {
+    guard case .acquire(let message) = granted.answer else {
+      preconditionFailure("an acquisition was answered like another call")
+    }
+    let grant = Grant(message.grant, isRenewal: message.renewed)
+    let time = environment.time
+    var sentAt = granted.sentAt
+    if let token = grant.token, time.now - sentAt > lease / ClientLimits.renewAfterDivisor {
+      let deadline = time.now + min(configuration.requestTimeout, lease)
+      do throws(AttemptFailure) {
+        sentAt = try await make(
+          .renew(resource.key, token: token, lease: lease), deadline: deadline
+        ).sentAt
+      } catch {
+        throw AttemptFailure(error: error.error, mayHaveHappened: true)
+      }
+    }
+    return HeldLease(
+      resource, grant: grant, length: lease, sentAt: sentAt, time: time, loop: link.loop)
   }
 
   private func reasonToGiveUp(_ error: LatchkeyError, _ resource: Resource) async -> LatchkeyError {
@@ -59,11 +92,11 @@ extension LatchkeyClient {
     let release = Task {
       let deadline = environment.time.now + ClientLimits.releaseTimeout
       _ = try await make(
-        .release(key: resource.key, owner: resource.owner), deadline: deadline)
+        .release(resource.key, owner: resource.owner), deadline: deadline)
     }
     do {
       try await release.value
-    } catch let failure as AttemptFailure where failure.error.code == .heldByAnother {
+    } catch let failure as AttemptFailure where failure.error.isOfAnotherHolder {
       // Somebody else has it, and keeps it.
     } catch {
       configuration.logger.notice(
@@ -74,6 +107,9 @@ extension LatchkeyClient {
 }
 
 extension LatchkeyError {
+  /// Whether it says that somebody else has the key by now.
+  var isOfAnotherHolder: Bool { code == .heldByAnother || code == .notTheHolder }
+
   /// Whether the same request may succeed later, with nothing changed but time.
   var isWorthWaitingFor: Bool {
     // What only a newer server understands is held by somebody, until it is free or a newer server

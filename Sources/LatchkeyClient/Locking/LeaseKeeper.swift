@@ -1,4 +1,5 @@
 import NIOCore
+import WireSchema
 
 /// Renews a lease until it is told to stop (its task is cancelled) or the lease is over.
 struct LeaseKeeper: Sendable {
@@ -16,18 +17,34 @@ struct LeaseKeeper: Sendable {
       guard !Task.isCancelled, let leaseDeadline = held.deadline else { return }
       let deadline = plan.attemptDeadline(at: time.now, leaseDeadline: leaseDeadline)
       do throws(AttemptFailure) {
-        let sentAt = try await client.make(held.claim, deadline: deadline).sentAt
+        let sentAt = try await renew(deadline: deadline)
         held.accepted(sentAt: sentAt)
         next = plan.next(after: sentAt, randomBits: environment.randomBits())
       } catch {
         if Task.isCancelled { return }
         note(error.error)
-        if error.error.code == .heldByAnother { return held.taken(error.error) }
+        if error.error.isOfAnotherHolder { return held.taken(error.error) }
         // Everything else may pass, and the lease stands until its end.
         held.failed(error.error)
         next = time.now + plan.pause(randomBits: environment.randomBits())
       }
     }
+  }
+
+  /// By the token, which cannot bring back a grant that is over. Where the server has no tokens, by the
+  /// owner. Returns when the renewal was sent.
+  private func renew(deadline: Instant) async throws(AttemptFailure) -> Instant {
+    if let token = held.grant.token {
+      do throws(AttemptFailure) {
+        let request = NewestWire.Request.renew(
+          held.resource.key, token: token, lease: held.length)
+        return try await client.make(request, deadline: deadline).sentAt
+      } catch {
+        guard error.error.code == .requiresNewerPeer else { throw error }
+      }
+    }
+    let request = NewestWire.Request.acquire(held.resource, lease: held.length)
+    return try await client.make(request, deadline: deadline).sentAt
   }
 
   private func note(_ error: LatchkeyError) {

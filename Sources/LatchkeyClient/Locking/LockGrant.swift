@@ -12,6 +12,9 @@ public struct LockGrant: Sendable {
   public var key: String { held.resource.key }
   /// In whose name it is held.
   public var owner: String { held.resource.owner }
+  /// The fencing token: greater than that of every earlier grant of the key, to be shown to whatever the
+  /// lock protects. Nil where it was granted by a server that speaks wire v1 only.
+  public var token: Int64? { held.grant.token }
   /// The length that was asked for. It counts from when the last accepted request was sent.
   public var lease: Duration { held.length }
 

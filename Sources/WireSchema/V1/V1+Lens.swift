@@ -88,12 +88,7 @@ extension V1: OlderWireVersion {
   private static func kind(
     code: Latchkey_V1_TypeCode, name: String
   ) throws(WireError) -> Latchkey_V2_Kind {
-    let named: Latchkey_V2_Kind? =
-      switch name {
-      case "lock": .lock
-      case "presence": .presence
-      default: nil
-      }
+    let named = named(name)
     let coded: Latchkey_V2_Kind? =
       switch code {
       case .lock: .lock
@@ -105,6 +100,14 @@ extension V1: OlderWireVersion {
       throw WireError(.notFound, "invalid-type")
     }
     return kind
+  }
+
+  private static func named(_ name: String) -> Latchkey_V2_Kind? {
+    switch name {
+    case "lock": .lock
+    case "presence": .presence
+    default: nil
+    }
   }
 
   private static func resource(_ newer: Latchkey_V2_Resource) -> Latchkey_V1_Resource {
@@ -190,7 +193,7 @@ extension V1: OlderWireVersion {
   private static func raised(_ older: Latchkey_V1_Resource) -> Latchkey_V2_Resource {
     .with {
       $0.key = older.key
-      $0.kind = older.typeCode == .presence || older.type == "presence" ? .presence : .lock
+      $0.kind = (try? kind(code: older.typeCode, name: "")) ?? named(older.type) ?? .unspecified
       $0.owner = older.owner
       $0.value = older.value
     }

@@ -56,7 +56,7 @@ final class FakeServer: Sendable {
 
   /// What a server of this release says in the handshake.
   static let offer = HandshakeOffer(
-    settingsValue: WireDialects.all.range.settingsValue,
+    settingsValue: V1.range.settingsValue,
     hello: HelloFrame.encode(
       .with {
         $0.software = "9.8.7"

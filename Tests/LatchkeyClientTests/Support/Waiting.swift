@@ -1,3 +1,4 @@
+import WireSchema
 import LatchkeyClient
 import NIOPosix
 import Synchronization
@@ -55,10 +56,10 @@ extension ClientEnvironment {
   static let evenBits: UInt64 = 1_060
 
   static func testing(
-    time: any TimeSource, dialects: [any WireDialect.Type] = WireDialects.all
+    time: any TimeSource, versions: [any WireVersion.Type] = [V1.self]
   ) -> ClientEnvironment {
     ClientEnvironment(
-      time: time, randomBits: { evenBits }, dialects: dialects,
+      time: time, randomBits: { evenBits }, versions: versions,
       group: MultiThreadedEventLoopGroup.singleton)
   }
 }
@@ -67,7 +68,7 @@ extension LatchkeyClient {
   /// A client of fake servers, in manual time where given.
   static func testing(
     _ servers: [FakeServer] = [], time: (any TimeSource)? = nil,
-    dialects: [any WireDialect.Type] = WireDialects.all,
+    versions: [any WireVersion.Type] = [V1.self],
     _ configure: (inout Configuration) -> Void = { _ in }
   ) -> LatchkeyClient {
     var configuration = Configuration(endpoints: servers.map(\.endpoint))
@@ -79,7 +80,7 @@ extension LatchkeyClient {
     configure(&configuration)
     var environment = ClientEnvironment.live
     if let time { environment = .testing(time: time) }
-    environment.dialects = dialects
+    environment.versions = versions
     return LatchkeyClient(configuration, environment: environment)
   }
 }

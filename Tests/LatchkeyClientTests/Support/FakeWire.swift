@@ -4,22 +4,26 @@ import RPC
 import WireSchema
 
 /// Wire versions that there are not yet: v1 under another number.
-protocol FakeDialect: WireDialect {}
+protocol FakeWire: OlderWireVersion
+where Method == V1.Method, Request == V1.Request, Response == V1.Response, Next == V2 {}
 
-extension FakeDialect {
-  static func encode(_ call: LockCall) throws(LatchkeyError) -> EncodedCall {
-    var encoded = try V1Dialect.encode(call)
-    encoded.path = encoded.path.replacing("/latchkey.v1.", with: "/latchkey.v\(number).")
-    return encoded
+extension FakeWire {
+  static func lift(_ request: Request) throws(WireError) -> V2.Request { try V1.lift(request) }
+  static func project(_ response: V2.Response) throws(WireError) -> Response {
+    try V1.project(response)
   }
-
-  static func decode(_ body: [UInt8], of call: LockCall) throws(LatchkeyError) -> LockAnswer {
-    try V1Dialect.decode(body, of: call)
+  static func project(_ error: WireError) -> WireError { V1.project(error) }
+  static func lower(_ request: V2.Request) throws(Inexpressible) -> Request {
+    try V1.lower(request)
   }
+  static func raise(
+    _ response: Response, of request: V2.Request
+  ) throws(Inexpressible) -> V2.Response { try V1.raise(response, of: request) }
+  static func raise(_ error: WireError) -> WireError { V1.raise(error) }
 }
 
-enum V2Dialect: FakeDialect { static let number: UInt32 = 2 }
-enum V3Dialect: FakeDialect { static let number: UInt32 = 3 }
+enum FakeV2: FakeWire { static let number: UInt32 = 2 }
+enum FakeV3: FakeWire { static let number: UInt32 = 3 }
 
 extension WireRange {
   init(_ oldest: UInt32, _ newest: UInt32) { self.init(oldest: oldest, newest: newest)! }
@@ -45,4 +49,9 @@ extension WireRange {
 
 extension FakeRequest {
   var version: UInt32? { WireVersions.version(inPath: path).flatMap { UInt32($0) } }
+}
+
+extension WireVersion {
+  /// That of a peer that speaks nothing else.
+  static var range: WireRange { WireRange(number, number) }
 }

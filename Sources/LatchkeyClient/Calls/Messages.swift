@@ -1,0 +1,127 @@
+import SwiftProtobuf
+import WireSchema
+
+// The client's terms as messages of the newest wire version.
+
+extension NewestWire.Request {
+  static func acquire(
+    _ resource: Resource, lease: Duration, wait: Duration = .zero, requestID: String = ""
+  ) -> Self {
+    .acquire(
+      .with {
+        $0.key = resource.key
+        $0.kind = Latchkey_V2_Kind(resource.kind)
+        $0.owner = resource.owner
+        $0.value = resource.value
+        $0.lease = Google_Protobuf_Duration(milliseconds: lease)
+        if wait > .zero { $0.wait = Google_Protobuf_Duration(milliseconds: wait) }
+        $0.requestID = requestID
+      })
+  }
+
+  static func renew(
+    _ key: String, token: Int64, lease: Duration? = nil, value: String? = nil
+  ) -> Self {
+    .renew(Latchkey_V2_RenewRequest(key, token: token, lease: lease, value: value))
+  }
+
+  static func release(_ key: String, token: Int64? = nil, owner: String? = nil) -> Self {
+    .release(
+      .with {
+        $0.key = key
+        $0.token = token ?? 0
+        $0.owner = owner ?? ""
+      })
+  }
+}
+
+extension Latchkey_V2_RenewRequest {
+  init(_ key: String, token: Int64, lease: Duration?, value: String?) {
+    self.init()
+    self.key = key
+    self.token = token
+    if let lease { self.lease = Google_Protobuf_Duration(milliseconds: lease) }
+    if let value { self.value = value }
+  }
+}
+
+extension Latchkey_V2_Kind {
+  init(_ kind: ResourceKind) { self = kind == .lock ? .lock : .presence }
+}
+
+extension Google_Protobuf_Duration {
+  /// In whole milliseconds, rounded up.
+  init(milliseconds duration: Duration) {
+    let (seconds, attoseconds) = duration.components
+    let milliseconds = (attoseconds + 999_999_999_999_999) / 1_000_000_000_000_000
+    self.init(
+      seconds: seconds + milliseconds / 1_000, nanos: Int32(milliseconds % 1_000) * 1_000_000)
+  }
+}
+
+extension Duration {
+  init(_ message: Google_Protobuf_Duration) {
+    self = .seconds(message.seconds) + .nanoseconds(Int64(message.nanos))
+  }
+}
+
+extension Grant {
+  init(_ message: Latchkey_V2_Grant, isRenewal: Bool) {
+    self.init(
+      key: message.key, owner: message.owner, token: message.token == 0 ? nil : message.token,
+      revision: message.revision == 0 ? nil : message.revision, lease: Duration(message.lease),
+      isRenewal: isRenewal)
+  }
+}
+
+extension Resource {
+  init(_ message: Latchkey_V2_Resource) throws(LatchkeyError) {
+    let kind: ResourceKind
+    switch message.kind {
+    case .lock: kind = .lock
+    case .presence: kind = .presence
+    case .unspecified, .UNRECOGNIZED:
+      throw LatchkeyError(
+        .unknown, "the answer has a resource of unknown kind: \"\(message.key)\"")
+    }
+    self.init(key: message.key, kind: kind, owner: message.owner, value: message.value)
+    token = message.token == 0 ? nil : message.token
+    revision = message.revision == 0 ? nil : message.revision
+    lease = message.hasLease ? Duration(message.lease) : nil
+  }
+}
+
+extension LatchkeyError {
+  /// What the user of the client hears of an error of the service.
+  init(_ error: WireError, cause: any Error) {
+    let code: Code =
+      switch error.word {
+      case "held-by-another": .heldByAnother
+      case "not-the-holder": .notTheHolder
+      case "not-held": .notFound
+      case "needs-newer-server": .requiresNewerServer
+      default:
+        switch error.code {
+        case .alreadyExists: .heldByAnother
+        case .invalidArgument: .invalidRequest
+        case .resourceExhausted: .overloaded
+        default: .unknown
+        }
+      }
+    let refusal = error.details.lazy.compactMap { $0 as? Latchkey_V2_Refusal }.first
+    self.init(code, error.message.isEmpty ? error.code.rawValue : error.message, cause: cause)
+    if let owner = refusal?.owner, !owner.isEmpty { holder = owner }
+  }
+
+  init(_ refusal: Latchkey_V2_Refusal) {
+    let code: Code =
+      switch refusal.reason {
+      case "not-the-holder": .notTheHolder
+      case "needs-newer-server": .requiresNewerServer
+      default: .unknown
+      }
+    self.init(
+      code, "\(refusal.reason): \"\(refusal.key)\"",
+      holder: refusal.owner.isEmpty ? nil : refusal.owner)
+  }
+}
