@@ -5,8 +5,9 @@ package import WireSchema
 /// What is **not** promised: a lock is a lease, and a process cannot know that it was paused. Code
 /// that holds a lock may be stopped by its machine at any line, past the end of its lease, and go on
 /// while somebody else holds the lock already. ``withLock(_:owner:value:lease:wait:isolation:_:)``
-/// tells it at once when it runs again, not before. This version of the protocol has no fencing token
-/// that a database could check, so a lock makes work done twice very unlikely, not impossible.
+/// tells it at once when it runs again, not before. What must not be done twice at any price checks the
+/// fencing token where it is done: ``LockGrant/token`` grows with each grant of a key, so a database
+/// that refuses tokens smaller than the greatest it has seen refuses who was paused.
 ///
 /// ```swift
 /// let client = try LatchkeyClient(endpoints: ["locks1.example:7420", "locks2.example:7420"])
@@ -57,7 +58,7 @@ public final class LatchkeyClient: Sendable {
     await withCheckedContinuation { continuation in link.close { continuation.resume() } }
   }
 
-    // MARK: - The servers
+  // MARK: - The servers
 
   /// Whom this client talks to, in which wire version, and why. Connects where it has to.
   ///

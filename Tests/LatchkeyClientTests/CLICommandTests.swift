@@ -125,7 +125,7 @@ struct CLICommandTests {
       let status = try parse(result.output).structValue.fields
       #expect(
         status["connection"]?.structValue.fields["endpoint"]?.stringValue == server.address)
-      #expect(status["connection"]?.structValue.fields["wire"]?.numberValue == 1)
+      #expect(status["connection"]?.structValue.fields["wire"]?.numberValue == 2)
       #expect(status["client"]?.structValue.fields["software"]?.stringValue == Release.version)
       let id = try #require(status["server"]?.structValue.fields["id"]?.stringValue)
       let fleet = try #require(status["fleet"]?.listValue.values)

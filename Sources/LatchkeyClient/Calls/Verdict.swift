@@ -30,7 +30,8 @@ enum Verdict: Sendable {
     } else if error.code == .unavailable {
       self = .unavailable(LatchkeyError(error, in: version))
     } else {
-      self = .refused(LatchkeyError(error, in: version), mayHaveHappened: !error.code.meansNothingWasDone)
+      self = .refused(
+        LatchkeyError(error, in: version), mayHaveHappened: !error.code.meansNothingWasDone)
     }
   }
 

@@ -31,6 +31,8 @@ struct AttemptFailure: Error, Sendable {
   /// Whether the server may have carried out the request.
   var mayHaveHappened: Bool
   var retry = Retry.never
+  /// The wire version of a request that a server refused.
+  var version: UInt32?
 
   enum Retry {
     case never

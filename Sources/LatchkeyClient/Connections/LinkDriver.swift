@@ -179,7 +179,10 @@ final class LinkDriver {
       complete(id, .failed(AttemptFailure(error: error, mayHaveHappened: true, retry: .again)))
     case .refused(let error, let mayHaveHappened):
       served(connection)
-      complete(id, .failed(AttemptFailure(error: error, mayHaveHappened: mayHaveHappened)))
+      complete(
+        id,
+        .failed(
+          AttemptFailure(error: error, mayHaveHappened: mayHaveHappened, version: version)))
     }
   }
 

@@ -1,8 +1,8 @@
 import NIOCore
 import WireSchema
 
-// Getting a lock: ask the server to wait while another owner has it, again and again. Where the server
-// cannot wait, pause in between.
+// Getting a lock: ask for it, and while another owner has it, ask the server to wait, again and again.
+// Where the server cannot wait, pause in between.
 extension LatchkeyClient {
   /// Claims `resource` until it is granted, waiting for at most `wait`.
   ///
@@ -16,12 +16,15 @@ extension LatchkeyClient {
     let waitEnd = wait.map { time.now + $0 }
     var pauses = DoublingDelay(configuration.pollInterval)
     var mayBeHeld = false
+    // The first request does not wait: its answer shows that the server is well.
+    var isHeld = false
     let requestID = String(environment.randomBits(), radix: 16)
     while true {
       let reason: LatchkeyError
+      var canWait = false
       let start = time.now
       let left = waitEnd.map { max($0 - start, .zero) } ?? ClientLimits.waitMax
-      let slice = min(left, ClientLimits.waitMax)
+      let slice = isHeld ? min(left, ClientLimits.waitMax) : .zero
       do throws(AttemptFailure) {
         // A grant that takes longer than its lease is of no use.
         let deadline = start + slice + min(configuration.requestTimeout, lease)
@@ -33,6 +36,8 @@ extension LatchkeyClient {
         reason = LatchkeyError(.deadlineExceeded, "the grant came after the end of its lease")
       } catch {
         mayBeHeld = mayBeHeld || error.mayHaveHappened
+        // Wire v2 brought waiting.
+        canWait = error.version.map { $0 >= V2.number } ?? false
         reason = error.error
       }
       let now = time.now
@@ -41,8 +46,10 @@ extension LatchkeyClient {
         if mayBeHeld { await giveBack(resource) }
         throw await reasonToGiveUp(reason, resource)
       }
-      // A server that waited has waited enough.
-      if reason.code == .heldByAnother, slice > .zero, now - start >= slice { continue }
+      let wasHeld = isHeld
+      isHeld = reason.code == .heldByAnother
+      // A server that waits is asked to do so at once.
+      if isHeld, canWait, !wasHeld || now - start >= slice { continue }
       let pause = pauses.take(randomBits: environment.randomBits())
       await time.sleep(until: min(now + pause, waitEnd ?? now + pause), on: link.loop)
     }

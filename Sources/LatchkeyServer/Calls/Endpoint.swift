@@ -57,7 +57,8 @@ struct Endpoint {
   ) -> Work {
     switch work {
     case .command(let command, let undelivered, let answer):
-      return Work(order: .command(command), undelivered: undelivered) { (outcome, _) throws(RPCError) in
+      return Work(order: .command(command), undelivered: undelivered) {
+        (outcome, _) throws(RPCError) in
         try body(answer, outcome, codec, in: Version.self)
       }
     case .query(let query, let answer):

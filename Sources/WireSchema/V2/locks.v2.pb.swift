@@ -224,7 +224,7 @@ package nonisolated struct Latchkey_V2_AcquireRequest: Sendable {
   /// What the owner wants to be known.
   package var value: String = String()
 
-  /// How long to hold it after the last accepted request: 1 ms to 365 days, in whole milliseconds.
+  /// How long to hold it after the last accepted request: more than 0, at most 365 days.
   package var lease: SwiftProtobuf.Google_Protobuf_Duration {
     get {_lease ?? SwiftProtobuf.Google_Protobuf_Duration()}
     set {_lease = newValue}
@@ -234,8 +234,7 @@ package nonisolated struct Latchkey_V2_AcquireRequest: Sendable {
   /// Clears the value of `lease`. Subsequent reads from it will return its default value.
   package mutating func clearLease() {self._lease = nil}
 
-  /// How long to wait while another owner holds it: at most 1 hour, in whole milliseconds. Absent or
-  /// 0: not at all.
+  /// How long to wait while another owner holds it: at most 1 hour. Absent or 0: not at all.
   package var wait: SwiftProtobuf.Google_Protobuf_Duration {
     get {_wait ?? SwiftProtobuf.Google_Protobuf_Duration()}
     set {_wait = newValue}
