@@ -115,14 +115,21 @@ final class CommandWriter {
       ? leases.takeDue(
         at: now, limit: limits.expiriesMax, retryNanoseconds: limits.stallNanoseconds) : []
 
-    let results = run(commands.map(\.command), due: due, at: now)
-    // Those who waited had their turn before those who came now.
-    for (result, call) in waiting.commit() { replies.add(result, for: call) }
-    for ((command, call), result) in zip(commands, results) {
-      if let reply = admit(command, call, result, at: now) {
-        replies.add(reply.result, for: reply.call)
+    var rest = commands[...]
+    var dueNow = due
+    repeat {
+      let part = rest.prefix(keysMax: limits.batchMax)
+      rest = rest.dropFirst(part.count)
+      let results = run(part.map(\.command), due: dueNow, at: now)
+      dueNow = []
+      // Those who waited had their turn before those who came now.
+      for (result, call) in waiting.commit() { replies.add(result, for: call) }
+      for ((command, call), result) in zip(part, results) {
+        if let reply = admit(command, call, result, at: now) {
+          replies.add(reply.result, for: reply.call)
+        }
       }
-    }
+    } while !rest.isEmpty
     replies.deliver()
     observer.waiting(waiting.count)
     observer.holding(locks: leases.count(of: .lock), presences: leases.count(of: .presence))
@@ -278,6 +285,17 @@ final class CommandWriter {
     scans.invalidate()
     waitedKeys.invalidate()
     return opened
+  }
+}
+
+extension ArraySlice<(command: Command, call: any StoreCall)> {
+  /// As many as are about `keysMax` keys together, but at least one.
+  fileprivate func prefix(keysMax: Int) -> Self {
+    var keys = 0
+    return prefix { (command, _) in
+      defer { keys += command.keyCount }
+      return keys == 0 || keys + command.keyCount <= keysMax
+    }
   }
 }
 

@@ -69,7 +69,8 @@ package struct Renewal: Equatable, Sendable {
     self.value = value
   }
 
-  var byteCount: Int { key.utf8.count + (value?.utf8.count ?? 0) }
+  /// With what it takes beside its text, since there may be many small ones.
+  var byteCount: Int { MemoryLayout<Self>.stride + key.utf8.count + (value?.utf8.count ?? 0) }
 }
 
 /// A question about what is held.

@@ -7,7 +7,7 @@ package struct StoreLimits: Sendable {
   package var queueBytesMax = 128 << 20
   /// Lists that may wait at once. More are refused as overload.
   package var listsMax = 1_000
-  /// Commands that one transaction takes.
+  /// Commands that one transaction takes, and keys that they are about; one command may have more.
   package var batchMax = 2_000
   /// Calls that may wait for one key, and for all keys, until they are free. More are refused.
   package var waitersOfKeyMax = 20_000

@@ -42,22 +42,25 @@ struct Endpoint {
         path: Version.path(of: method), method: method.rawValue, version: Version.number
       ) { (request, now, answers) throws(RPCError) in
         let message = try Version.Request(method, request.body, request.codec)
+        let work: Locks.Work
         do throws(WireError) {
-          let work = try service.work(try Version.liftToNewest(message), at: now)
-          return Self.work(work, request.codec, answers, in: Version.self)
+          work = try service.work(try Version.liftToNewest(message), at: now)
         } catch {
           throw RPCError(error, in: Version.self)
         }
+        return try Self.work(work, request.codec, answers, in: Version.self)
       }
     }
   }
 
   private static func work<Version: WireVersion>(
     _ work: Locks.Work, _ codec: Codec, _ answers: () -> AnswerBudget, in _: Version.Type
-  ) -> Work {
+  ) throws(RPCError) -> Work {
     switch work {
-    case .command(let command, let undelivered, let answer):
-      return Work(order: .command(command), undelivered: undelivered) {
+    case .command(let command, let undelivered, let answerBytesMax, let answer):
+      let share = answerBytesMax > 0 ? answers().share() : nil
+      if let share, !share.take(answerBytesMax) { throw RPCError.noRoom }
+      return Work(order: .command(command), share: share, undelivered: undelivered) {
         (outcome, _) throws(RPCError) in
         try body(answer, outcome, codec, in: Version.self)
       }

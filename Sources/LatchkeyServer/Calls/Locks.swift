@@ -8,10 +8,11 @@ import WireSchema
 /// Requests of older versions come here through their lenses, and the answers go back the same way
 /// (``Endpoint``).
 struct Locks {
-  /// What a call asks of the store, and how the outcome becomes its answer.
+  /// What a call asks of the store, and how the outcome becomes its answer. For a change that has a
+  /// long answer there must be room before it is made.
   enum Work {
     case command(
-      Command, undelivered: UnaryCall.Undelivered? = nil,
+      Command, undelivered: UnaryCall.Undelivered? = nil, answerBytesMax: Int = 0,
       answer: (Outcome) throws(WireError) -> NewestWire.Response)
     case query(Query, answer: (Outcome) throws(WireError) -> NewestWire.Response)
     /// A list, which is written while it is read.
@@ -20,6 +21,8 @@ struct Locks {
 
   /// The most renewals in one request.
   static let renewalsMax = 1_000
+  /// What a verdict takes beside its names, in bytes.
+  private static let verdictBytesMax = 256
 
   /// Reads and judges a request. What only the store can tell is left to it.
   ///
@@ -102,7 +105,11 @@ struct Locks {
           .invalidArgument, "invalid-renewals", "number \(index + 1): \(error.message)")
       }
     }
-    return .command(.renewMany(renewals)) { [renewals] outcome throws(WireError) in
+    let answerBytesMax = renewals.reduce(0) {
+      $0 + $1.key.utf8.count + NameLimits.ownerBytesMax + Self.verdictBytesMax
+    }
+    return .command(.renewMany(renewals), answerBytesMax: answerBytesMax) {
+      [renewals] outcome throws(WireError) in
       guard case .many(let results) = outcome else {
         throw WireError(refusal: outcome, key: "")
       }

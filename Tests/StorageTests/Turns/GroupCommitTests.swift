@@ -65,6 +65,33 @@ import Testing
       ]),
   ]
 
+  @Test func renewalsOfManyGrantsCountByTheirKeys() throws {
+    var limits = StoreLimits()
+    limits.batchMax = 3
+    let bench = try TurnBench(limits: limits)
+    for key in ["a", "b", "c", "d"] { bench.turn(.hold(key, "me")) }
+    let before = bench.observer.totals.transactions
+    let renewals = ["a", "b", "c", "d"].map { Renewal(key: $0, token: 1) }
+    let results = bench.turn([
+      .renewMany(renewals), .renewMany(Array(renewals.prefix(2))), .renew(renewals[0]),
+      .renewMany([Renewal(key: "a", token: 2), Renewal(key: "none", token: 1)]),
+    ])
+    #expect(bench.observer.totals.transactions == before + 3)
+    let first = try #require(try Self.parts(results[0].get()))
+    let last = try #require(try Self.parts(results[3].get()))
+    #expect(try first.map { try Self.revision($0.get()) } == [2, 2, 2, 2])
+    #expect(try Self.revision(results[2].get()) == 4)
+    #expect(last == [.notTheHolder, .notTheHolder])
+  }
+
+  private static func parts(_ outcome: Outcome) -> [StoreResult]? {
+    if case .many(let results) = outcome { results } else { nil }
+  }
+
+  private static func revision(_ outcome: Outcome) -> Int64? {
+    if case .renewed(let record) = outcome { record.revision } else { nil }
+  }
+
   /// Whether in one transaction, or in one each: the results and what is left are the same.
   @Test(arguments: engines, scripts)
   func eachIsDecidedOnWhatTheOnesBeforeItLeft(_ engine: EngineUnderTest, _ script: Script) throws {
