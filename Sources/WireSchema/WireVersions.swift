@@ -4,7 +4,19 @@ package typealias NewestWire = V2
 /// The list from which routing, negotiation, metrics and tests take what versions there are: without
 /// gaps, the oldest first.
 package enum WireVersions {
-  package static let all: [any WireVersion.Type] = [V1.self, V2.self]
+  package static let all: [any WireVersion.Type] = {
+    var list = WireVersionList()
+    visitAll(&list)
+    return list.versions
+  }()
+
+  /// Shows each version to `visitor` by its own type, so that what is done with it for every request is
+  /// compiled for that version.
+  @inlinable
+  package static func visitAll(_ visitor: inout some WireVersionVisitor) {
+    visitor.visit(V1.self)
+    visitor.visit(V2.self)
+  }
 
   /// What this release speaks.
   package static let spoken = WireRange(oldest: all.first!.number, newest: all.last!.number)!
@@ -26,6 +38,17 @@ package enum WireVersions {
     else { return nil }
     return digits
   }
+}
+
+/// Does something with each wire version.
+package protocol WireVersionVisitor {
+  mutating func visit<Version: WireVersion>(_: Version.Type)
+}
+
+private struct WireVersionList: WireVersionVisitor {
+  var versions: [any WireVersion.Type] = []
+
+  mutating func visit<Version: WireVersion>(_: Version.Type) { versions.append(Version.self) }
 }
 
 extension NewestWire: WireVersion {

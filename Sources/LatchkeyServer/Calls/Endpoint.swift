@@ -31,7 +31,18 @@ struct Endpoint {
     (UnaryRequest, _ now: MonotonicTime, _ answers: () -> AnswerBudget) throws(RPCError) -> Work
 
   static func all(of service: Locks) -> [Endpoint] {
-    WireVersions.all.flatMap { endpoints(of: service, in: $0) }
+    var list = EndpointList(service: service)
+    WireVersions.visitAll(&list)
+    return list.endpoints
+  }
+
+  private struct EndpointList: WireVersionVisitor {
+    let service: Locks
+    var endpoints: [Endpoint] = []
+
+    mutating func visit<Version: WireVersion>(_ version: Version.Type) {
+      endpoints += Endpoint.endpoints(of: service, in: version)
+    }
   }
 
   private static func endpoints<Version: WireVersion>(
