@@ -89,7 +89,10 @@ final class SnapshotReader {
     case .list(let range, let sink): return .success(.listed(try list(range, into: sink, reader)))
     case .prefix(let prefix):
       return .success(
-        .records(sound(try reader.rows(withPrefix: prefix, limit: limits.prefixRowsMax))))
+        .records(
+          sound(
+            try reader.rows(
+              of: nil, prefix: prefix, afterKey: "", limit: limits.prefixRowsMax))))
     case .meta: return .success(.meta(meta))
     }
   }

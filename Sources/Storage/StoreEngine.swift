@@ -58,8 +58,6 @@ package protocol StoreReader: AnyObject {
   func rows(
     of kind: Kind?, prefix: String, afterKey key: String, limit: Int
   ) throws(StoreError) -> [StoredRow]
-  /// Up to `limit` held rows whose keys start with `prefix`, by the bytes of their keys.
-  func rows(withPrefix prefix: String, limit: Int) throws(StoreError) -> [StoredRow]
   /// Up to `limit` rows with ids above `id` that a server has to watch, by id.
   func leases(afterID id: Int64, limit: Int) throws(StoreError) -> [SeenLease]
   func end()

@@ -10,7 +10,6 @@ final class SQLiteReader: StoreReader {
   private let byKey: SQLiteStatement
   private let ofKindAfterKey: SQLiteStatement
   private let afterKey: SQLiteStatement
-  private let inKeyRange: SQLiteStatement
   private let leasesAfterID: SQLiteStatement
 
   init(_ connection: SQLiteConnection) throws(StoreError) {
@@ -21,7 +20,6 @@ final class SQLiteReader: StoreReader {
     byKey = try connection.prepare(S1.byKey)
     ofKindAfterKey = try connection.prepare(S1.ofKindAfterKey)
     afterKey = try connection.prepare(S1.afterKey)
-    inKeyRange = try connection.prepare(S1.inKeyRange)
     leasesAfterID = try connection.prepare(S1.leasesAfterID)
   }
 
@@ -48,20 +46,11 @@ final class SQLiteReader: StoreReader {
     let statement = kind == nil ? afterKey : ofKindAfterKey
     statement.bind(1, key)
     statement.bind(2, prefix)
-    statement.bind(3, Self.end(of: prefix))
+    // U+10FFFF comes after every key that starts with the prefix, in the order of UTF-8 bytes.
+    statement.bind(3, prefix + "\u{10FFFF}")
     if let kind { statement.bind(4, kind.rawValue) }
     statement.bind(kind == nil ? 4 : 5, Int64(limit))
     return try statement.allRows()
-  }
-
-  /// U+10FFFF comes after every key that starts with the prefix, in the order of UTF-8 bytes.
-  private static func end(of prefix: String) -> String { prefix + "\u{10FFFF}" }
-
-  func rows(withPrefix prefix: String, limit: Int) throws(StoreError) -> [StoredRow] {
-    inKeyRange.bind(1, prefix)
-    inKeyRange.bind(2, Self.end(of: prefix))
-    inKeyRange.bind(3, Int64(limit))
-    return try inKeyRange.allRows()
   }
 
   func leases(afterID id: Int64, limit: Int) throws(StoreError) -> [SeenLease] {

@@ -93,7 +93,7 @@ extension Resource {
 
 extension LatchkeyError {
   /// What the user of the client hears of an error of the service.
-  init(_ error: WireError, cause: any Error) {
+  init(_ error: WireError, cause: (any Error)?) {
     let code: Code =
       switch error.word {
       case "held-by-another": .heldByAnother
@@ -114,14 +114,8 @@ extension LatchkeyError {
   }
 
   init(_ refusal: Latchkey_V2_Refusal) {
-    let code: Code =
-      switch refusal.reason {
-      case "not-the-holder": .notTheHolder
-      case "needs-newer-server": .requiresNewerServer
-      default: .unknown
-      }
     self.init(
-      code, "\(refusal.reason): \"\(refusal.key)\"",
-      holder: refusal.owner.isEmpty ? nil : refusal.owner)
+      WireError(.failedPrecondition, refusal.reason, "\"\(refusal.key)\"", details: [refusal]),
+      cause: nil)
   }
 }

@@ -23,9 +23,6 @@ extension Duration {
     self * (percent.lowerBound + Int(randomBits % UInt64(percent.count))) / 100
   }
 
-  /// In whole seconds, rounded up.
-  var secondsRoundedUp: Int64 { components.seconds + (components.attoseconds > 0 ? 1 : 0) }
-
   /// In whole milliseconds, rounded down.
   var milliseconds: Int64 {
     components.seconds * 1_000 + components.attoseconds / 1_000_000_000_000_000

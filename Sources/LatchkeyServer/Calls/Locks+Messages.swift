@@ -29,15 +29,19 @@ extension Latchkey_V2_Resource {
 }
 
 extension Latchkey_V2_Grant {
+  init(_ key: String, to holder: Holder, token: Int64, revision: Int64) {
+    self.init()
+    self.key = key
+    owner = holder.owner
+    self.token = token
+    self.revision = revision
+    lease = Google_Protobuf_Duration(holder.lease)
+  }
+
   /// Nil for a record that nobody holds.
   init?(_ record: LockRecord) {
     guard let holder = record.holder else { return nil }
-    self.init()
-    key = record.key
-    owner = holder.owner
-    token = record.token
-    revision = record.revision
-    lease = Google_Protobuf_Duration(holder.lease)
+    self.init(record.key, to: holder, token: record.token, revision: record.revision)
   }
 }
 

@@ -53,18 +53,13 @@ struct Locks {
     try Check.value(message.value)
     try Check.requestID(message.requestID)
     let key = message.key
-    let owner = message.owner
-    let holder = Holder(kind: kind, owner: owner, value: message.value, lease: lease)
+    let holder = Holder(kind: kind, owner: message.owner, value: message.value, lease: lease)
     let answer = { (outcome: Outcome) throws(WireError) -> NewestWire.Response in
       guard case .claimed(let token, let revision, let isNewGrant) = outcome else {
         throw WireError(refusal: outcome, key: key)
       }
       var response = Latchkey_V2_AcquireResponse()
-      response.grant.key = key
-      response.grant.owner = owner
-      response.grant.token = token
-      response.grant.revision = revision
-      response.grant.lease = Google_Protobuf_Duration(lease)
+      response.grant = Latchkey_V2_Grant(key, to: holder, token: token, revision: revision)
       response.renewed = !isNewGrant
       return .acquire(response)
     }
@@ -187,10 +182,8 @@ private enum Check {
 
   /// In the whole seconds of shape s1: rounded up, so that no lease is shorter than was asked for.
   static func lease(_ duration: Google_Protobuf_Duration) throws(WireError) -> Lease {
-    let isWhole = duration.nanos == 0
-    guard duration.seconds >= 0, (0..<1_000_000_000).contains(duration.nanos),
-      duration.seconds < Lease.secondsMax || (duration.seconds == Lease.secondsMax && isWhole),
-      let lease = Lease(seconds: duration.seconds + (isWhole ? 0 : 1))
+    guard isSound(duration, secondsMax: Lease.secondsMax),
+      let lease = Lease(seconds: duration.seconds + (duration.nanos == 0 ? 0 : 1))
     else {
       throw WireError(
         .invalidArgument, "invalid-lease",
@@ -199,15 +192,18 @@ private enum Check {
     return lease
   }
 
+  /// Whether it is 0 to `secondsMax` seconds, as protobuf writes it.
+  private static func isSound(_ duration: Google_Protobuf_Duration, secondsMax: Int64) -> Bool {
+    duration.seconds >= 0 && (0..<1_000_000_000).contains(duration.nanos)
+      && (duration.seconds < secondsMax || (duration.seconds == secondsMax && duration.nanos == 0))
+  }
+
   /// The longest wait of one request: an hour.
   private static let waitSecondsMax: Int64 = 3_600
 
   /// In nanoseconds.
   static func wait(_ duration: Google_Protobuf_Duration) throws(WireError) -> Int64 {
-    let isWhole = duration.nanos == 0
-    guard duration.seconds >= 0, (0..<1_000_000_000).contains(duration.nanos),
-      duration.seconds < waitSecondsMax || (duration.seconds == waitSecondsMax && isWhole)
-    else {
+    guard isSound(duration, secondsMax: waitSecondsMax) else {
       throw WireError(
         .invalidArgument, "invalid-wait", "a wait is 0 to \(waitSecondsMax) seconds")
     }

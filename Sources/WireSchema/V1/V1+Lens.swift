@@ -136,8 +136,7 @@ extension V1: OlderWireVersion {
             $0.value = message.value
             ($0.type, $0.typeCode) = type(message.kind)
           }
-          // v1 counts in whole seconds. A lease may be longer than was asked for, never shorter.
-          $0.ttlInSeconds = message.lease.seconds + (message.lease.nanos > 0 ? 1 : 0)
+          $0.ttlInSeconds = seconds(message.lease)
         })
     case .release(let message):
       guard message.token == 0 else { throw Inexpressible("release by token", needs: 2) }
@@ -167,8 +166,7 @@ extension V1: OlderWireVersion {
           $0.grant = .with {
             $0.key = request.key
             $0.owner = request.owner
-            $0.lease = Google_Protobuf_Duration(
-              seconds: request.lease.seconds + (request.lease.nanos > 0 ? 1 : 0))
+            $0.lease = Google_Protobuf_Duration(seconds: seconds(request.lease))
           }
         })
     case (.release, _): return .release(Latchkey_V2_ReleaseResponse())
@@ -188,6 +186,11 @@ extension V1: OlderWireVersion {
     case "invalid-ttl": WireError(.invalidArgument, "invalid-lease", error.explanation)
     default: error
     }
+  }
+
+  /// v1 counts in whole seconds. A lease may be longer than was asked for, never shorter.
+  private static func seconds(_ lease: Google_Protobuf_Duration) -> Int64 {
+    lease.seconds + (lease.nanos > 0 ? 1 : 0)
   }
 
   private static func raised(_ older: Latchkey_V1_Resource) -> Latchkey_V2_Resource {

@@ -137,12 +137,6 @@ private final class FaultyReader: StoreReader {
     }
   }
 
-  func rows(withPrefix prefix: String, limit: Int) throws(StoreError) -> [StoredRow] {
-    try at(.read) { () throws(StoreError) in
-      try reader.rows(withPrefix: prefix, limit: limit)
-    }
-  }
-
   func leases(afterID id: Int64, limit: Int) throws(StoreError) -> [SeenLease] {
     try at(.read) { () throws(StoreError) in try reader.leases(afterID: id, limit: limit) }
   }

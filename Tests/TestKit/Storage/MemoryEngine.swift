@@ -120,13 +120,6 @@ final class MemoryReader: StoreReader {
     return found.prefix(limit).map(\.stored)
   }
 
-  func rows(withPrefix prefix: String, limit: Int) throws(StoreError) -> [StoredRow] {
-    let found = snapshot!.heldInOrderOfKeys.filter {
-      $0.key?.utf8.starts(with: prefix.utf8) ?? false
-    }
-    return found.prefix(limit).map(\.stored)
-  }
-
   func leases(afterID id: Int64, limit: Int) throws(StoreError) -> [SeenLease] {
     let watched = snapshot!.inOrderOfIDs(after: id).filter {
       $0.owner != nil || $0.ownerIsDamaged || $0.needsShape > S1.number

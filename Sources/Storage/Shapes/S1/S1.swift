@@ -82,11 +82,6 @@ package enum S1 {
     WHERE resource_key > ? AND resource_key >= ? AND resource_key < ? AND owner IS NOT NULL
     ORDER BY resource_key LIMIT ?
     """
-  package static let inKeyRange = """
-    SELECT \(columns) FROM \(resourceTable)
-    WHERE resource_key >= ? AND resource_key < ? AND owner IS NOT NULL
-    ORDER BY resource_key LIMIT ?
-    """
   /// Held rows, and free ones that a newer server's feature keeps from being used.
   package static let leasesAfterID = """
     SELECT id, token, revision, lease_seconds, kind, needs_shape FROM \(resourceTable)
