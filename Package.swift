@@ -130,8 +130,8 @@ let package = Package(
     .testTarget(
       name: "CompatibilityTests",
       dependencies: [
-        "LatchkeyServer", "HTTP2", "RPC", "Storage", "StorageSQLite", "LockCore", "TestKit",
-        "WireSchema", protobuf,
+        "LatchkeyServer", "LatchkeyClient", "HTTP2", "RPC", "Storage", "StorageSQLite", "LockCore",
+        "TestKit", "WireSchema", "latchkeyd", "latchkey", protobuf,
       ],
       // Recorded databases: tests find them by the path of their source file.
       exclude: ["Capsules"],

@@ -34,7 +34,7 @@ package final class Program: Sendable {
   package let output: ProgramLines
   package let errors: ProgramLines
   private let end = Mutex<ProgramEnd?>(nil)
-  private let hasEnded = TestEvent()
+  private let ended = TestEvent()
 
   /// Starts a program of this package, or any other by its path, in a process group of its own.
   package init(
@@ -91,9 +91,11 @@ package final class Program: Sendable {
       var status: Int32 = 0
       while waitpid(id, &status, 0) == -1 && errno == EINTR {}
       end.withLock { $0 = ProgramEnd(waitStatus: status) }
-      hasEnded.signal()
+      ended.signal()
     }
   }
+
+  package var hasEnded: Bool { ended.hasOccurred }
 
   package func signal(_ number: Int32) {
     end.withLock { end in
@@ -103,7 +105,7 @@ package final class Program: Sendable {
 
   /// Waits for the program's end.
   package func exit() async throws -> ProgramEnd {
-    try await hasEnded.wait("the end of process \(id)")
+    try await ended.wait("the end of process \(id)")
     return end.withLock { $0! }
   }
 

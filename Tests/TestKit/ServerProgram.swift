@@ -1,6 +1,6 @@
 import Glibc
 
-/// A `latchkeyd` that runs, at a free port.
+/// A `latchkeyd` that runs.
 package struct ServerProgram: Sendable {
   package let program: Program
   /// Host and port.
@@ -12,11 +12,12 @@ package struct ServerProgram: Sendable {
   /// - Parameters:
   ///   - name: A program of this package, or another release's by its path.
   ///   - store: The path of its SQLite file.
+  ///   - port: 0 for a free one.
   package static func start(
-    _ name: String = "latchkeyd", store: String, arguments: [String] = []
+    _ name: String = "latchkeyd", store: String, port: Int = 0, arguments: [String] = []
   ) async throws -> ServerProgram {
     let program = try Program(
-      name, ["--listen", "127.0.0.1:0", "--store", "sqlite:\(store)"] + arguments)
+      name, ["--listen", "127.0.0.1:\(port)", "--store", "sqlite:\(store)"] + arguments)
     do {
       let line = try await program.output.line(containing: "listening on 127.0.0.1:")
       let address = line.split(separator: " ").first { $0.hasPrefix("127.0.0.1:") } ?? ""

@@ -1,0 +1,39 @@
+import Foundation
+import TestKit
+import Testing
+import WireSchema
+
+/// The programs of one version of the software.
+struct ReleasedPrograms: Sendable, CustomTestStringConvertible {
+  /// "0.1.0"; "HEAD" for the one that is being tested.
+  var version: String
+  var newestWire: UInt32
+  /// The paths of the programs.
+  var server: String
+  var client: String
+
+  var testDescription: String { version }
+
+  static let head = ReleasedPrograms(
+    version: "HEAD", newestWire: WireVersions.spoken.newest,
+    server: Program.folder + "/latchkeyd", client: Program.folder + "/latchkey")
+
+  /// Every release that has a commit in Protocol/releases.json, then the present one.
+  ///
+  /// The older ones take minutes to build: `.ci/build-release` does that, and LATCHKEY_RELEASES says
+  /// where it put them. Without it, the present one is all that there is.
+  static let all: [ReleasedPrograms] = {
+    guard let folder = ProcessInfo.processInfo.environment["LATCHKEY_RELEASES"] else {
+      return [head]
+    }
+    // What is missing there is found missing by the tests that start it.
+    let releases = try! ProtocolFiles.json("releases.json").member("releases").list ?? []
+    return releases.filter { $0.object?["commit"]?.isNull == false }.map { release in
+      let version = release.object?["version"]?.string ?? ""
+      return ReleasedPrograms(
+        version: version,
+        newestWire: release.object?["wire"]?.object?["newest"]?.integer.map { UInt32($0) } ?? 0,
+        server: "\(folder)/\(version)/latchkeyd", client: "\(folder)/\(version)/latchkey")
+    } + [head]
+  }()
+}
