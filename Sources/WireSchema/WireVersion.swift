@@ -6,6 +6,10 @@ package import SwiftProtobuf
 /// and raise answers. All of it is pure.
 package protocol WireVersion: Sendable {
   static var number: UInt32 { get }
+  /// What the details of its errors may be.
+  static var detailTypes: [any Message.Type] { get }
+  /// Whether a request to acquire can stay open until the resource is free.
+  static var canWait: Bool { get }
   associatedtype Method: WireMethod
   associatedtype Request: WireRequest where Request.Method == Method
   associatedtype Response: WireResponse where Response.Method == Method
@@ -29,6 +33,8 @@ package protocol WireVersion: Sendable {
 }
 
 extension WireVersion {
+  package static var canWait: Bool { true }
+
   /// The service as it stands in a path.
   package static var service: String { "latchkey.v\(number).Locks" }
 

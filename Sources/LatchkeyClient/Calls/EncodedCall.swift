@@ -43,8 +43,8 @@ extension WireVersion {
   static func raised(_ error: RPCError) -> WireError? {
     guard let code = WireError.Code(rawValue: error.code.rawValue) else { return nil }
     let details = error.details.compactMap { detail in
-      detail.type == Latchkey_V2_Refusal.protoMessageName
-        ? try? Latchkey_V2_Refusal(serializedBytes: detail.value) : nil
+      detailTypes.first { $0.protoMessageName == detail.type }
+        .flatMap { try? $0.init(serializedBytes: detail.value) }
     }
     return raiseToNewest(WireError(code, message: error.message, details: details))
   }

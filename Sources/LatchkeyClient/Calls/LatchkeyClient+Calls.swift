@@ -70,9 +70,9 @@ extension LatchkeyClient {
     _ renewals: [Renewal]
   ) async throws(LatchkeyError) -> [Result<Grant, LatchkeyError>] {
     for renewal in renewals { if let lease = renewal.lease { try LeaseTerms.check(lease) } }
-    let request = Latchkey_V2_RenewManyRequest.with {
+    let request = NewestWire.RenewManyRequest.with {
       $0.renewals = renewals.map {
-        Latchkey_V2_RenewRequest($0.key, token: $0.token, lease: $0.lease, value: $0.value)
+        NewestWire.RenewRequest($0.key, token: $0.token, lease: $0.lease, value: $0.value)
       }
     }
     guard case .renewMany(let message) = try await answer(to: .renewMany(request)),
@@ -166,8 +166,8 @@ extension LatchkeyClient {
   public func list(
     _ kind: ResourceKind?, prefix: String = "", after key: String = "", countMax: Int? = nil
   ) async throws(LatchkeyError) -> ResourcePage {
-    let request = Latchkey_V2_ListRequest.with {
-      if let kind { $0.kind = Latchkey_V2_Kind(kind) }
+    let request = NewestWire.ListRequest.with {
+      if let kind { $0.kind = NewestWire.Kind(kind) }
       $0.keyPrefix = prefix
       $0.afterKey = key
       $0.pageSize = Int32(clamping: countMax ?? 0)

@@ -10,7 +10,7 @@ extension NewestWire.Request {
     .acquire(
       .with {
         $0.key = resource.key
-        $0.kind = Latchkey_V2_Kind(resource.kind)
+        $0.kind = NewestWire.Kind(resource.kind)
         $0.owner = resource.owner
         $0.value = resource.value
         $0.lease = Google_Protobuf_Duration(milliseconds: lease)
@@ -22,7 +22,7 @@ extension NewestWire.Request {
   static func renew(
     _ key: String, token: Int64, lease: Duration? = nil, value: String? = nil
   ) -> Self {
-    .renew(Latchkey_V2_RenewRequest(key, token: token, lease: lease, value: value))
+    .renew(NewestWire.RenewRequest(key, token: token, lease: lease, value: value))
   }
 
   static func release(_ key: String, token: Int64? = nil, owner: String? = nil) -> Self {
@@ -35,7 +35,7 @@ extension NewestWire.Request {
   }
 }
 
-extension Latchkey_V2_RenewRequest {
+extension NewestWire.RenewRequest {
   init(_ key: String, token: Int64, lease: Duration?, value: String?) {
     self.init()
     self.key = key
@@ -45,7 +45,7 @@ extension Latchkey_V2_RenewRequest {
   }
 }
 
-extension Latchkey_V2_Kind {
+extension NewestWire.Kind {
   init(_ kind: ResourceKind) { self = kind == .lock ? .lock : .presence }
 }
 
@@ -66,7 +66,7 @@ extension Duration {
 }
 
 extension Grant {
-  init(_ message: Latchkey_V2_Grant, isRenewal: Bool) {
+  init(_ message: NewestWire.Grant, isRenewal: Bool) {
     self.init(
       key: message.key, owner: message.owner, token: message.token == 0 ? nil : message.token,
       revision: message.revision == 0 ? nil : message.revision, lease: Duration(message.lease),
@@ -75,7 +75,7 @@ extension Grant {
 }
 
 extension Resource {
-  init(_ message: Latchkey_V2_Resource) throws(LatchkeyError) {
+  init(_ message: NewestWire.Resource) throws(LatchkeyError) {
     let kind: ResourceKind
     switch message.kind {
     case .lock: kind = .lock
@@ -108,12 +108,12 @@ extension LatchkeyError {
         default: .unknown
         }
       }
-    let refusal = error.details.lazy.compactMap { $0 as? Latchkey_V2_Refusal }.first
+    let refusal = error.details.lazy.compactMap { $0 as? NewestWire.Refusal }.first
     self.init(code, error.message.isEmpty ? error.code.rawValue : error.message, cause: cause)
     if let owner = refusal?.owner, !owner.isEmpty { holder = owner }
   }
 
-  init(_ refusal: Latchkey_V2_Refusal) {
+  init(_ refusal: NewestWire.Refusal) {
     self.init(
       WireError(.failedPrecondition, refusal.reason, "\"\(refusal.key)\"", details: [refusal]),
       cause: nil)

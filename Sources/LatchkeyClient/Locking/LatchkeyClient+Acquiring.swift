@@ -36,8 +36,7 @@ extension LatchkeyClient {
         reason = LatchkeyError(.deadlineExceeded, "the grant came after the end of its lease")
       } catch {
         mayBeHeld = mayBeHeld || error.mayHaveHappened
-        // Wire v2 brought waiting.
-        canWait = error.version.map { $0 >= V2.number } ?? false
+        canWait = error.version.map { environment.versions.version($0).canWait } ?? false
         reason = error.error
       }
       let now = time.now

@@ -9,17 +9,17 @@ extension Google_Protobuf_Duration {
   init(_ lease: Lease) { self.init(seconds: lease.seconds) }
 }
 
-extension Latchkey_V2_Kind {
+extension NewestWire.Kind {
   init(_ kind: LockCore.Kind) { self = kind == .lock ? .lock : .presence }
 }
 
-extension Latchkey_V2_Resource {
+extension NewestWire.Resource {
   /// Nil for a record that nobody holds.
   init?(_ record: LockRecord) {
     guard let holder = record.holder else { return nil }
     self.init()
     key = record.key
-    kind = Latchkey_V2_Kind(holder.kind)
+    kind = NewestWire.Kind(holder.kind)
     owner = holder.owner
     value = holder.value
     token = record.token
@@ -28,7 +28,7 @@ extension Latchkey_V2_Resource {
   }
 }
 
-extension Latchkey_V2_Grant {
+extension NewestWire.Grant {
   init(_ key: String, to holder: Holder, token: Int64, revision: Int64) {
     self.init()
     self.key = key
@@ -45,14 +45,14 @@ extension Latchkey_V2_Grant {
   }
 }
 
-extension Latchkey_V2_RenewVerdict {
+extension NewestWire.RenewVerdict {
   init(_ result: StoreResult, key: String) {
     self.init()
     switch result {
     case .success(.renewed(let record)):
-      if let grant = Latchkey_V2_Grant(record) { self.grant = grant }
+      if let grant = NewestWire.Grant(record) { self.grant = grant }
     case .success(.refused(let reason, let state)):
-      refusal = Latchkey_V2_Refusal(reason, key: key, state)
+      refusal = NewestWire.Refusal(reason, key: key, state)
     case .success, .failure:
       // The other renewals stand; this row cannot be read.
       refusal.reason = "damaged"
@@ -61,7 +61,7 @@ extension Latchkey_V2_RenewVerdict {
   }
 }
 
-extension Latchkey_V2_Refusal {
+extension NewestWire.Refusal {
   init(_ reason: Outcome.Reason, key: String, _ state: HeldState?) {
     self.init()
     self.key = key
@@ -86,7 +86,7 @@ extension Latchkey_V2_Refusal {
     revision = state.record.revision
     guard let holder = state.record.holder else { return }
     owner = holder.owner
-    kind = Latchkey_V2_Kind(holder.kind)
+    kind = NewestWire.Kind(holder.kind)
     // Up to the next millisecond: at most so long.
     let milliseconds = (state.nanosecondsLeft + 999_999) / 1_000_000
     leaseLeft = Google_Protobuf_Duration(
@@ -101,7 +101,7 @@ extension WireError {
       self.init(.internal, "the store gave an answer that does not belong to the call")
       return
     }
-    let refusal = Latchkey_V2_Refusal(reason, key: key, state)
+    let refusal = NewestWire.Refusal(reason, key: key, state)
     switch reason {
     case .heldByAnother:
       self.init(

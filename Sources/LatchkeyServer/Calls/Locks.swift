@@ -43,7 +43,7 @@ struct Locks {
   // MARK: - The calls
 
   private func acquire(
-    _ message: Latchkey_V2_AcquireRequest, at now: MonotonicTime
+    _ message: NewestWire.AcquireRequest, at now: MonotonicTime
   ) throws(WireError) -> Work {
     let kind = try Check.kind(message.kind) ?? .lock
     let lease = try Check.lease(message.lease)
@@ -58,8 +58,8 @@ struct Locks {
       guard case .claimed(let token, let revision, let isNewGrant) = outcome else {
         throw WireError(refusal: outcome, key: key)
       }
-      var response = Latchkey_V2_AcquireResponse()
-      response.grant = Latchkey_V2_Grant(key, to: holder, token: token, revision: revision)
+      var response = NewestWire.AcquireResponse()
+      response.grant = NewestWire.Grant(key, to: holder, token: token, revision: revision)
       response.renewed = !isNewGrant
       return .acquire(response)
     }
@@ -74,17 +74,17 @@ struct Locks {
       }, answer: answer)
   }
 
-  private func renew(_ message: Latchkey_V2_RenewRequest) throws(WireError) -> Work {
+  private func renew(_ message: NewestWire.RenewRequest) throws(WireError) -> Work {
     let renewal = try renewal(message)
     return .command(.renew(renewal)) { outcome throws(WireError) in
-      guard case .renewed(let record) = outcome, let grant = Latchkey_V2_Grant(record) else {
+      guard case .renewed(let record) = outcome, let grant = NewestWire.Grant(record) else {
         throw WireError(refusal: outcome, key: renewal.key)
       }
       return .renew(.with { $0.grant = grant })
     }
   }
 
-  private func renewMany(_ message: Latchkey_V2_RenewManyRequest) throws(WireError) -> Work {
+  private func renewMany(_ message: NewestWire.RenewManyRequest) throws(WireError) -> Work {
     guard (1...Self.renewalsMax).contains(message.renewals.count) else {
       throw WireError(
         .invalidArgument, "invalid-renewals",
@@ -110,12 +110,12 @@ struct Locks {
       }
       return .renewMany(
         .with {
-          $0.verdicts = zip(renewals, results).map { Latchkey_V2_RenewVerdict($1, key: $0.key) }
+          $0.verdicts = zip(renewals, results).map { NewestWire.RenewVerdict($1, key: $0.key) }
         })
     }
   }
 
-  private func renewal(_ message: Latchkey_V2_RenewRequest) throws(WireError) -> Renewal {
+  private func renewal(_ message: NewestWire.RenewRequest) throws(WireError) -> Renewal {
     try Check.token(message.token)
     let lease = message.hasLease ? try Check.lease(message.lease) : nil
     try Check.key(message.key)
@@ -125,7 +125,7 @@ struct Locks {
       value: message.hasValue ? message.value : nil)
   }
 
-  private func release(_ message: Latchkey_V2_ReleaseRequest) throws(WireError) -> Work {
+  private func release(_ message: NewestWire.ReleaseRequest) throws(WireError) -> Work {
     let isByOwner = !message.owner.isEmpty
     if message.token != 0 || !isByOwner { try Check.token(message.token) }
     if isByOwner { try Check.owner(message.owner) }
@@ -135,25 +135,25 @@ struct Locks {
       token: message.token == 0 ? nil : message.token, owner: isByOwner ? message.owner : nil)
     return .command(.release(key: key, name)) { outcome throws(WireError) in
       guard case .released = outcome else { throw WireError(refusal: outcome, key: key) }
-      return .release(Latchkey_V2_ReleaseResponse())
+      return .release(NewestWire.ReleaseResponse())
     }
   }
 
-  private func get(_ message: Latchkey_V2_GetRequest) throws(WireError) -> Work {
+  private func get(_ message: NewestWire.GetRequest) throws(WireError) -> Work {
     try Check.keyText(message.key)
     let key = message.key
     return .query(.fetch(key: key)) { outcome throws(WireError) in
       guard case .found(let record) = outcome else {
         throw WireError(refusal: outcome, key: key)
       }
-      guard let record, let resource = Latchkey_V2_Resource(record) else {
+      guard let record, let resource = NewestWire.Resource(record) else {
         throw WireError(.notFound, "not-held")
       }
       return .get(.with { $0.resource = resource })
     }
   }
 
-  private func list(_ message: Latchkey_V2_ListRequest) throws(WireError) -> Work {
+  private func list(_ message: NewestWire.ListRequest) throws(WireError) -> Work {
     let kind = try Check.kind(message.kind)
     try Check.partOfKey(message.keyPrefix, "invalid-prefix")
     try Check.partOfKey(message.afterKey, "invalid-after-key")
@@ -170,7 +170,7 @@ struct Locks {
 /// What is wrong with a part of a request, in the words of the newest wire version.
 private enum Check {
   /// Nil where it is left open.
-  static func kind(_ kind: Latchkey_V2_Kind) throws(WireError) -> LockCore.Kind? {
+  static func kind(_ kind: NewestWire.Kind) throws(WireError) -> LockCore.Kind? {
     switch kind {
     case .unspecified: nil
     case .lock: .lock

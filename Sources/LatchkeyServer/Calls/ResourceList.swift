@@ -35,7 +35,7 @@ final class ResourceList<Version: WireVersion>: RecordSink, @unchecked Sendable 
   }
 
   private func add(_ records: [LockRecord]) throws(RPCError) -> Bool {
-    let resources = records.compactMap(Latchkey_V2_Resource.init)
+    let resources = records.compactMap(NewestWire.Resource.init)
     var piece = try encoded(.with { $0.resources = resources })
     if codec == .json { piece = JSONList.items(of: piece, isFirst: bytes.isEmpty) }
     guard bytes.count + piece.count + JSONList.endBytesMax <= bytesMax else {
@@ -65,7 +65,7 @@ final class ResourceList<Version: WireVersion>: RecordSink, @unchecked Sendable 
     }
   }
 
-  private func encoded(_ message: Latchkey_V2_ListResponse) throws(RPCError) -> [UInt8] {
+  private func encoded(_ message: NewestWire.ListResponse) throws(RPCError) -> [UInt8] {
     let response: Version.Response
     do throws(WireError) {
       response = try Version.projectFromNewest(.list(message))

@@ -14,6 +14,7 @@ import SwiftProtobuf
 /// A wait is only the most that a client wants to wait, so a server that does not wait at all is one.
 extension V1: OlderWireVersion {
   package typealias Next = V2
+  package static let canWait = false
 
   // MARK: - Of a peer that speaks v1
 

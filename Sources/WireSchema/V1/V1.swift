@@ -1,6 +1,10 @@
+package import SwiftProtobuf
+
 /// Wire v1: the calls of Protocol/latchkey/v1/locks.proto.
 package enum V1: Sendable {
   package static let number: UInt32 = 1
+  /// Errors of v1 have words only.
+  package static let detailTypes: [any Message.Type] = []
 
   package enum Method: String, WireMethod {
     case lock = "Lock"

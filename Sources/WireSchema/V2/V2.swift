@@ -1,6 +1,9 @@
+package import SwiftProtobuf
+
 /// Wire v2: the calls of Protocol/latchkey/v2/locks.proto.
 package enum V2: Sendable {
   package static let number: UInt32 = 2
+  package static let detailTypes: [any Message.Type] = [Refusal.self]
   /// What a `page_size` of 0 stands for.
   package static let pageSizeDefault = 1_000
 
@@ -93,4 +96,25 @@ package enum V2: Sendable {
       }
     }
   }
+}
+
+/// The messages by their own names, for a core that knows one version only.
+extension V2 {
+  package typealias Kind = Latchkey_V2_Kind
+  package typealias Resource = Latchkey_V2_Resource
+  package typealias Grant = Latchkey_V2_Grant
+  package typealias AcquireRequest = Latchkey_V2_AcquireRequest
+  package typealias AcquireResponse = Latchkey_V2_AcquireResponse
+  package typealias RenewRequest = Latchkey_V2_RenewRequest
+  package typealias RenewResponse = Latchkey_V2_RenewResponse
+  package typealias RenewManyRequest = Latchkey_V2_RenewManyRequest
+  package typealias RenewManyResponse = Latchkey_V2_RenewManyResponse
+  package typealias RenewVerdict = Latchkey_V2_RenewVerdict
+  package typealias ReleaseRequest = Latchkey_V2_ReleaseRequest
+  package typealias ReleaseResponse = Latchkey_V2_ReleaseResponse
+  package typealias GetRequest = Latchkey_V2_GetRequest
+  package typealias GetResponse = Latchkey_V2_GetResponse
+  package typealias ListRequest = Latchkey_V2_ListRequest
+  package typealias ListResponse = Latchkey_V2_ListResponse
+  package typealias Refusal = Latchkey_V2_Refusal
 }

@@ -1,6 +1,7 @@
 import HTTP2
 import LatchkeyClient
 import RPC
+import SwiftProtobuf
 import WireSchema
 
 /// Wire versions that there are not yet: v1 under another number.
@@ -8,6 +9,7 @@ protocol FakeWire: OlderWireVersion
 where Method == V1.Method, Request == V1.Request, Response == V1.Response, Next == V2 {}
 
 extension FakeWire {
+  static var detailTypes: [any Message.Type] { V1.detailTypes }
   static func lift(_ request: Request) throws(WireError) -> V2.Request { try V1.lift(request) }
   static func project(_ response: V2.Response) throws(WireError) -> Response {
     try V1.project(response)
