@@ -103,7 +103,8 @@ let package = Package(
       path: "Tests/TestKit", swiftSettings: strict),
     .testTarget(name: "LockCoreTests", dependencies: ["LockCore"], swiftSettings: strict),
     .testTarget(
-      name: "WireSchemaTests", dependencies: ["WireSchema", protobuf], swiftSettings: strict),
+      name: "WireSchemaTests", dependencies: ["WireSchema", "TestKit", protobuf],
+      swiftSettings: strict),
     .testTarget(
       name: "HTTP2Tests", dependencies: ["HTTP2", nio.core, nio.embedded], swiftSettings: strict),
     .testTarget(

@@ -79,6 +79,26 @@ struct LibraryTests {
     }
   }
 
+  /// What the server says of itself is not waited for. A server that is older costs the one request
+  /// that it refuses, once.
+  @Test("negotiation costs no round trip", arguments: ReleasedPrograms.all)
+  func roundTrips(_ release: ReleasedPrograms) async throws {
+    let isOlder = release.newestWire < WireVersions.spoken.newest
+    try await Stage.run(server: release, .direct) { stage in
+      let relay = try await HoldingRelay.start(to: stage.port)
+      let client = try LatchkeyClient(endpoints: ["127.0.0.1:\(relay.port)"])
+      try await client.claim("a", owner: "me", lease: .seconds(90))
+      #expect(relay.requests == [isOlder ? 2 : 1])
+      try await client.claim("a", owner: "me", lease: .seconds(90))
+      #expect(relay.requests == [isOlder ? 3 : 2])
+      try await relay.disconnect()
+      try await client.claim("a", owner: "me", lease: .seconds(90))
+      #expect(relay.requests == [isOlder ? 3 : 2, 1])
+      await client.shutdown()
+      try await relay.stop()
+    }
+  }
+
   @Test(
     "any-pair: a list comes in pages from every server", arguments: ReleasedPrograms.all,
     [Route.direct, .haproxy])

@@ -22,6 +22,7 @@ final class Stage: Sendable {
   let route: Route
   /// Where clients find the server.
   let address: String
+  let port: Int
   private let folder: StoreFolder
   private let server: Mutex<ServerProgram>
   private let closeRoute: @Sendable () async throws -> Void
@@ -31,7 +32,6 @@ final class Stage: Sendable {
     folder = try StoreFolder()
     let server = try await ServerProgram.start(release.server, store: folder.file)
     self.server = Mutex(server)
-    let port: Int
     do {
       (port, closeRoute) = try await Self.open(route, to: server.port)
     } catch {

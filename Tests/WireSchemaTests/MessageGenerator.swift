@@ -1,0 +1,153 @@
+import SwiftProtobuf
+import TestKit
+import WireSchema
+
+/// Messages at random, all of them valid, in a small space so that cases meet.
+struct MessageGenerator {
+  private var random: SeededGenerator
+
+  init(seed: UInt64) { random = SeededGenerator(seed: seed) }
+
+  mutating func number(_ range: ClosedRange<Int64>) -> Int64 { .random(in: range, using: &random) }
+
+  mutating func text(_ length: ClosedRange<Int64>) -> String {
+    let alphabet: [Character] = ["a", "b", "/", "é", "\u{301}", "🔑", "\u{10FFFF}"]
+    return String((0..<number(length)).map { _ in alphabet.randomElement(using: &random)! })
+  }
+
+  private mutating func flip() -> Bool { Bool.random(using: &random) }
+
+  // MARK: - v1
+
+  /// The type as a client may give it: by name, by number, or both.
+  private mutating func type() -> (String, Latchkey_V1_TypeCode) {
+    let isLock = flip()
+    let name = isLock ? "lock" : "presence"
+    let code: Latchkey_V1_TypeCode = isLock ? .lock : .presence
+    switch number(0...2) {
+    case 0: return (name, .unknown)
+    case 1: return ("", code)
+    default: return (name, code)
+    }
+  }
+
+  private mutating func v1Resource() -> Latchkey_V1_Resource {
+    var resource = Latchkey_V1_Resource()
+    resource.key = text(1...3)
+    resource.owner = text(1...3)
+    resource.value = text(0...3)
+    (resource.type, resource.typeCode) = type()
+    return resource
+  }
+
+  mutating func v1Request() -> V1.Request {
+    switch number(0...3) {
+    case 0:
+      var message = Latchkey_V1_LockRequest()
+      message.resource = v1Resource()
+      message.ttlInSeconds = flip() ? number(1...3) : number(1...31_536_000)
+      return .lock(message)
+    case 1:
+      var message = Latchkey_V1_ReleaseRequest()
+      message.resource = v1Resource()
+      return .release(message)
+    case 2:
+      var message = Latchkey_V1_FetchRequest()
+      message.key = text(1...3)
+      return .fetch(message)
+    default:
+      var message = Latchkey_V1_FetchAllRequest()
+      (message.type, message.typeCode) = type()
+      return .fetchAll(message)
+    }
+  }
+
+  /// An answer as servers of v1 give it, and what a newer client asked for.
+  mutating func v1Exchange() -> (V1.Response, V2.Request) {
+    func full(_ resource: Latchkey_V1_Resource) -> Latchkey_V1_Resource {
+      var resource = resource
+      let isLock = resource.type == "lock" || resource.typeCode == .lock
+      resource.type = isLock ? "lock" : "presence"
+      resource.typeCode = isLock ? .lock : .presence
+      return resource
+    }
+    switch number(0...3) {
+    case 0: return (.lock(.init()), .acquire(acquire()))
+    case 1: return (.release(.init()), .release(.init()))
+    case 2:
+      let resource = full(v1Resource())
+      return (.fetch(.with { $0.resource = resource }), .get(.with { $0.key = resource.key }))
+    default:
+      let resources = (0..<number(0...5)).map { _ in full(v1Resource()) }
+      return (.fetchAll(.with { $0.resources = resources }), .list(.with { $0.kind = .lock }))
+    }
+  }
+
+  // MARK: - v2
+
+  mutating func resource() -> Latchkey_V2_Resource {
+    var resource = Latchkey_V2_Resource()
+    resource.key = text(1...3)
+    resource.kind = flip() ? .lock : .presence
+    resource.owner = text(1...3)
+    resource.value = text(0...3)
+    resource.token = number(1...5)
+    resource.revision = number(1...9)
+    resource.lease = Google_Protobuf_Duration(seconds: number(1...100))
+    return resource
+  }
+
+  /// Each of another key.
+  mutating func resources() -> [Latchkey_V2_Resource] {
+    var keys = Set<[UInt8]>()
+    return (0..<number(0...12)).map { _ in resource() }
+      .filter { keys.insert(Array($0.key.utf8)).inserted }
+  }
+
+  private mutating func acquire() -> Latchkey_V2_AcquireRequest {
+    var message = Latchkey_V2_AcquireRequest()
+    message.key = text(1...3)
+    message.kind = [.unspecified, .lock, .presence].randomElement(using: &random)!
+    message.owner = text(1...3)
+    message.value = text(0...3)
+    message.lease = Google_Protobuf_Duration(
+      seconds: number(0...3), nanos: Int32(number(1...999)) * 1_000_000)
+    if flip() { message.lease = Google_Protobuf_Duration(seconds: number(1...31_536_000)) }
+    if flip() { message.wait = Google_Protobuf_Duration(seconds: number(0...3_600)) }
+    message.requestID = text(0...3)
+    return message
+  }
+
+  private mutating func renew() -> Latchkey_V2_RenewRequest {
+    var message = Latchkey_V2_RenewRequest()
+    message.key = text(1...3)
+    message.token = number(1...5)
+    return message
+  }
+
+  mutating func v2Request() -> V2.Request {
+    switch number(0...6) {
+    case 0, 1: return .acquire(acquire())
+    case 2: return .renew(renew())
+    case 3:
+      let renewals = (0..<number(1...3)).map { _ in renew() }
+      return .renewMany(.with { $0.renewals = renewals })
+    case 4:
+      var message = Latchkey_V2_ReleaseRequest()
+      message.key = text(1...3)
+      message.token = number(0...1)
+      message.owner = text((message.token == 0 ? 1 : 0)...3)
+      return .release(message)
+    case 5:
+      let key = text(1...3)
+      return .get(.with { $0.key = key })
+    default:
+      var message = Latchkey_V2_ListRequest()
+      message.kind = [.unspecified, .lock, .presence].randomElement(using: &random)!
+      message.keyPrefix = text(0...2)
+      message.afterKey = text(0...2)
+      message.pageSize = Int32(number(0...3))
+      return .list(message)
+    }
+  }
+}
