@@ -1,3 +1,4 @@
+import Foundation
 import RPC
 import SwiftProtobuf
 import TestKit
@@ -73,19 +74,23 @@ private struct Replay {
       servers[name] = started
       return started
     }
-    for step in vector.setup {
+    func perform(_ step: Vector.Step) async throws {
       switch step {
       case .call(let method, let message, let name):
         let call = Call.json(method, try message.jsonString(), wire: wire)
         let answer = try await http.send(call, port: server(name).port)
-        #expect(answer.status == 200, "setup of \(label)")
+        #expect(answer.status == 200, "\(method) beside \(label)")
       case .restart:
         for (_, running) in servers { try await running.stop() }
         servers = [:]
       case .sql(let statement): try SQLiteFile(folder.file).run(statement)
       }
     }
-    let answer = try await http.send(call, port: server("a").port)
+    for step in vector.setup { try await perform(step) }
+    let port = try await server("a").port
+    async let underWay = http.send(call, port: port)
+    for step in vector.meanwhile { try await perform(step) }
+    let answer = try await underWay
     for (_, running) in servers { try await running.stop() }
     try check(answer)
   }
@@ -125,6 +130,17 @@ private struct Replay {
       #expect(expected.isPrefix ? message.hasPrefix(wanted) : message == wanted, "\(label)")
     }
     let details = body.object?["details"]?.list ?? []
-    #expect(details.map { $0.object?["type"]?.string } == expected.details, "\(label)")
+    #expect(
+      details.map { $0.object?["type"]?.string } == expected.details.map(\.type), "\(label)")
+    for (detail, wanted) in zip(details, expected.details) {
+      guard let bytes = wanted.value else { continue }
+      let base64 = try #require(detail.object?["value"]?.string)
+      let padded = base64 + String(repeating: "=", count: (4 - base64.count % 4) % 4)
+      var refusal = try Latchkey_V2_Refusal(
+        serializedBytes: [UInt8](try #require(Data(base64Encoded: padded))))
+      #expect(refusal.hasLeaseLeft == !refusal.owner.isEmpty, "\(label)")
+      refusal.clearLeaseLeft()
+      #expect(try refusal.serializedBytes() == bytes, "\(label)")
+    }
   }
 }

@@ -59,6 +59,11 @@ struct LensLawTests {
 
   // MARK: - For a peer that speaks v1
 
+  @Test("servers of v1 do not wait")
+  func waiting() {
+    #expect(!V1.canWait && V2.canWait)
+  }
+
   /// What v1 lacks: tokens, revisions, whether it was a renewal, less than seconds, the wait and the
   /// name of the request, and pages.
   @Test("lift(lower(n)) == n but for what is named, or n is refused by name", arguments: seeds)

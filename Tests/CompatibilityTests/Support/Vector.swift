@@ -51,12 +51,19 @@ struct Vector: Sendable {
     var message: String?
     /// Whether `message` is only the beginning.
     var isPrefix: Bool
-    /// The types of the details.
-    var details: [String]
+    var details: [Detail]
+  }
+
+  struct Detail: Sendable, Hashable {
+    var type: String
+    /// The bytes of the value without what depends on the moment; nil where any will do.
+    var value: [UInt8]?
   }
 
   var name: String
   var setup: [Step]
+  /// Done while the request is under way.
+  var meanwhile: [Step]
   var method: String
   var path: String
   var headers: [(String, String)]
@@ -68,10 +75,12 @@ struct Vector: Sendable {
   var outcome: Outcome
 
   init(_ value: JSONValue) throws {
-    let fields = try Fields(value, allowed: ["name", "why", "setup", "request", "response"])
+    let fields = try Fields(
+      value, allowed: ["name", "why", "setup", "request", "meanwhile", "response"])
     name = try fields.required("name").expandedText()
     guard try !fields.required("why").expandedText().isEmpty else { throw fields.fault("why") }
     setup = try (fields.optional("setup")?.list ?? []).map(Step.init)
+    meanwhile = try (fields.optional("meanwhile")?.list ?? []).map(Step.init)
     let request = try Fields(
       try fields.required("request"),
       allowed: ["method", "path", "http", "headers", "json", "proto", "hex"])
@@ -134,7 +143,19 @@ extension Vector.ExpectedError {
     let prefix = try fields.optional("message_prefix")?.expandedText()
     message = try fields.optional("message")?.expandedText() ?? prefix
     isPrefix = prefix != nil
-    details = try (fields.optional("details")?.list ?? []).map { try $0.expandedText() }
+    details = try (fields.optional("details")?.list ?? []).map(Vector.Detail.init)
+  }
+}
+
+extension Vector.Detail {
+  fileprivate init(_ value: JSONValue) throws {
+    if let type = value.string {
+      self.type = type
+    } else {
+      let fields = try Fields(value, allowed: ["type", "proto"])
+      type = try fields.required("type").expandedText()
+      self.value = try fields.required("proto").expandedBytes()
+    }
   }
 }
 
