@@ -1,3 +1,5 @@
+private import Glibc
+
 /// The header fields of one request or response, in one flat buffer: one allocation for all.
 ///
 /// Names are lower case and pseudo headers (":path") are included, as RFC 9113 8.2 and 8.3 have
@@ -86,6 +88,20 @@ package struct HeaderBlock: @unchecked Sendable {
   }
 }
 
+extension UnsafeRawBufferPointer {
+  /// Whether the bytes are the same. As a sequence they would be compared one by one.
+  @inline(__always)
+  package func equals(_ other: UnsafeRawBufferPointer) -> Bool {
+    guard count == other.count else { return false }
+    guard let own = baseAddress, let others = other.baseAddress else { return true }
+    return memcmp(own, others, count) == 0
+  }
+
+  package func equals(_ text: StaticString) -> Bool {
+    equals(UnsafeRawBufferPointer(start: text.utf8Start, count: text.utf8CodeUnitCount))
+  }
+}
+
 private struct Extent {
   /// Bytes that fields take.
   var used: Int
@@ -125,7 +141,7 @@ private final class Storage: ManagedBuffer<Extent, UInt8> {
   ) -> UnsafeRawBufferPointer? {
     var rest = fields
     while let field = takeField(from: &rest) {
-      if field.name.count == wanted.count, field.name.elementsEqual(wanted) { return field.value }
+      if field.name.equals(wanted) { return field.value }
     }
     return nil
   }

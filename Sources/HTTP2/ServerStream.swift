@@ -49,7 +49,7 @@ final class ServerStream: FrameStream, Exchange {
   /// To be called while `head` is here: it is given away before the answer is made.
   func noteMethod() {
     head.withValue(of: ":method") { method in
-      if let method, method.elementsEqual("HEAD".utf8) { isForHeadOnly = true }
+      if let method, method.equals("HEAD") { isForHeadOnly = true }
     }
   }
 

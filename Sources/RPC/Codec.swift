@@ -47,6 +47,15 @@ package enum Codec: CaseIterable, Sendable {
     }
   }
 
+  package var emptyMessage: [UInt8] {
+    switch self {
+    case .proto: []
+    case .json: Self.emptyObject
+    }
+  }
+
+  private static let emptyObject = Array("{}".utf8)
+
   private static let tolerant: JSONDecodingOptions = {
     var options = JSONDecodingOptions()
     options.ignoreUnknownFields = true

@@ -42,15 +42,12 @@ package struct UnaryRequest: Sendable {
   private static func codec(of head: HeaderBlock) -> Codec? {
     let usual: Codec? = head.withValue(of: "content-type") { value in
       guard let value else { return nil }
-      if value.elementsEqual(protoBytes) { return .proto }
-      if value.elementsEqual(jsonBytes) { return .json }
+      if value.equals("application/proto") { return .proto }
+      if value.equals("application/json") { return .json }
       return nil
     }
     return usual ?? head.value(of: "content-type").flatMap(Codec.init(contentType:))
   }
-
-  private static let protoBytes = Array(Codec.proto.contentType.utf8)
-  private static let jsonBytes = Array(Codec.json.contentType.utf8)
 
   private static func timeout(of head: HeaderBlock) throws(RPCError) -> Int64? {
     guard let text = head.value(of: "connect-timeout-ms") else { return nil }

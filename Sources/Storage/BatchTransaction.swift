@@ -12,7 +12,7 @@ struct BatchTransaction {
     /// Nil where the store has no row.
     var row: StoredRow?
     var isChanged = false
-    /// What was last granted or renewed in this transaction, though it may be free again.
+    /// What was last granted or renewed in this transaction, where it was freed again.
     var latestHold: LockRecord?
   }
 
@@ -181,8 +181,10 @@ struct BatchTransaction {
     let ids = try writer.write(
       changed.map { index in
         let slot = slots[index]
-        let record = isFirst ? slot.latestHold ?? slot.row!.record : slot.row!.record
-        return RowChange(id: slot.id, record: record, epoch: meta.epoch)
+        let record = slot.row!.record
+        let wasHeld = isFirst && record.holder == nil
+        return RowChange(
+          id: slot.id, record: wasHeld ? slot.latestHold ?? record : record, epoch: meta.epoch)
       })
     for (slot, id) in zip(changed, ids) {
       slots[slot].id = id
@@ -191,11 +193,14 @@ struct BatchTransaction {
   }
 
   private mutating func change(_ slot: Int, to record: LockRecord) {
-    let freeEpoch = record.holder == nil ? meta.epoch : nil
+    let isFree = record.holder == nil
+    if isFree, slots[slot].isChanged, let held = slots[slot].row?.record, held.holder != nil {
+      slots[slot].latestHold = held
+    }
     slots[slot].row = StoredRow(
-      id: slots[slot].id ?? 0, record: record, needsShape: S1.number, freeEpoch: freeEpoch)
+      id: slots[slot].id ?? 0, record: record, needsShape: S1.number,
+      freeEpoch: isFree ? meta.epoch : nil)
     slots[slot].isChanged = true
-    if record.holder != nil { slots[slot].latestHold = record }
   }
 
   /// Whoever is not the holder is told so; all else is for a newer server to say.

@@ -91,7 +91,10 @@ final class CommandWriter {
     let stalled = stalls.turn(at: now, pulses: pulses)
     if stalled > 0 { observer.stalled(nanoseconds: stalled) }
 
-    var commands = waiting.takeEnded(at: now, limit: limits.batchMax)
+    var work = CommandBatch()
+    for (command, call) in waiting.takeEnded(at: now, limit: limits.batchMax) {
+      work.append(command, call)
+    }
     var replies = ReplyBatch()
     for item in items {
       switch item {
@@ -99,7 +102,7 @@ final class CommandWriter {
         replies.add(.failure(.deadlinePassed), for: call)
       case .command(_, _, let call) where !call.isWanted:
         replies.add(.failure(.unwanted), for: call)
-      case .command(let command, _, let call): commands.append((command, call))
+      case .command(let command, _, let call): work.append(command, call)
       case .seen(let seen): note(seen, at: now)
       case .scanEnded(let nanoseconds, let isComplete):
         scans.ended(at: now, nanoseconds: nanoseconds, isComplete: isComplete)
@@ -115,38 +118,50 @@ final class CommandWriter {
       ? leases.takeDue(
         at: now, limit: limits.expiriesMax, retryNanoseconds: limits.stallNanoseconds) : []
 
-    var rest = commands[...]
+    var part = 0..<0
     var dueNow = due
     repeat {
-      let part = rest.prefix(keysMax: limits.batchMax)
-      rest = rest.dropFirst(part.count)
-      let results = run(part.map(\.command), due: dueNow, at: now)
+      part = work.part(from: part.upperBound, keysMax: limits.batchMax)
+      let results = run(work.commands[part], due: dueNow, at: now)
       dueNow = []
       // Those who waited had their turn before those who came now.
       for (result, call) in waiting.commit() { replies.add(result, for: call) }
-      for ((command, call), result) in zip(part, results) {
-        if let reply = admit(command, call, result, at: now) {
-          replies.add(reply.result, for: reply.call)
+      for (index, result) in zip(part, results) {
+        if case .success(.refused(.heldByAnother, let state)) = result,
+          let admission = admit(work.commands[index], work.calls[index], at: now)
+        {
+          answer(admission, state, work.calls[index], &replies)
+        } else {
+          replies.add(result, for: work.calls[index])
         }
       }
-    } while !rest.isEmpty
+    } while part.upperBound < work.commands.count
     replies.deliver()
     observer.waiting(waiting.count)
     observer.holding(locks: leases.count(of: .lock), presences: leases.count(of: .presence))
   }
 
-  /// Lets `call` wait where it wants to and may. Returns who is to be answered now, and what.
+  /// Lets a call that was refused wait, where it wants to; nil where it does not.
   private func admit(
-    _ command: Command, _ call: any StoreCall, _ result: StoreResult, at now: MonotonicTime
-  ) -> (result: StoreResult, call: any StoreCall)? {
-    guard case .claimWaiting(let key, let holder, let wait) = command, wait.end > now,
-      case .success(.refused(.heldByAnother, let state)) = result
-    else { return (result, call) }
-    switch waiting.add(key: key, holder, wait, call) {
-    case .waits: return nil
-    case .inPlaceOf(let former): return (.success(.refused(.superseded, state)), former)
-    case .full: return (.success(.refused(.tooManyWaiters, state)), call)
-    case .closed: return (.failure(.shuttingDown), call)
+    _ command: Command, _ call: any StoreCall, at now: MonotonicTime
+  ) -> WaitingRoom.Admission? {
+    guard case .claimWaiting(let key, let holder, let wait) = command, wait.end > now else {
+      return nil
+    }
+    return waiting.add(key: key, holder, wait, call)
+  }
+
+  /// Answers whoever does not wait now: `call`, or the one whose place it took.
+  private func answer(
+    _ admission: WaitingRoom.Admission, _ state: HeldState?, _ call: any StoreCall,
+    _ replies: inout ReplyBatch
+  ) {
+    switch admission {
+    case .waits: break
+    case .inPlaceOf(let former):
+      replies.add(.success(.refused(.superseded, state)), for: former)
+    case .full: replies.add(.success(.refused(.tooManyWaiters, state)), for: call)
+    case .closed: replies.add(.failure(.shuttingDown), for: call)
     }
   }
 
@@ -162,7 +177,7 @@ final class CommandWriter {
 
   /// Runs one transaction where there is anything to do, and gives each command its result.
   private func run(
-    _ commands: [Command], due: [LeaseTable.Due], at now: MonotonicTime
+    _ commands: ArraySlice<Command>, due: [LeaseTable.Due], at now: MonotonicTime
   ) -> [StoreResult] {
     do throws(StoreError) {
       let writer = try openWriter(at: now)
@@ -193,8 +208,8 @@ final class CommandWriter {
   }
 
   private func transact(
-    _ writer: any StoreWriter, _ commands: [Command], due: [LeaseTable.Due], looked: [String],
-    collects: Bool, start: MonotonicTime
+    _ writer: any StoreWriter, _ commands: ArraySlice<Command>, due: [LeaseTable.Due],
+    looked: [String], collects: Bool, start: MonotonicTime
   ) throws(StoreError) -> [StoreResult] {
     pacer.began(requests: commands.count, at: start)
     let collectorBefore = collector
@@ -205,14 +220,18 @@ final class CommandWriter {
       var batch = BatchTransaction(writer, meta: meta, waiting: waiting) { [unowned self] row in
         leases.nanosecondsLeft(of: row.id, as: row.record.sighting, at: start)
       }
-      var slots = try batch.load(keys: looked + commands.flatMap(\.keys))[...]
+      var keys = looked
+      keys.reserveCapacity(looked.count + commands.count)
+      for index in commands.indices { commands[index].addKeys(to: &keys) }
+      var slots = try batch.load(keys: keys)[...]
       batch.handOver(looked, slots: slots.prefix(looked.count))
       slots = slots.dropFirst(looked.count)
       var results: [StoreResult] = []
       results.reserveCapacity(commands.count)
-      for command in commands {
-        results.append(batch.apply(command, slots: slots.prefix(command.keyCount)))
-        slots = slots.dropFirst(command.keyCount)
+      for index in commands.indices {
+        let keyCount = commands[index].keyCount
+        results.append(batch.apply(commands[index], slots: slots.prefix(keyCount)))
+        slots = slots.dropFirst(keyCount)
       }
       let dueSlots = try batch.expire(due)
       try batch.write()
@@ -288,14 +307,26 @@ final class CommandWriter {
   }
 }
 
-extension ArraySlice<(command: Command, call: any StoreCall)> {
-  /// As many as are about `keysMax` keys together, but at least one.
-  fileprivate func prefix(keysMax: Int) -> Self {
+/// The commands of a turn, and who waits for each.
+private struct CommandBatch {
+  private(set) var commands: [Command] = []
+  private(set) var calls: [any StoreCall] = []
+
+  mutating func append(_ command: Command, _ call: any StoreCall) {
+    commands.append(command)
+    calls.append(call)
+  }
+
+  /// As many commands as are about `keysMax` keys together, but at least one where there is any.
+  func part(from start: Int, keysMax: Int) -> Range<Int> {
     var keys = 0
-    return prefix { (command, _) in
-      defer { keys += command.keyCount }
-      return keys == 0 || keys + command.keyCount <= keysMax
+    var end = start
+    while end < commands.count {
+      keys += commands[end].keyCount
+      if keys > keysMax, end > start { break }
+      end += 1
     }
+    return start..<end
   }
 }
 

@@ -2,11 +2,14 @@ package import LockCore
 import Synchronization
 
 /// A change that a client or the server itself asks for.
+///
+/// Many wait in lines at the same time and are handed on several times: the most frequent ones are kept
+/// small, and the rest lie elsewhere.
 package enum Command: Equatable, Sendable {
   /// Hold `key` for `holder`: a grant, or the renewal of the owner's own lease.
   case claim(key: String, holder: Holder)
   /// The same; where another owner has the key, the call waits until it is free.
-  case claimWaiting(key: String, holder: Holder, Wait)
+  indirect case claimWaiting(key: String, holder: Holder, Wait)
   /// Take back a grant that did not reach anybody: frees the key if it is still in that state.
   case withdraw(key: String, Sighting)
   case renew(Renewal)
@@ -14,14 +17,25 @@ package enum Command: Equatable, Sendable {
   case renewMany([Renewal])
   case release(key: String, GrantName)
 
-  /// The keys that it is about, in order.
-  var keys: [String] {
+  /// Adds the keys that it is about, in order.
+  func addKeys(to keys: inout [String]) {
     switch self {
     case .claim(let key, _), .claimWaiting(let key, _, _), .release(let key, _),
       .withdraw(let key, _):
-      [key]
-    case .renew(let renewal): [renewal.key]
-    case .renewMany(let renewals): renewals.map(\.key)
+      keys.append(key)
+    case .renew(let renewal): keys.append(renewal.key)
+    case .renewMany(let renewals): keys += renewals.lazy.map(\.key)
+    }
+  }
+
+  /// The key that it is about; nil where there are several.
+  package var key: String? {
+    switch self {
+    case .claim(let key, _), .claimWaiting(let key, _, _), .release(let key, _),
+      .withdraw(let key, _):
+      key
+    case .renew(let renewal): renewal.key
+    case .renewMany: nil
     }
   }
 
@@ -31,14 +45,19 @@ package enum Command: Equatable, Sendable {
   /// What it takes while it waits, in bytes of text.
   var byteCount: Int {
     switch self {
+    case .claim(let key, let holder): key.utf8.count + holder.byteCount
+    case .claimWaiting(let key, let holder, _): key.utf8.count + holder.byteCount
     case .withdraw(let key, _): key.utf8.count
-    case .claim(let key, let holder), .claimWaiting(let key, let holder, _):
-      key.utf8.count + holder.owner.utf8.count + holder.value.utf8.count
     case .renew(let renewal): renewal.byteCount
     case .renewMany(let renewals): renewals.reduce(0) { $0 + $1.byteCount }
     case .release(let key, let name): key.utf8.count + (name.owner?.utf8.count ?? 0)
     }
   }
+}
+
+extension Holder {
+  /// What its text takes, in bytes.
+  fileprivate var byteCount: Int { owner.utf8.count + value.utf8.count }
 }
 
 /// How long a call waits while another owner has the key.
@@ -113,21 +132,21 @@ package protocol RecordSink: AnyObject, Sendable {
   func append(_ records: [LockRecord]) -> Bool
 }
 
-/// What became of a command or a query.
+/// What became of a command or a query. As small as the most frequent ones need, like ``Command``.
 package enum Outcome: Equatable, Sendable {
   /// The owner holds the key.
   case claimed(token: Int64, revision: Int64, isNewGrant: Bool)
-  case renewed(LockRecord)
+  indirect case renewed(LockRecord)
   /// What became of each of several renewals.
   case many([StoreResult])
   /// The grant is over; whether it was before does not matter.
   case released
-  case refused(Reason, HeldState?)
+  indirect case refused(Reason, HeldState?)
   /// What a fetch found; nil where nobody holds the key.
-  case found(LockRecord?)
+  indirect case found(LockRecord?)
   case listed(ListEnd)
   case records([LockRecord])
-  case meta(StoreMeta)
+  indirect case meta(StoreMeta)
 
   /// Why a request was refused.
   package enum Reason: Equatable, Sendable {

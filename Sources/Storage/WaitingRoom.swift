@@ -23,10 +23,12 @@ final class WaitingRoom {
         ofKeyMax: limits.waitersOfKeyMax, max: limits.waitersMax, bytesMax: limits.waiterBytesMax))
   }
 
-  var count: Int { queue.count }
-  var isEmpty: Bool { queue.isEmpty }
+  // Asked in every turn, and mostly nobody is here: the queue, which is of another module and has to be
+  // copied to be asked, is left alone then.
+  var isEmpty: Bool { ids.isEmpty }
+  var count: Int { isEmpty ? 0 : queue.count }
   /// When a wait may next be over.
-  var nextEnd: MonotonicTime? { queue.nextEnd }
+  var nextEnd: MonotonicTime? { isEmpty ? nil : queue.nextEnd }
   /// The keys that are waited for, in no order.
   var keys: [String] { queue.keys.map(\.text) }
 
@@ -71,7 +73,8 @@ final class WaitingRoom {
   func takeEnded(
     at now: MonotonicTime, limit: Int
   ) -> [(command: Command, call: any StoreCall)] {
-    queue.takeEnded(at: now, limit: limit).map { entry in
+    guard !isEmpty else { return [] }
+    return queue.takeEnded(at: now, limit: limit).map { entry in
       ids[ObjectIdentifier(entry.waiter.call)] = nil
       return (.claim(key: entry.key, holder: entry.waiter.holder), entry.waiter.call)
     }
@@ -109,6 +112,7 @@ final class WaitingRoom {
   }
 
   func commit() -> [(result: StoreResult, call: any StoreCall)] {
+    guard !leaving.isEmpty else { return [] }
     defer { leaving = [] }
     return leaving.map { (_, entry, result) in
       ids[ObjectIdentifier(entry.waiter.call)] = nil
@@ -117,6 +121,7 @@ final class WaitingRoom {
   }
 
   func rollback() {
+    guard !leaving.isEmpty else { return }
     queue.putBack(leaving.map { ($0.id, $0.entry) })
     leaving = []
   }

@@ -10,6 +10,8 @@ package protocol WireVersion: Sendable {
   static var detailTypes: [any Message.Type] { get }
   /// Whether a request to acquire can stay open until the resource is free.
   static var canWait: Bool { get }
+  /// The version that came after; the newest one has itself.
+  associatedtype Next: WireVersion
   associatedtype Method: WireMethod
   associatedtype Request: WireRequest where Request.Method == Method
   associatedtype Response: WireResponse where Response.Method == Method
@@ -33,6 +35,8 @@ package protocol WireVersion: Sendable {
 }
 
 extension WireVersion {
+  package static var isNewest: Bool { number == NewestWire.number }
+
   package static var canWait: Bool { true }
 
   /// The service as it stands in a path.
@@ -66,13 +70,13 @@ package protocol MessageCodec {
   associatedtype Failure: Error
   func decode<M: Message>(_ type: M.Type, from body: [UInt8]) throws(Failure) -> M
   func encode(_ message: some Message) throws(Failure) -> [UInt8]
+  /// A message without any field, encoded.
+  var emptyMessage: [UInt8] { get }
 }
 
 /// A version that has a successor. Its lens to that one is all that is ever written about it again;
 /// the way to the newest version goes from neighbour to neighbour.
 package protocol OlderWireVersion: WireVersion {
-  associatedtype Next: WireVersion
-
   static func lift(_ request: Request) throws(WireError) -> Next.Request
   static func project(_ response: Next.Response) throws(WireError) -> Response
   static func project(_ error: WireError) -> WireError

@@ -1,21 +1,17 @@
+/// The first version there was. All others follow from it: each names its successor in its lens.
+package typealias OldestWire = V1
 /// The version that the core of server and client knows.
 package typealias NewestWire = V2
 
-/// The list from which routing, negotiation, metrics and tests take what versions there are: without
-/// gaps, the oldest first.
+/// What versions there are: routing, negotiation, metrics and tests take it from here.
 package enum WireVersions {
-  package static let all: [any WireVersion.Type] = {
-    var list = WireVersionList()
-    visitAll(&list)
-    return list.versions
-  }()
+  /// Without gaps, the oldest first.
+  package static let all = versions(from: OldestWire.self)
 
-  /// Shows each version to `visitor` by its own type, so that what is done with it for every request is
-  /// compiled for that version.
-  @inlinable
-  package static func visitAll(_ visitor: inout some WireVersionVisitor) {
-    visitor.visit(V1.self)
-    visitor.visit(V2.self)
+  private static func versions<Version: WireVersion>(
+    from version: Version.Type
+  ) -> [any WireVersion.Type] {
+    [version] + (Version.isNewest ? [] : versions(from: Version.Next.self))
   }
 
   /// What this release speaks.
@@ -40,18 +36,9 @@ package enum WireVersions {
   }
 }
 
-/// Does something with each wire version.
-package protocol WireVersionVisitor {
-  mutating func visit<Version: WireVersion>(_: Version.Type)
-}
-
-private struct WireVersionList: WireVersionVisitor {
-  var versions: [any WireVersion.Type] = []
-
-  mutating func visit<Version: WireVersion>(_: Version.Type) { versions.append(Version.self) }
-}
-
 extension NewestWire: WireVersion {
+  package typealias Next = NewestWire
+
   package static func liftToNewest(_ request: Request) -> Request { request }
   package static func projectFromNewest(_ response: Response) -> Response { response }
   package static func projectFromNewest(_ error: WireError) -> WireError { error }

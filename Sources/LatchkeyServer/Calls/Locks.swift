@@ -7,14 +7,11 @@ import WireSchema
 ///
 /// Requests of older versions come here through their lenses, and the answers go back the same way
 /// (``Endpoint``).
-struct Locks {
-  /// What a call asks of the store, and how the outcome becomes its answer. For a change that has a
-  /// long answer there must be room before it is made.
+enum Locks {
+  /// What a request asks of the store.
   enum Work {
-    case command(
-      Command, undelivered: UnaryCall.Undelivered? = nil, answerBytesMax: Int = 0,
-      answer: (Outcome) throws(WireError) -> NewestWire.Response)
-    case query(Query, answer: (Outcome) throws(WireError) -> NewestWire.Response)
+    case command(Command)
+    case get(key: String)
     /// A list, which is written while it is read.
     case list(Query.Range)
   }
@@ -24,71 +21,49 @@ struct Locks {
   /// What a verdict takes beside its names, in bytes.
   private static let verdictBytesMax = 256
 
+  // MARK: - Requests
+
   /// Reads and judges a request. What only the store can tell is left to it.
   ///
   /// The order of the checks is part of the protocol: what kind, how long, by whom, what.
   ///
   /// - Parameter now: When the request came.
-  func work(_ request: NewestWire.Request, at now: MonotonicTime) throws(WireError) -> Work {
+  static func work(
+    _ request: NewestWire.Request, at now: MonotonicTime
+  ) throws(WireError) -> Work {
     switch request {
-    case .acquire(let message): try acquire(message, at: now)
-    case .renew(let message): try renew(message)
-    case .renewMany(let message): try renewMany(message)
-    case .release(let message): try release(message)
-    case .get(let message): try get(message)
-    case .list(let message): try list(message)
+    case .acquire(let message): .command(try acquire(message, at: now))
+    case .renew(let message): .command(.renew(try renewal(message)))
+    case .renewMany(let message): .command(.renewMany(try renewals(message)))
+    case .release(let message): .command(try release(message))
+    case .get(let message):
+      .get(key: try Check.keyText(message.key))
+    case .list(let message): .list(try range(message))
     }
   }
 
-  // MARK: - The calls
-
-  private func acquire(
+  private static func acquire(
     _ message: NewestWire.AcquireRequest, at now: MonotonicTime
-  ) throws(WireError) -> Work {
+  ) throws(WireError) -> Command {
     let kind = try Check.kind(message.kind) ?? .lock
     let lease = try Check.lease(message.lease)
     let wait = try Check.wait(message.wait)
-    try Check.owner(message.owner)
-    try Check.key(message.key)
-    try Check.value(message.value)
-    try Check.requestID(message.requestID)
-    let key = message.key
-    let holder = Holder(kind: kind, owner: message.owner, value: message.value, lease: lease)
-    let answer = { (outcome: Outcome) throws(WireError) -> NewestWire.Response in
-      guard case .claimed(let token, let revision, let isNewGrant) = outcome else {
-        throw WireError(refusal: outcome, key: key)
-      }
-      var response = NewestWire.AcquireResponse()
-      response.grant = NewestWire.Grant(key, to: holder, token: token, revision: revision)
-      response.renewed = !isNewGrant
-      return .acquire(response)
-    }
-    guard wait > 0 else { return .command(.claim(key: key, holder: holder), answer: answer) }
-    let command = Command.claimWaiting(
-      key: key, holder: holder, Wait(end: now + wait, requestID: message.requestID))
-    return .command(
-      command,
-      undelivered: { outcome in
-        guard case .claimed(let token, let revision, isNewGrant: true) = outcome else { return nil }
-        return .withdraw(key: key, Sighting(token: token, revision: revision))
-      }, answer: answer)
+    let owner = try Check.owner(message.owner)
+    let key = try Check.key(message.key)
+    let holder = Holder(
+      kind: kind, owner: owner, value: try Check.value(message.value), lease: lease)
+    let requestID = try Check.requestID(message.requestID)
+    guard wait > 0 else { return .claim(key: key, holder: holder) }
+    return .claimWaiting(key: key, holder: holder, Wait(end: now + wait, requestID: requestID))
   }
 
-  private func renew(_ message: NewestWire.RenewRequest) throws(WireError) -> Work {
-    let renewal = try renewal(message)
-    return .command(.renew(renewal)) { outcome throws(WireError) in
-      guard case .renewed(let record) = outcome, let grant = NewestWire.Grant(record) else {
-        throw WireError(refusal: outcome, key: renewal.key)
-      }
-      return .renew(.with { $0.grant = grant })
-    }
-  }
-
-  private func renewMany(_ message: NewestWire.RenewManyRequest) throws(WireError) -> Work {
-    guard (1...Self.renewalsMax).contains(message.renewals.count) else {
+  private static func renewals(
+    _ message: NewestWire.RenewManyRequest
+  ) throws(WireError) -> [Renewal] {
+    guard (1...renewalsMax).contains(message.renewals.count) else {
       throw WireError(
         .invalidArgument, "invalid-renewals",
-        "a request has 1 to \(Self.renewalsMax) renewals, not \(message.renewals.count)")
+        "a request has 1 to \(renewalsMax) renewals, not \(message.renewals.count)")
     }
     var renewals: [Renewal] = []
     renewals.reserveCapacity(message.renewals.count)
@@ -100,74 +75,93 @@ struct Locks {
           .invalidArgument, "invalid-renewals", "number \(index + 1): \(error.message)")
       }
     }
-    let answerBytesMax = renewals.reduce(0) {
-      $0 + $1.key.utf8.count + NameLimits.ownerBytesMax + Self.verdictBytesMax
+    return renewals
+  }
+
+  private static func renewal(_ message: NewestWire.RenewRequest) throws(WireError) -> Renewal {
+    let token = try Check.token(message.token)
+    let lease = message.hasLease ? try Check.lease(message.lease) : nil
+    return Renewal(
+      key: try Check.key(message.key), token: token, lease: lease,
+      value: message.hasValue ? try Check.value(message.value) : nil)
+  }
+
+  private static func release(_ message: NewestWire.ReleaseRequest) throws(WireError) -> Command {
+    var name = GrantName()
+    let isByOwner = !message.owner.isEmpty
+    if message.token != 0 || !isByOwner { name.token = try Check.token(message.token) }
+    if isByOwner { name.owner = try Check.owner(message.owner) }
+    return .release(key: try Check.key(message.key), name)
+  }
+
+  private static func range(_ message: NewestWire.ListRequest) throws(WireError) -> Query.Range {
+    let kind = try Check.kind(message.kind)
+    let prefix = try Check.partOfKey(message.keyPrefix, "invalid-prefix")
+    let afterKey = try Check.partOfKey(message.afterKey, "invalid-after-key")
+    guard message.pageSize >= 0 else {
+      throw WireError(.invalidArgument, "invalid-page-size", "a page size cannot be negative")
     }
-    return .command(.renewMany(renewals), answerBytesMax: answerBytesMax) {
-      [renewals] outcome throws(WireError) in
-      guard case .many(let results) = outcome else {
-        throw WireError(refusal: outcome, key: "")
-      }
+    return Query.Range(
+      kind: kind, prefix: prefix, afterKey: afterKey,
+      countMax: message.pageSize == 0 ? NewestWire.pageSizeDefault : Int(message.pageSize))
+  }
+
+  // MARK: - Answers
+
+  /// The answer to a request that became `command`.
+  static func answer(
+    to command: Command, _ outcome: Outcome
+  ) throws(WireError) -> NewestWire.Response {
+    switch (command, outcome) {
+    case (.claim(let key, let holder), .claimed(let token, let revision, let isNewGrant)),
+      (.claimWaiting(let key, let holder, _), .claimed(let token, let revision, let isNewGrant)):
+      var response = NewestWire.AcquireResponse()
+      response.grant = NewestWire.Grant(key, to: holder, token: token, revision: revision)
+      response.renewed = !isNewGrant
+      return .acquire(response)
+    case (.renew, .renewed(let record)):
+      return .renew(.with { if let grant = NewestWire.Grant(record) { $0.grant = grant } })
+    case (.renewMany(let renewals), .many(let results)):
       return .renewMany(
         .with {
           $0.verdicts = zip(renewals, results).map { NewestWire.RenewVerdict($1, key: $0.key) }
         })
+    case (.release, .released): return .release(NewestWire.ReleaseResponse())
+    default: throw WireError(refusal: outcome, key: command.key ?? "")
     }
   }
 
-  private func renewal(_ message: NewestWire.RenewRequest) throws(WireError) -> Renewal {
-    try Check.token(message.token)
-    let lease = message.hasLease ? try Check.lease(message.lease) : nil
-    try Check.key(message.key)
-    if message.hasValue { try Check.value(message.value) }
-    return Renewal(
-      key: message.key, token: message.token, lease: lease,
-      value: message.hasValue ? message.value : nil)
+  /// The answer to a request for the resource under `key`.
+  static func answer(
+    toGet key: String, _ outcome: Outcome
+  ) throws(WireError) -> NewestWire.Response {
+    guard case .found(let record) = outcome else { throw WireError(refusal: outcome, key: key) }
+    guard let record, let resource = NewestWire.Resource(record) else {
+      throw WireError(.notFound, "not-held")
+    }
+    return .get(.with { $0.resource = resource })
   }
 
-  private func release(_ message: NewestWire.ReleaseRequest) throws(WireError) -> Work {
-    let isByOwner = !message.owner.isEmpty
-    if message.token != 0 || !isByOwner { try Check.token(message.token) }
-    if isByOwner { try Check.owner(message.owner) }
-    try Check.key(message.key)
-    let key = message.key
-    let name = GrantName(
-      token: message.token == 0 ? nil : message.token, owner: isByOwner ? message.owner : nil)
-    return .command(.release(key: key, name)) { outcome throws(WireError) in
-      guard case .released = outcome else { throw WireError(refusal: outcome, key: key) }
-      return .release(NewestWire.ReleaseResponse())
+  /// What the answer to a change takes at most, where it may be long: for that there must be room before
+  /// the change is made.
+  static func answerBytesMax(of command: Command) -> Int {
+    guard case .renewMany(let renewals) = command else { return 0 }
+    return renewals.reduce(0) {
+      $0 + $1.key.utf8.count + NameLimits.ownerBytesMax + verdictBytesMax
     }
   }
 
-  private func get(_ message: NewestWire.GetRequest) throws(WireError) -> Work {
-    try Check.keyText(message.key)
-    let key = message.key
-    return .query(.fetch(key: key)) { outcome throws(WireError) in
-      guard case .found(let record) = outcome else {
-        throw WireError(refusal: outcome, key: key)
-      }
-      guard let record, let resource = NewestWire.Resource(record) else {
-        throw WireError(.notFound, "not-held")
-      }
-      return .get(.with { $0.resource = resource })
-    }
-  }
-
-  private func list(_ message: NewestWire.ListRequest) throws(WireError) -> Work {
-    let kind = try Check.kind(message.kind)
-    try Check.partOfKey(message.keyPrefix, "invalid-prefix")
-    try Check.partOfKey(message.afterKey, "invalid-after-key")
-    guard message.pageSize >= 0 else {
-      throw WireError(.invalidArgument, "invalid-page-size", "a page size cannot be negative")
-    }
-    return .list(
-      Query.Range(
-        kind: kind, prefix: message.keyPrefix, afterKey: message.afterKey,
-        countMax: message.pageSize == 0 ? NewestWire.pageSizeDefault : Int(message.pageSize)))
+  /// The command that undoes what `command` did, for a peer that waited and is gone by now.
+  static func undoing(_ command: Command, _ outcome: Outcome) -> Command? {
+    guard case .claimWaiting(let key, _, _) = command,
+      case .claimed(let token, let revision, isNewGrant: true) = outcome
+    else { return nil }
+    return .withdraw(key: key, Sighting(token: token, revision: revision))
   }
 }
 
-/// What is wrong with a part of a request, in the words of the newest wire version.
+/// Parts of a request, if nothing is wrong with them; else what is, in the words of the newest wire
+/// version.
 private enum Check {
   /// Nil where it is left open.
   static func kind(_ kind: NewestWire.Kind) throws(WireError) -> LockCore.Kind? {
@@ -210,58 +204,65 @@ private enum Check {
     return duration.seconds * 1_000_000_000 + Int64(duration.nanos)
   }
 
-  static func requestID(_ id: String) throws(WireError) {
+  static func requestID(_ id: String) throws(WireError) -> String {
     guard NameLimits.isText(id, bytesMax: NameLimits.requestIDBytesMax) else {
       throw WireError(
         .invalidArgument, "invalid-request-id",
         "it has at most \(NameLimits.requestIDBytesMax) bytes of UTF-8, no NUL")
     }
+    return id
   }
 
-  static func owner(_ owner: String) throws(WireError) {
+  static func owner(_ owner: String) throws(WireError) -> String {
     guard !owner.isEmpty else { throw WireError(.invalidArgument, "invalid-owner") }
     guard NameLimits.isName(owner, bytesMax: NameLimits.ownerBytesMax) else {
       throw WireError(
         .invalidArgument, "invalid-owner",
         "an owner has 1 to \(NameLimits.ownerBytesMax) bytes of UTF-8, no NUL")
     }
+    return owner
   }
 
-  static func keyText(_ key: String) throws(WireError) {
+  static func keyText(_ key: String) throws(WireError) -> String {
     guard NameLimits.isName(key, bytesMax: NameLimits.keyBytesMax) else {
       throw WireError(
         .invalidArgument, "invalid-key",
         "a key has 1 to \(NameLimits.keyBytesMax) bytes of UTF-8, no NUL")
     }
+    return key
   }
 
-  static func key(_ key: String) throws(WireError) {
-    try keyText(key)
+  static func key(_ key: String) throws(WireError) -> String {
+    let key = try keyText(key)
     guard !ReservedKeys.contains(key) else {
       throw WireError(
         .invalidArgument, "reserved-key",
         "keys that start with \"\(ReservedKeys.prefix)\" belong to the servers")
     }
+    return key
   }
 
-  static func partOfKey(_ text: String, _ word: String) throws(WireError) {
+  static func partOfKey(_ text: String, _ word: String) throws(WireError) -> String {
     guard NameLimits.isText(text, bytesMax: NameLimits.keyBytesMax) else {
       throw WireError(
         .invalidArgument, word, "it has at most \(NameLimits.keyBytesMax) bytes of UTF-8, no NUL")
     }
+    return text
   }
 
-  static func value(_ value: String) throws(WireError) {
+  static func value(_ value: String) throws(WireError) -> String {
     guard NameLimits.isText(value, bytesMax: NameLimits.valueBytesMax) else {
       throw WireError(
         .invalidArgument, "invalid-value",
         "a value has at most \(NameLimits.valueBytesMax) bytes of UTF-8, no NUL")
     }
+    return value
   }
 
-  static func token(_ token: Int64) throws(WireError) {
+  static func token(_ token: Int64) throws(WireError) -> Int64 {
     guard token > 0 else {
       throw WireError(.invalidArgument, "invalid-token", "a token is 1 or more, not \(token)")
     }
+    return token
   }
 }

@@ -6,11 +6,17 @@ import WireSchema
 
 /// Takes every request of one event loop and brings it to what answers it.
 final class Router: RequestReceiver {
-  private struct Route {
+  private final class Route {
     /// The path as bytes: most requests are told apart by comparing these.
     let path: [UInt8]
     let endpoint: Endpoint
     let metrics: MethodMetrics
+
+    init(_ endpoint: Endpoint, _ metrics: MethodMetrics) {
+      path = Array(endpoint.path.utf8)
+      self.endpoint = endpoint
+      self.metrics = metrics
+    }
   }
 
   private let loop: EventLoopContext
@@ -26,20 +32,20 @@ final class Router: RequestReceiver {
     self.loop = loop
     self.operations = operations
     self.bodyBytesMax = bodyBytesMax
-    routes = Endpoint.all(of: Locks()).map { endpoint in
-      Route(
-        path: Array(endpoint.path.utf8), endpoint: endpoint,
-        metrics: metrics.method(endpoint.method, wire: endpoint.version))
+    routes = Endpoint.all.map { endpoint in
+      Route(endpoint, metrics.method(endpoint.method, wire: endpoint.version))
     }
     unknownCalls = metrics.method("unknown", wire: 0)
   }
 
   func receive(_ head: HeaderBlock, body: [UInt8], exchange: any Exchange) {
     let route = head.withValue(of: ":path") { path in
-      path.flatMap { path in routes.first { path.elementsEqual($0.path) } }
+      path.flatMap { path in
+        routes.first { route in route.path.withUnsafeBytes { path.equals($0) } }
+      }
     }
     guard let route else { return receiveElsewhere(head, exchange) }
-    let isPost = head.withValue(of: ":method") { $0?.elementsEqual("POST".utf8) ?? false }
+    let isPost = head.withValue(of: ":method") { $0?.equals("POST") ?? false }
     guard isPost else {
       return loop.answers.refuse(
         exchange,
@@ -52,21 +58,13 @@ final class Router: RequestReceiver {
   private func start(
     _ route: Route, _ head: HeaderBlock, body: [UInt8], _ exchange: any Exchange
   ) {
-    let start = loop.clock()
+    let arrival = Arrival(
+      exchange: exchange, loop: loop, metrics: route.metrics, time: loop.clock())
     do throws(RPCError) {
       let request = try UnaryRequest(head, body: body, bytesMax: bodyBytesMax)
-      let work = try route.endpoint.work(request, start) { loop.answerBudget(of: exchange) }
-      let call = UnaryCall(
-        exchange: exchange, loop: loop, request: request, metrics: route.metrics, start: start,
-        share: work.share, undelivered: work.undelivered, project: work.project)
-      switch work.order {
-      case .command(let command):
-        loop.store.submit(command, deadline: call.deadline, call: call)
-      case .query(let query):
-        loop.store.ask(query, deadline: call.deadline, call: call)
-      }
+      try route.endpoint.begin(request, arrival)
     } catch {
-      route.metrics.answered(error.code, nanoseconds: loop.clock() - start)
+      route.metrics.answered(error.code, nanoseconds: loop.clock() - arrival.time)
       let acceptPost: [(String, String)] =
         error.httpStatus == 415
         ? [("accept-post", Codec.allCases.map(\.contentType).joined(separator: ", "))] : []

@@ -4,6 +4,17 @@ import RPC
 import Storage
 import Synchronization
 
+/// A request that has come, before it is a call: who waits for its answer, where, and since when.
+struct Arrival {
+  let exchange: any Exchange
+  let loop: EventLoopContext
+  let metrics: MethodMetrics
+  let time: MonotonicTime
+
+  /// Of the connection's long answers.
+  var answerBudget: AnswerBudget { loop.answerBudget(of: exchange) }
+}
+
 /// A call on its way through the store: remembers how to answer.
 ///
 /// `@unchecked Sendable`: used on its event loop only; the store's threads carry it, and ask whether
@@ -31,19 +42,18 @@ final class UnaryCall: StoreCall, TimedCall, ExchangeWatcher, @unchecked Sendabl
   private var share: AnswerBudget.Share?
 
   init(
-    exchange: any Exchange, loop: EventLoopContext, request: UnaryRequest,
-    metrics: MethodMetrics, start: MonotonicTime, share: AnswerBudget.Share?,
+    _ arrival: Arrival, _ request: UnaryRequest, share: AnswerBudget.Share? = nil,
     undelivered: Undelivered? = nil, project: @escaping Project
   ) {
-    self.exchange = exchange
-    self.loop = loop
+    exchange = arrival.exchange
+    loop = arrival.loop
     codec = request.codec
-    self.metrics = metrics
+    metrics = arrival.metrics
     self.project = project
     self.undelivered = undelivered
-    self.start = start
+    start = arrival.time
     self.share = share
-    deadline = request.timeoutMilliseconds.map { start + $0 * 1_000_000 }
+    deadline = request.timeoutMilliseconds.map { arrival.time + $0 * 1_000_000 }
     if deadline != nil { loop.watchDeadline(of: self) }
     exchange.tellEnd(to: self)
   }

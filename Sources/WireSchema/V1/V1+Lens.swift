@@ -21,9 +21,13 @@ extension V1: OlderWireVersion {
   package static func lift(_ request: Request) throws(WireError) -> V2.Request {
     switch request {
     case .lock(let message):
-      guard message.hasResource else { throw missingResource }
       let resource = message.resource
-      let kind = try kind(code: resource.typeCode, name: resource.type)
+      let kind: Latchkey_V2_Kind
+      do {
+        kind = try Self.kind(code: resource.typeCode, name: resource.type)
+      } catch {
+        throw message.hasResource ? error : missingResource
+      }
       guard message.ttlInSeconds > 0 else { throw WireError(.invalidArgument, "invalid-ttl") }
       guard message.ttlInSeconds <= leaseSecondsMax else {
         throw WireError(

@@ -72,8 +72,7 @@ package enum V1: Sendable {
 
     package func encoded<C: MessageCodec>(_ codec: C) throws(C.Failure) -> [UInt8] {
       switch self {
-      case .lock(let message): try codec.encode(message)
-      case .release(let message): try codec.encode(message)
+      case .lock, .release: codec.emptyMessage
       case .fetch(let message): try codec.encode(message)
       case .fetchAll(let message): try codec.encode(message)
       }

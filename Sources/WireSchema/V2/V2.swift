@@ -90,7 +90,7 @@ package enum V2: Sendable {
       case .acquire(let message): try codec.encode(message)
       case .renew(let message): try codec.encode(message)
       case .renewMany(let message): try codec.encode(message)
-      case .release(let message): try codec.encode(message)
+      case .release: codec.emptyMessage
       case .get(let message): try codec.encode(message)
       case .list(let message): try codec.encode(message)
       }

@@ -99,7 +99,8 @@ import Testing
     #expect(together.turn(script.steps.map(\.command)) == script.steps.map(\.result))
     let apart = try TurnBench(engine.newDatabase())
     for (command, result) in script.steps { #expect(apart.turn(command) == [result]) }
-    let keys = script.steps.flatMap(\.command.keys)
+    var keys: [String] = []
+    for step in script.steps { step.command.addKeys(to: &keys) }
     for name in Set(keys.map { NameBytes($0) }) {
       let key = keys.first { NameBytes($0) == name }!
       let rows = [try together.database.row(forKey: key), try apart.database.row(forKey: key)]

@@ -54,8 +54,10 @@ package final class HoldingRelay: Sendable {
 
   /// Ends the present connections; the client has to make another one.
   package func disconnect() async throws {
-    for connection in connections.all where connection.client.isActive {
-      try await connection.client.close()
+    for connection in connections.all {
+      // It may be closing already.
+      connection.client.close(promise: nil)
+      try await connection.client.closeFuture.get()
     }
   }
 
