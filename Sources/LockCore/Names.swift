@@ -21,11 +21,8 @@ extension String {
   /// Whether both are the same name. Names are compared by their bytes, in the store and here:
   /// Swift's own `==` also takes two Unicode spellings of "é" for the same.
   package func isSameName(as other: String) -> Bool {
-    guard utf8.count == other.utf8.count else { return false }
     var (own, other) = (self, other)
-    return own.withUTF8 { own in
-      other.withUTF8 { other in own.indices.allSatisfy { own[$0] == other[$0] } }
-    }
+    return own.withUTF8 { own in other.withUTF8 { own.elementsEqual($0) } }
   }
 }
 

@@ -19,12 +19,10 @@ package enum Command: Equatable, Sendable {
 
   /// Adds the keys that it is about, in order.
   func addKeys(to keys: inout [String]) {
-    switch self {
-    case .claim(let key, _), .claimWaiting(let key, _, _), .release(let key, _),
-      .withdraw(let key, _):
+    if case .renewMany(let renewals) = self {
+      keys += renewals.lazy.map(\.key)
+    } else if let key {
       keys.append(key)
-    case .renew(let renewal): keys.append(renewal.key)
-    case .renewMany(let renewals): keys += renewals.lazy.map(\.key)
     }
   }
 
@@ -57,7 +55,7 @@ package enum Command: Equatable, Sendable {
 
 extension Holder {
   /// What its text takes, in bytes.
-  fileprivate var byteCount: Int { owner.utf8.count + value.utf8.count }
+  var byteCount: Int { owner.utf8.count + value.utf8.count }
 }
 
 /// How long a call waits while another owner has the key.
@@ -242,7 +240,7 @@ extension StoreResult {
   /// The text of a record that was found, in bytes; other results are small.
   fileprivate var byteCount: Int {
     guard case .success(.found(let record?)) = self, let holder = record.holder else { return 0 }
-    return record.key.utf8.count + holder.owner.utf8.count + holder.value.utf8.count
+    return record.key.utf8.count + holder.byteCount
   }
 }
 

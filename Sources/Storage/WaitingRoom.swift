@@ -49,8 +49,7 @@ final class WaitingRoom {
     guard !isClosed else { return .closed }
     let entry = Queue.Entry(
       key: key, owner: holder.owner, requestID: wait.requestID, end: wait.end,
-      byteCount: key.utf8.count + holder.owner.utf8.count + holder.value.utf8.count
-        + wait.requestID.utf8.count,
+      byteCount: key.utf8.count + holder.byteCount + wait.requestID.utf8.count,
       waiter: Visitor(holder: holder, call: call))
     switch queue.add(entry) {
     case .waits(let id):

@@ -52,12 +52,8 @@ struct Endpoint: Sendable {
     let store = arrival.loop.store
     switch work {
     case .command(let command):
-      var share: AnswerBudget.Share?
       let answerBytesMax = Locks.answerBytesMax(of: command)
-      if answerBytesMax > 0 {
-        share = arrival.answerBudget.share()
-        guard share!.take(answerBytesMax) else { throw RPCError.noRoom }
-      }
+      let share = answerBytesMax > 0 ? try arrival.answerBudget.share(of: answerBytesMax) : nil
       var undelivered: UnaryCall.Undelivered?
       if case .claimWaiting = command { undelivered = { Locks.undoing(command, $0) } }
       let call = UnaryCall(arrival, request, share: share, undelivered: undelivered) {

@@ -205,31 +205,16 @@ private enum Check {
   }
 
   static func requestID(_ id: String) throws(WireError) -> String {
-    guard NameLimits.isText(id, bytesMax: NameLimits.requestIDBytesMax) else {
-      throw WireError(
-        .invalidArgument, "invalid-request-id",
-        "it has at most \(NameLimits.requestIDBytesMax) bytes of UTF-8, no NUL")
-    }
-    return id
+    try text(id, bytesMax: NameLimits.requestIDBytesMax, "invalid-request-id", of: "it")
   }
 
   static func owner(_ owner: String) throws(WireError) -> String {
     guard !owner.isEmpty else { throw WireError(.invalidArgument, "invalid-owner") }
-    guard NameLimits.isName(owner, bytesMax: NameLimits.ownerBytesMax) else {
-      throw WireError(
-        .invalidArgument, "invalid-owner",
-        "an owner has 1 to \(NameLimits.ownerBytesMax) bytes of UTF-8, no NUL")
-    }
-    return owner
+    return try name(owner, bytesMax: NameLimits.ownerBytesMax, "invalid-owner", of: "an owner")
   }
 
   static func keyText(_ key: String) throws(WireError) -> String {
-    guard NameLimits.isName(key, bytesMax: NameLimits.keyBytesMax) else {
-      throw WireError(
-        .invalidArgument, "invalid-key",
-        "a key has 1 to \(NameLimits.keyBytesMax) bytes of UTF-8, no NUL")
-    }
-    return key
+    try name(key, bytesMax: NameLimits.keyBytesMax, "invalid-key", of: "a key")
   }
 
   static func key(_ key: String) throws(WireError) -> String {
@@ -243,20 +228,11 @@ private enum Check {
   }
 
   static func partOfKey(_ text: String, _ word: String) throws(WireError) -> String {
-    guard NameLimits.isText(text, bytesMax: NameLimits.keyBytesMax) else {
-      throw WireError(
-        .invalidArgument, word, "it has at most \(NameLimits.keyBytesMax) bytes of UTF-8, no NUL")
-    }
-    return text
+    try self.text(text, bytesMax: NameLimits.keyBytesMax, word, of: "it")
   }
 
   static func value(_ value: String) throws(WireError) -> String {
-    guard NameLimits.isText(value, bytesMax: NameLimits.valueBytesMax) else {
-      throw WireError(
-        .invalidArgument, "invalid-value",
-        "a value has at most \(NameLimits.valueBytesMax) bytes of UTF-8, no NUL")
-    }
-    return value
+    try text(value, bytesMax: NameLimits.valueBytesMax, "invalid-value", of: "a value")
   }
 
   static func token(_ token: Int64) throws(WireError) -> Int64 {
@@ -264,5 +240,25 @@ private enum Check {
       throw WireError(.invalidArgument, "invalid-token", "a token is 1 or more, not \(token)")
     }
     return token
+  }
+
+  private static func name(
+    _ name: String, bytesMax: Int, _ word: String, of what: String
+  ) throws(WireError) -> String {
+    guard NameLimits.isName(name, bytesMax: bytesMax) else {
+      throw WireError(
+        .invalidArgument, word, "\(what) has 1 to \(bytesMax) bytes of UTF-8, no NUL")
+    }
+    return name
+  }
+
+  private static func text(
+    _ text: String, bytesMax: Int, _ word: String, of what: String
+  ) throws(WireError) -> String {
+    guard NameLimits.isText(text, bytesMax: bytesMax) else {
+      throw WireError(
+        .invalidArgument, word, "\(what) has at most \(bytesMax) bytes of UTF-8, no NUL")
+    }
+    return text
   }
 }

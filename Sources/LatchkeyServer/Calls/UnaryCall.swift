@@ -75,9 +75,7 @@ final class UnaryCall: StoreCall, TimedCall, ExchangeWatcher, @unchecked Sendabl
   /// - Throws: `resourceExhausted` where other answers wait to be read and leave too little.
   func makeRoom(for bytes: Int) throws(RPCError) {
     guard bytes > AnswerBudget.shortAnswerBytesMax else { return }
-    let share = loop.answerBudget(of: exchange).share()
-    guard share.take(bytes) else { throw RPCError.noRoom }
-    self.share = share
+    share = try loop.answerBudget(of: exchange).share(of: bytes)
   }
 
   private func leaveWaitingRoom() {
@@ -125,6 +123,15 @@ final class UnaryCall: StoreCall, TimedCall, ExchangeWatcher, @unchecked Sendabl
     isAnswered = true
     metrics.answered(error.code, nanoseconds: loop.clock() - start)
     loop.answers.refuse(exchange, error)
+  }
+}
+
+extension AnswerBudget {
+  /// - Throws: `resourceExhausted` where there are fewer than `bytes` left.
+  func share(of bytes: Int) throws(RPCError) -> Share {
+    let share = share()
+    guard share.take(bytes) else { throw RPCError.noRoom }
+    return share
   }
 }
 

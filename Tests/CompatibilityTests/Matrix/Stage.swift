@@ -108,12 +108,7 @@ final class Stage: Sendable {
     _ client: ReleasedPrograms, _ arguments: String..., exit status: Int32 = 0,
     sourceLocation: SourceLocation = #_sourceLocation
   ) async throws -> String {
-    let result = try await start(client, arguments).result()
-    #expect(
-      result.end == .exited(status),
-      "latchkey \(arguments.joined(separator: " ")): \(result.errors)",
-      sourceLocation: sourceLocation)
-    return result.output.joined(separator: "\n")
+    try await output(client, arguments, exit: status, sourceLocation)
   }
 
   /// The same for a program that prints JSON.
@@ -121,12 +116,21 @@ final class Stage: Sendable {
     _ client: ReleasedPrograms, _ arguments: String...,
     sourceLocation: SourceLocation = #_sourceLocation
   ) async throws -> JSONValue {
-    let result = try await start(client, arguments + ["--output", "json"]).result()
+    try JSONValue(
+      jsonString: await output(
+        client, arguments + ["--output", "json"], exit: 0, sourceLocation))
+  }
+
+  private func output(
+    _ client: ReleasedPrograms, _ arguments: [String], exit status: Int32,
+    _ sourceLocation: SourceLocation
+  ) async throws -> String {
+    let result = try await start(client, arguments).result()
     #expect(
-      result.end == .exited(0),
+      result.end == .exited(status),
       "latchkey \(arguments.joined(separator: " ")): \(result.errors)",
       sourceLocation: sourceLocation)
-    return try JSONValue(jsonString: result.output.joined(separator: "\n"))
+    return result.output.joined(separator: "\n")
   }
 
   // MARK: - What the store holds
