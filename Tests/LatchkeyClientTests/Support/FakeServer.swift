@@ -4,6 +4,7 @@ import NIOCore
 import NIOPosix
 import RPC
 import Synchronization
+import TestKit
 import Testing
 import WireSchema
 
@@ -94,14 +95,9 @@ final class FakeServer: Sendable {
   private func accept(_ channel: any Channel) throws {
     let (offer, number) = state.withLock { ($0.offer, $0.connections.count + 1) }
     let connection = FakeConnection(number, channel, self)
-    let common = [(String, String)]()
-    let rejection = HTTP2Rejections.Rejection(
-      headers: ResponseHeaders(status: 400, fields: common), body: [])
     connection.handler = HTTP2ServerHandler(
       receiver: connection, offer: offer, limits: HTTP2Limits(), grease: .system,
-      rejections: HTTP2Rejections(
-        headersTooLarge: rejection, bodyTooLarge: rejection, tooManyBytes: rejection,
-        malformed: rejection, timedOut: rejection),
+      rejections: HTTP2Rejections(status: 400),
       events: connection)
     state.withLock {
       $0.connections.append(NIOLoopBound(connection, eventLoop: channel.eventLoop))

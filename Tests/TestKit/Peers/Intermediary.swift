@@ -1,4 +1,4 @@
-import HTTP2
+package import HTTP2
 import NIOCore
 import NIOPosix
 import RPC
@@ -28,15 +28,11 @@ package final class Intermediary: Sendable {
       .childChannelInitializer { channel in
         channel.eventLoop.makeCompletedFuture {
           let forwarding = Forwarding(habit, serverPort, channel, calls)
-          let rejection = HTTP2Rejections.Rejection(
-            headers: ResponseHeaders(status: 502, fields: []), body: [])
           try channel.pipeline.syncOperations.addHandler(
             HTTP2ServerHandler(
               receiver: forwarding, offer: HandshakeOffer(settingsValue: 0, hello: []),
               limits: HTTP2Limits(), grease: .none,
-              rejections: HTTP2Rejections(
-                headersTooLarge: rejection, bodyTooLarge: rejection, tooManyBytes: rejection,
-                malformed: rejection, timedOut: rejection),
+              rejections: HTTP2Rejections(status: 502),
               events: nil))
         }
       }
@@ -45,6 +41,16 @@ package final class Intermediary: Sendable {
   }
 
   package func stop() async throws { try await listener.close() }
+}
+
+extension HTTP2Rejections {
+  /// Answers of this status, without a word.
+  package init(status: Int) {
+    let rejection = Rejection(headers: ResponseHeaders(status: status, fields: []), body: [])
+    self.init(
+      headersTooLarge: rejection, bodyTooLarge: rejection, tooManyBytes: rejection,
+      malformed: rejection, timedOut: rejection)
+  }
 }
 
 /// The calls of one client's connection. Belongs to its event loop.
