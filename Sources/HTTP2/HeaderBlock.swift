@@ -1,38 +1,55 @@
-private import Glibc
+public import Glibc
 
 /// The header fields of one request or response, in one flat buffer: one allocation for all.
 ///
 /// Names are lower case and pseudo headers (":path") are included, as RFC 9113 8.2 and 8.3 have
 /// them. A value, so a copy is independent; the buffer is shared until one copy changes.
 package struct HeaderBlock: @unchecked Sendable {
-  // Sendable: the storage is changed only while this value is its one owner (`makeRoom`), so what
+  // Sendable: the room is written only while this value is its one owner (`makeRoom`), so what
   // another task can see never changes.
-  private var storage: Storage?
+  /// Fields one after the other: the lengths of name and value as `UInt32` each, then their bytes.
+  private var room: Room?
+  private var roomBytes = 0
+  /// The bytes that fields take.
+  private var usedBytes = 0
   /// How many fields there are.
   package private(set) var count = 0
   /// The size of the list as RFC 9113 6.5.2 (SETTINGS_MAX_HEADER_LIST_SIZE) counts it: the bytes of
   /// names and values, and 32 for each field.
   package private(set) var byteCount = 0
 
+  /// Enough for the headers of an ordinary call.
+  private static let roomBytesMin = 512
+
   package init() {}
 
   /// Adds a field. `name` is expected in lower case; each part is at most 4 GiB.
   @inline(__always)
   package mutating func append(_ name: UnsafeRawBufferPointer, _ value: UnsafeRawBufferPointer) {
-    let size = Storage.prefixSize + name.count + value.count
-    let storage = makeRoom(for: size)
-    storage.withUnsafeMutablePointers { extent, bytes in
-      let start = UnsafeMutableRawPointer(bytes + extent.pointee.used)
+    let size = Fields.prefixBytes + name.count + value.count
+    makeRoom(for: size)
+    room.unsafelyUnwrapped.withUnsafeMutablePointerToElements { bytes in
+      let start = UnsafeMutableRawPointer(bytes + usedBytes)
       start.storeBytes(of: UInt32(name.count), as: UInt32.self)
       start.storeBytes(of: UInt32(value.count), toByteOffset: 4, as: UInt32.self)
-      let room = UnsafeMutableRawBufferPointer(
-        start: start + Storage.prefixSize, count: name.count + value.count)
-      room.copyMemory(from: name)
-      UnsafeMutableRawBufferPointer(rebasing: room[name.count...]).copyMemory(from: value)
-      extent.pointee.used += size
+      let rest = UnsafeMutableRawBufferPointer(
+        start: start + Fields.prefixBytes, count: name.count + value.count)
+      rest.copyMemory(from: name)
+      UnsafeMutableRawBufferPointer(rebasing: rest[name.count...]).copyMemory(from: value)
     }
+    usedBytes += size
     count += 1
     byteCount += name.count + value.count + HTTP2Limits.headerFieldOverheadBytes
+  }
+
+  private mutating func makeRoom(for size: Int) {
+    if roomBytes - usedBytes >= size, isKnownUniquelyReferenced(&room) { return }
+    roomBytes = max(usedBytes + size, 2 * roomBytes, Self.roomBytesMin)
+    let larger = unsafeDowncast(Room.create(minimumCapacity: roomBytes) { _ in }, to: Room.self)
+    room?.withUnsafeMutablePointerToElements { old in
+      larger.withUnsafeMutablePointerToElements { $0.initialize(from: old, count: usedBytes) }
+    }
+    room = larger
   }
 
   /// Adds a field. `name` is expected in lower case.
@@ -43,18 +60,22 @@ package struct HeaderBlock: @unchecked Sendable {
     }
   }
 
+  /// Hands `body` all fields, in order. Their bytes are valid only inside of `body`.
+  package func withFields<R>(_ body: (Fields) throws -> R) rethrows -> R {
+    guard let room else {
+      return try body(Fields(rest: UnsafeRawBufferPointer(start: nil, count: 0)))
+    }
+    return try room.withUnsafeMutablePointerToElements { bytes in
+      try body(Fields(rest: UnsafeRawBufferPointer(start: bytes, count: usedBytes)))
+    }
+  }
+
   /// Hands `body` the value of the first field called `name`, or nil where there is none. The bytes
   /// are valid only inside of `body`. Compares bytes and allocates nothing.
-  @inline(__always)
   package func withValue<R>(
     of name: StaticString, _ body: (UnsafeRawBufferPointer?) throws -> R
   ) rethrows -> R {
-    guard let storage else { return try body(nil) }
-    let wanted = UnsafeRawBufferPointer(start: name.utf8Start, count: name.utf8CodeUnitCount)
-    return try storage.withUnsafeMutablePointers { extent, bytes in
-      let fields = UnsafeRawBufferPointer(start: bytes, count: extent.pointee.used)
-      return try body(Storage.find(wanted, in: fields))
-    }
+    try withFields { fields in try body(fields.first { $0.name.equals(name) }?.value) }
   }
 
   /// The value of the first field called `name`; nil where there is none or it is not UTF-8.
@@ -62,87 +83,41 @@ package struct HeaderBlock: @unchecked Sendable {
     withValue(of: name) { $0.flatMap { String(validating: $0, as: UTF8.self) } }
   }
 
-  /// Hands `body` each field in turn. The bytes are valid only inside of `body`.
-  package func forEach(
-    _ body: (_ name: UnsafeRawBufferPointer, _ value: UnsafeRawBufferPointer) throws -> Void
-  ) rethrows {
-    try storage?.withUnsafeMutablePointers { extent, bytes in
-      var rest = UnsafeRawBufferPointer(start: bytes, count: extent.pointee.used)
-      while let field = Storage.takeField(from: &rest) { try body(field.name, field.value) }
-    }
-  }
+  /// The fields of a block, one after the other.
+  package struct Fields: Sequence, IteratorProtocol {
+    @usableFromInline var rest: UnsafeRawBufferPointer
 
-  private mutating func makeRoom(for size: Int) -> Storage {
-    let now = storage?.header ?? Extent(used: 0, capacity: 0)
-    if now.capacity - now.used >= size, isKnownUniquelyReferenced(&storage) {
-      return storage.unsafelyUnwrapped
+    @usableFromInline static var prefixBytes: Int { 8 }
+
+    @inlinable
+    package mutating func next() -> (
+      name: UnsafeRawBufferPointer, value: UnsafeRawBufferPointer
+    )? {
+      guard rest.count >= Self.prefixBytes else { return nil }
+      let nameEnd = Self.prefixBytes + Int(rest.loadUnaligned(as: UInt32.self))
+      let end = nameEnd + Int(rest.loadUnaligned(fromByteOffset: 4, as: UInt32.self))
+      defer { rest = UnsafeRawBufferPointer(rebasing: rest[end...]) }
+      return (
+        UnsafeRawBufferPointer(rebasing: rest[Self.prefixBytes..<nameEnd]),
+        UnsafeRawBufferPointer(rebasing: rest[nameEnd..<end])
+      )
     }
-    let larger = Storage.make(
-      capacity: max(now.used + size, now.capacity * 2, Storage.initialCapacity))
-    storage?.withUnsafeMutablePointerToElements { old in
-      larger.withUnsafeMutablePointerToElements { $0.initialize(from: old, count: now.used) }
-    }
-    larger.header.used = now.used
-    storage = larger
-    return larger
   }
 }
 
 extension UnsafeRawBufferPointer {
   /// Whether the bytes are the same. As a sequence they would be compared one by one.
-  @inline(__always)
+  @inlinable
   package func equals(_ other: UnsafeRawBufferPointer) -> Bool {
     guard count == other.count else { return false }
     guard let own = baseAddress, let others = other.baseAddress else { return true }
     return memcmp(own, others, count) == 0
   }
 
+  @inlinable
   package func equals(_ text: StaticString) -> Bool {
     equals(UnsafeRawBufferPointer(start: text.utf8Start, count: text.utf8CodeUnitCount))
   }
 }
 
-private struct Extent {
-  /// Bytes that fields take.
-  var used: Int
-  /// Bytes that there is room for.
-  let capacity: Int
-}
-
-/// Fields one after the other: the lengths of name and value as `UInt32` each, then their bytes.
-private final class Storage: ManagedBuffer<Extent, UInt8> {
-  static let prefixSize = 8
-  /// Enough for the headers of an ordinary call, in bytes.
-  static let initialCapacity = 512
-
-  static func make(capacity: Int) -> Storage {
-    let made = Storage.create(minimumCapacity: capacity) { _ in Extent(used: 0, capacity: capacity)
-    }
-    return unsafeDowncast(made, to: Storage.self)
-  }
-
-  @inline(__always)
-  static func takeField(
-    from rest: inout UnsafeRawBufferPointer
-  ) -> (name: UnsafeRawBufferPointer, value: UnsafeRawBufferPointer)? {
-    guard rest.count >= prefixSize else { return nil }
-    let nameEnd = prefixSize + Int(rest.loadUnaligned(as: UInt32.self))
-    let end = nameEnd + Int(rest.loadUnaligned(fromByteOffset: 4, as: UInt32.self))
-    defer { rest = UnsafeRawBufferPointer(rebasing: rest[end...]) }
-    return (
-      UnsafeRawBufferPointer(rebasing: rest[prefixSize..<nameEnd]),
-      UnsafeRawBufferPointer(rebasing: rest[nameEnd..<end])
-    )
-  }
-
-  @inline(__always)
-  static func find(
-    _ wanted: UnsafeRawBufferPointer, in fields: UnsafeRawBufferPointer
-  ) -> UnsafeRawBufferPointer? {
-    var rest = fields
-    while let field = takeField(from: &rest) {
-      if field.name.equals(wanted) { return field.value }
-    }
-    return nil
-  }
-}
+private final class Room: ManagedBuffer<Void, UInt8> {}

@@ -14,43 +14,41 @@ package struct UnaryRequest: Sendable {
   /// - Parameter bytesMax: The bound on the body, inflated or not.
   /// - Throws: ``RPCError`` for what the Connect protocol does not allow or this server does not do.
   package init(_ head: HeaderBlock, body: [UInt8], bytesMax: Int) throws(RPCError) {
-    guard let codec = Self.codec(of: head) else {
-      let type = head.value(of: "content-type") ?? ""
+    let request = head.withFields { fields in
+      Result { () throws(RPCError) in
+        try UnaryRequest(CallFields(fields), body: body, bytesMax: bytesMax)
+      }
+    }
+    self = try request.get()
+  }
+
+  private init(_ fields: CallFields, body: [UInt8], bytesMax: Int) throws(RPCError) {
+    codec = try Self.codec(fields.contentType)
+    if let version = fields.protocolVersion, !version.equals("1") {
+      throw RPCError(
+        .invalidArgument, "connect-protocol-version must be \"1\", got \"\(text(version))\"")
+    }
+    timeoutMilliseconds = try fields.timeout.map(Self.timeout)
+    self.body = try Self.decoded(body, fields.contentEncoding, bytesMax: bytesMax)
+  }
+
+  private static func codec(_ contentType: UnsafeRawBufferPointer?) throws(RPCError) -> Codec {
+    // The two usual spellings are compared as bytes: this is done for every request.
+    if let contentType, contentType.equals("application/proto") { return .proto }
+    if let contentType, contentType.equals("application/json") { return .json }
+    let type = contentType.map(text) ?? ""
+    guard let codec = Codec(contentType: type) else {
       throw RPCError(
         .unknown,
         "content type \"\(type)\" is not understood; "
           + "send application/json or application/proto",
         httpStatus: 415)
     }
-    self.codec = codec
-    if let version = head.value(of: "connect-protocol-version"), version != "1" {
-      throw RPCError(
-        .invalidArgument, "connect-protocol-version must be \"1\", got \"\(version)\"")
-    }
-    timeoutMilliseconds = try Self.timeout(of: head)
-    switch head.value(of: "content-encoding")?.lowercased() {
-    case nil, "identity": self.body = body
-    // Connect sends an empty body as it is, whatever the encoding.
-    case "gzip": self.body = body.isEmpty ? body : try Inflate.gzip(body, bytesMax: bytesMax)
-    case let encoding?:
-      throw RPCError(
-        .unimplemented, "content encoding \"\(encoding)\" is not understood; send gzip or identity")
-    }
+    return codec
   }
 
-  /// The two usual spellings are compared as bytes: this is done for every request.
-  private static func codec(of head: HeaderBlock) -> Codec? {
-    let usual: Codec? = head.withValue(of: "content-type") { value in
-      guard let value else { return nil }
-      if value.equals("application/proto") { return .proto }
-      if value.equals("application/json") { return .json }
-      return nil
-    }
-    return usual ?? head.value(of: "content-type").flatMap(Codec.init(contentType:))
-  }
-
-  private static func timeout(of head: HeaderBlock) throws(RPCError) -> Int64? {
-    guard let text = head.value(of: "connect-timeout-ms") else { return nil }
+  private static func timeout(_ value: UnsafeRawBufferPointer) throws(RPCError) -> Int64 {
+    let text = text(value)
     guard (1...timeoutDigitsMax).contains(text.utf8.count),
       text.utf8.allSatisfy({ (UInt8(ascii: "0")...UInt8(ascii: "9")).contains($0) }),
       let milliseconds = Int64(text)
@@ -60,4 +58,42 @@ package struct UnaryRequest: Sendable {
     }
     return milliseconds
   }
+
+  private static func decoded(
+    _ body: [UInt8], _ contentEncoding: UnsafeRawBufferPointer?, bytesMax: Int
+  ) throws(RPCError) -> [UInt8] {
+    guard let contentEncoding else { return body }
+    switch text(contentEncoding).lowercased() {
+    case "identity": return body
+    // Connect sends an empty body as it is, whatever the encoding.
+    case "gzip": return body.isEmpty ? body : try Inflate.gzip(body, bytesMax: bytesMax)
+    case let encoding:
+      throw RPCError(
+        .unimplemented, "content encoding \"\(encoding)\" is not understood; send gzip or identity")
+    }
+  }
+}
+
+/// The fields that say something about a call, found in one pass. Where one comes twice, the first
+/// counts.
+private struct CallFields {
+  private(set) var contentType, protocolVersion, timeout, contentEncoding: UnsafeRawBufferPointer?
+
+  init(_ fields: HeaderBlock.Fields) {
+    for (name, value) in fields {
+      if name.equals("content-type") {
+        contentType = contentType ?? value
+      } else if name.equals("connect-protocol-version") {
+        protocolVersion = protocolVersion ?? value
+      } else if name.equals("connect-timeout-ms") {
+        timeout = timeout ?? value
+      } else if name.equals("content-encoding") {
+        contentEncoding = contentEncoding ?? value
+      }
+    }
+  }
+}
+
+private func text(_ value: UnsafeRawBufferPointer) -> String {
+  String(decoding: value, as: UTF8.self)
 }

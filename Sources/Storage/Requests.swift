@@ -3,13 +3,12 @@ import Synchronization
 
 /// A change that a client or the server itself asks for.
 ///
-/// Many wait in lines at the same time and are handed on several times: the most frequent ones are kept
-/// small, and the rest lie elsewhere.
-package enum Command: Equatable, Sendable {
+/// Indirect, because it waits in lines and is handed on many times: a copy is one reference.
+package indirect enum Command: Equatable, Sendable {
   /// Hold `key` for `holder`: a grant, or the renewal of the owner's own lease.
   case claim(key: String, holder: Holder)
   /// The same; where another owner has the key, the call waits until it is free.
-  indirect case claimWaiting(key: String, holder: Holder, Wait)
+  case claimWaiting(key: String, holder: Holder, Wait)
   /// Take back a grant that did not reach anybody: frees the key if it is still in that state.
   case withdraw(key: String, Sighting)
   case renew(Renewal)
@@ -130,7 +129,7 @@ package protocol RecordSink: AnyObject, Sendable {
   func append(_ records: [LockRecord]) -> Bool
 }
 
-/// What became of a command or a query. As small as the most frequent ones need, like ``Command``.
+/// What became of a command or a query. As small as the most frequent ones need.
 package enum Outcome: Equatable, Sendable {
   /// The owner holds the key.
   case claimed(token: Int64, revision: Int64, isNewGrant: Bool)

@@ -299,9 +299,11 @@ import Testing
     #expect(copy.value(of: "name-0") == "")
     var names: [String] = []
     var size = 0
-    copy.forEach { name, value in
-      names.append(String(decoding: name, as: UTF8.self))
-      size += name.count + value.count + 32
+    copy.withFields { fields in
+      for (name, value) in fields {
+        names.append(String(decoding: name, as: UTF8.self))
+        size += name.count + value.count + 32
+      }
     }
     #expect(names.prefix(3) == ["name-0", "name-1", "name-2"])
     #expect(size == copy.byteCount)

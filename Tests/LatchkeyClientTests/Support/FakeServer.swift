@@ -198,10 +198,7 @@ final class FakeConnection: RequestReceiver, HTTP2ServerEvents {
   func connectionEnded(reason: HTTP2ConnectionEnd) {}
 
   func receive(_ head: HeaderBlock, body: [UInt8], exchange: any Exchange) {
-    var fields: [String: String] = [:]
-    head.forEach {
-      fields[String(decoding: $0, as: UTF8.self)] = String(decoding: $1, as: UTF8.self)
-    }
+    let fields = Dictionary(head.strings) { _, last in last }
     let request = FakeRequest(
       connection: number, number: 0, path: fields[":path"] ?? "", fields: fields, body: body)
     switch server.answer(request) {

@@ -39,10 +39,17 @@ package enum HTTP2Call {
 
 extension Answer {
   fileprivate init(_ response: HTTP2Response) {
-    self.init(status: response.status, headers: [], body: response.body)
-    response.headers.forEach { name, value in
-      headers.append(
-        (String(decoding: name, as: UTF8.self), String(decoding: value, as: UTF8.self)))
+    self.init(status: response.status, headers: response.headers.strings, body: response.body)
+  }
+}
+
+extension HeaderBlock {
+  /// Names and values as text, in order.
+  package var strings: [(name: String, value: String)] {
+    withFields { fields in
+      fields.map {
+        (String(decoding: $0.name, as: UTF8.self), String(decoding: $0.value, as: UTF8.self))
+      }
     }
   }
 }

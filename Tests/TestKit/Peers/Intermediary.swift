@@ -71,13 +71,7 @@ private final class Forwarding: RequestReceiver {
 
   func receive(_ head: HeaderBlock, body: [UInt8], exchange: any Exchange) {
     let isLost = habit == .losesAnswers && calls.next() % 2 == 1
-    var headers: [(String, String)] = []
-    head.forEach { name, value in
-      let name = String(decoding: name, as: UTF8.self)
-      if !name.hasPrefix(":"), name != "content-length" {
-        headers.append((name, String(decoding: value, as: UTF8.self)))
-      }
-    }
+    let headers = head.strings.filter { $0.name.first != ":" && $0.name != "content-length" }
     let call = Call(
       method: head.value(of: ":method") ?? "", path: head.value(of: ":path") ?? "",
       headers: headers, body: changed(body, type: head.value(of: "content-type")))
