@@ -48,54 +48,86 @@ struct Endpoint: Sendable {
   private static func begin<Version: WireVersion>(
     _ work: Locks.Work, _ request: UnaryRequest, _ arrival: Arrival, in _: Version.Type
   ) throws(RPCError) {
-    let codec = request.codec
     let store = arrival.loop.store
     switch work {
     case .command(let command):
-      let answerBytesMax = Locks.answerBytesMax(of: command)
-      let share = answerBytesMax > 0 ? try arrival.answerBudget.share(of: answerBytesMax) : nil
-      var undelivered: UnaryCall.Undelivered?
-      if case .claimWaiting = command { undelivered = { Locks.undoing(command, $0) } }
-      let call = UnaryCall(arrival, request, share: share, undelivered: undelivered) {
-        (outcome, _) throws(RPCError) in
-        try body(codec, in: Version.self) { () throws(WireError) in
-          try Locks.answer(to: command, outcome)
-        }
-      }
+      let call = try CommandCall<Version>(command, arrival, request)
       store.submit(command, deadline: call.deadline, call: call)
     case .get(let key):
-      let call = UnaryCall(arrival, request) { (outcome, call) throws(RPCError) in
-        // Before it is encoded: what there is no room for shall cost nothing.
-        if case .found(let record?) = outcome, let holder = record.holder {
-          try call.makeRoom(for: holder.value.utf8.count)
-        }
-        return try body(codec, in: Version.self) { () throws(WireError) in
-          try Locks.answer(toGet: key, outcome)
-        }
-      }
+      let call = GetCall<Version>(key, arrival, request)
       store.ask(.fetch(key: key), deadline: call.deadline, call: call)
     case .list(let range):
-      let share = arrival.answerBudget.share()
-      let list = ResourceList<Version>(codec: codec, share: share)
-      let call = UnaryCall(arrival, request, share: share) { (outcome, _) throws(RPCError) in
-        guard case .listed(let end) = outcome else {
-          throw RPCError(WireError(refusal: outcome, key: ""), in: Version.self)
-        }
-        return try list.takeBody(end)
-      }
-      store.ask(.list(range, into: list), deadline: call.deadline, call: call)
+      let call = ListCall<Version>(arrival, request)
+      store.ask(.list(range, into: call.list), deadline: call.deadline, call: call)
     }
   }
+}
 
-  private static func body<Version: WireVersion>(
-    _ codec: Codec, in _: Version.Type,
-    _ answer: () throws(WireError) -> NewestWire.Response
+// MARK: - The kinds of calls
+
+private final class CommandCall<Version: WireVersion>: UnaryCall, @unchecked Sendable {
+  private let command: Command
+
+  init(_ command: Command, _ arrival: Arrival, _ request: UnaryRequest) throws(RPCError) {
+    self.command = command
+    let answerBytesMax = Locks.answerBytesMax(of: command)
+    super.init(
+      arrival, request,
+      share: answerBytesMax > 0 ? try arrival.answerBudget.share(of: answerBytesMax) : nil)
+  }
+
+  override func body(of outcome: Outcome) throws(RPCError) -> [UInt8] {
+    try Version.body(codec) { () throws(WireError) in try Locks.answer(to: command, outcome) }
+  }
+
+  override var mayWait: Bool { if case .claimWaiting = command { true } else { false } }
+
+  override func undoing(_ outcome: Outcome) -> Command? { Locks.undoing(command, outcome) }
+}
+
+private final class GetCall<Version: WireVersion>: UnaryCall, @unchecked Sendable {
+  private let key: String
+
+  init(_ key: String, _ arrival: Arrival, _ request: UnaryRequest) {
+    self.key = key
+    super.init(arrival, request)
+  }
+
+  override func body(of outcome: Outcome) throws(RPCError) -> [UInt8] {
+    // Before it is encoded: what there is no room for shall cost nothing.
+    if case .found(let record?) = outcome, let holder = record.holder {
+      try makeRoom(for: holder.value.utf8.count)
+    }
+    return try Version.body(codec) { () throws(WireError) in try Locks.answer(toGet: key, outcome) }
+  }
+}
+
+private final class ListCall<Version: WireVersion>: UnaryCall, @unchecked Sendable {
+  let list: ResourceList<Version>
+
+  init(_ arrival: Arrival, _ request: UnaryRequest) {
+    let share = arrival.answerBudget.share()
+    list = ResourceList(codec: request.codec, share: share)
+    super.init(arrival, request, share: share)
+  }
+
+  override func body(of outcome: Outcome) throws(RPCError) -> [UInt8] {
+    guard case .listed(let end) = outcome else {
+      throw RPCError(WireError(refusal: outcome, key: ""), in: Version.self)
+    }
+    return try list.takeBody(end)
+  }
+}
+
+extension WireVersion {
+  fileprivate static func body(
+    _ codec: Codec, _ answer: () throws(WireError) -> NewestWire.Response
   ) throws(RPCError) -> [UInt8] {
-    let response: Version.Response
+    let response: Response
     do throws(WireError) {
-      response = try Version.projectFromNewest(try answer())
+      response = try projectFromNewest(try answer())
     } catch {
-      throw RPCError(error, in: Version.self)
+      throw RPCError(error, in: Self.self)
     }
     return try response.encoded(codec)
   }

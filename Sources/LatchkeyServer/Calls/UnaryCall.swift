@@ -15,25 +15,15 @@ struct Arrival {
   var answerBudget: AnswerBudget { loop.answerBudget(of: exchange) }
 }
 
-/// A call on its way through the store: remembers how to answer.
+/// A call on its way through the store. What it answers is its subclass's.
 ///
 /// `@unchecked Sendable`: used on its event loop only; the store's threads carry it, and ask whether
 /// it is wanted.
-final class UnaryCall: StoreCall, TimedCall, ExchangeWatcher, @unchecked Sendable {
-  /// Turns what the store says into the body of an answer in the call's wire version.
-  typealias Project = (Outcome, UnaryCall) throws(RPCError) -> [UInt8]
-  /// The command that undoes what the store did for a peer that is gone; nil where there is nothing to
-  /// be undone.
-  typealias Undelivered = @Sendable (Outcome) -> Command?
-
+class UnaryCall: StoreCall, TimedCall, ExchangeWatcher, @unchecked Sendable {
   private let exchange: any Exchange
   private let loop: EventLoopContext
   let codec: Codec
   private let metrics: MethodMetrics
-  private let project: Project
-  /// Nil for a call that does not wait. One that does not may have been repeated elsewhere by the
-  /// time that its peer is gone, and what it did stands.
-  private let undelivered: Undelivered?
   private let start: MonotonicTime
   let deadline: MonotonicTime?
   private var isAnswered = false
@@ -41,16 +31,11 @@ final class UnaryCall: StoreCall, TimedCall, ExchangeWatcher, @unchecked Sendabl
   /// What a long answer may take, until it is written or nobody waits for it.
   private var share: AnswerBudget.Share?
 
-  init(
-    _ arrival: Arrival, _ request: UnaryRequest, share: AnswerBudget.Share? = nil,
-    undelivered: Undelivered? = nil, project: @escaping Project
-  ) {
+  init(_ arrival: Arrival, _ request: UnaryRequest, share: AnswerBudget.Share? = nil) {
     exchange = arrival.exchange
     loop = arrival.loop
     codec = request.codec
     metrics = arrival.metrics
-    self.project = project
-    self.undelivered = undelivered
     start = arrival.time
     self.share = share
     deadline = request.timeoutMilliseconds.map { arrival.time + $0 * 1_000_000 }
@@ -58,10 +43,23 @@ final class UnaryCall: StoreCall, TimedCall, ExchangeWatcher, @unchecked Sendabl
     exchange.tellEnd(to: self)
   }
 
-  var replyTarget: any ReplyTarget { loop }
-  var isWanted: Bool { !hasEnded.load(ordering: .relaxed) }
+  /// Turns what the store says into the body of an answer in the call's wire version.
+  func body(of outcome: Outcome) throws(RPCError) -> [UInt8] {
+    preconditionFailure("a kind of call says what it answers")
+  }
 
-  func exchangeEnded() {
+  /// Whether the call may stand in the store's waiting room.
+  var mayWait: Bool { false }
+
+  /// The command that undoes what the store did for a peer that is gone; nil where there is nothing to
+  /// be undone. A call that does not wait may have been repeated elsewhere by then, and what it did
+  /// stands.
+  func undoing(_ outcome: Outcome) -> Command? { nil }
+
+  final var replyTarget: any ReplyTarget { loop }
+  final var isWanted: Bool { !hasEnded.load(ordering: .relaxed) }
+
+  final func exchangeEnded() {
     hasEnded.store(true, ordering: .relaxed)
     share = nil
     leaveWaitingRoom()
@@ -73,25 +71,25 @@ final class UnaryCall: StoreCall, TimedCall, ExchangeWatcher, @unchecked Sendabl
   /// Takes what an answer of `bytes` needs until it is written.
   ///
   /// - Throws: `resourceExhausted` where other answers wait to be read and leave too little.
-  func makeRoom(for bytes: Int) throws(RPCError) {
+  final func makeRoom(for bytes: Int) throws(RPCError) {
     guard bytes > AnswerBudget.shortAnswerBytesMax else { return }
     share = try loop.answerBudget(of: exchange).share(of: bytes)
   }
 
   private func leaveWaitingRoom() {
-    if undelivered != nil, !isAnswered { loop.store.abandon(self) }
+    if mayWait, !isAnswered { loop.store.abandon(self) }
   }
 
-  func complete(_ result: StoreResult) {
+  final func complete(_ result: StoreResult) {
     guard !isAnswered else {
-      if case .success(let outcome) = result, let command = undelivered?(outcome) {
+      if case .success(let outcome) = result, let command = undoing(outcome) {
         loop.store.submit(command, call: InternalCall(loop) { _ in })
       }
       return
     }
     do throws(RPCError) {
       switch result {
-      case .success(let outcome): answer(try project(outcome, self))
+      case .success(let outcome): answer(try body(of: outcome))
       case .failure(let error): throw RPCError(error)
       }
     } catch {
@@ -99,7 +97,7 @@ final class UnaryCall: StoreCall, TimedCall, ExchangeWatcher, @unchecked Sendabl
     }
   }
 
-  func isOver(at now: MonotonicTime) -> Bool {
+  final func isOver(at now: MonotonicTime) -> Bool {
     if isAnswered { return true }
     guard let deadline, deadline <= now else { return false }
     hasEnded.store(true, ordering: .relaxed)
@@ -118,7 +116,7 @@ final class UnaryCall: StoreCall, TimedCall, ExchangeWatcher, @unchecked Sendabl
     exchange.respond(loop.answers.ok(codec), body: body)
   }
 
-  func refuse(_ error: RPCError) {
+  private func refuse(_ error: RPCError) {
     guard !isAnswered else { return }
     isAnswered = true
     metrics.answered(error.code, nanoseconds: loop.clock() - start)
