@@ -1,7 +1,5 @@
 package import WireSchema
 
-extension Codec: MessageCodec {}
-
 extension RPCError {
   /// An error of a wire version as it travels.
   package init(_ error: WireError) {

@@ -1,6 +1,7 @@
 package import HTTP2
 package import NIOCore
 import NIOHTTP1
+import WireSchema
 
 /// Sets up a server's connections: HTTP/2 and HTTP/1.1 side by side on one port.
 ///

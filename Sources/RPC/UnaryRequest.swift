@@ -1,4 +1,5 @@
 package import HTTP2
+package import WireSchema
 
 /// The head of a unary call, as the Connect protocol writes it, and its body ready to be decoded.
 package struct UnaryRequest: Sendable {

@@ -11,7 +11,8 @@ final class BatchQueue<Element: Sendable>: @unchecked Sendable {
   private let mutex = UnsafeMutablePointer<pthread_mutex_t>.allocate(capacity: 1)
   private let condition = UnsafeMutablePointer<pthread_cond_t>.allocate(capacity: 1)
   private let capacity: Int
-  private var elements: [Element] = []
+  // No check of exclusive access at run time: the mutex sees to it.
+  @exclusivity(unchecked) private var elements: [Element] = []
   private var isClosed = false
   private var isWaiting = false
 

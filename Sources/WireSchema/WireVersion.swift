@@ -53,25 +53,16 @@ package protocol WireMethod: RawRepresentable, CaseIterable, Sendable where RawV
 /// The message of one of a version's calls.
 package protocol WireRequest: Sendable, Equatable {
   associatedtype Method: WireMethod
-  init<C: MessageCodec>(_ method: Method, _ body: [UInt8], _ codec: C) throws(C.Failure)
+  init(_ method: Method, _ body: [UInt8], _ codec: Codec) throws(WireError)
   var method: Method { get }
-  func encoded<C: MessageCodec>(_ codec: C) throws(C.Failure) -> [UInt8]
+  func encoded(_ codec: Codec) throws(WireError) -> [UInt8]
 }
 
 /// The message that answers one of a version's calls.
 package protocol WireResponse: Sendable, Equatable {
   associatedtype Method: WireMethod
-  init<C: MessageCodec>(_ method: Method, _ body: [UInt8], _ codec: C) throws(C.Failure)
-  func encoded<C: MessageCodec>(_ codec: C) throws(C.Failure) -> [UInt8]
-}
-
-/// Reads and writes messages in one form: JSON, say.
-package protocol MessageCodec {
-  associatedtype Failure: Error
-  func decode<M: Message>(_ type: M.Type, from body: [UInt8]) throws(Failure) -> M
-  func encode(_ message: some Message) throws(Failure) -> [UInt8]
-  /// A message without any field, encoded.
-  var emptyMessage: [UInt8] { get }
+  init(_ method: Method, _ body: [UInt8], _ codec: Codec) throws(WireError)
+  func encoded(_ codec: Codec) throws(WireError) -> [UInt8]
 }
 
 /// A version that has a successor. Its lens to that one is all that is ever written about it again;

@@ -33,9 +33,9 @@ struct Endpoint: Sendable {
       Endpoint(
         path: Version.path(of: method), method: method.rawValue, version: Version.number
       ) { (request, arrival) throws(RPCError) in
-        let message = try Version.Request(method, request.body, request.codec)
         let work: Locks.Work
         do throws(WireError) {
+          let message = try Version.Request(method, request.body, request.codec)
           work = try Locks.work(try Version.liftToNewest(message), at: arrival.time)
         } catch {
           throw RPCError(error, in: Version.self)
@@ -123,13 +123,11 @@ extension WireVersion {
   fileprivate static func body(
     _ codec: Codec, _ answer: () throws(WireError) -> NewestWire.Response
   ) throws(RPCError) -> [UInt8] {
-    let response: Response
     do throws(WireError) {
-      response = try projectFromNewest(try answer())
+      return try projectFromNewest(try answer()).encoded(codec)
     } catch {
       throw RPCError(error, in: Self.self)
     }
-    return try response.encoded(codec)
   }
 }
 

@@ -66,13 +66,11 @@ final class ResourceList<Version: WireVersion>: RecordSink, @unchecked Sendable 
   }
 
   private func encoded(_ message: NewestWire.ListResponse) throws(RPCError) -> [UInt8] {
-    let response: Version.Response
     do throws(WireError) {
-      response = try Version.projectFromNewest(.list(message))
+      return try Version.projectFromNewest(.list(message)).encoded(codec)
     } catch {
       throw RPCError(error)
     }
-    return try response.encoded(codec)
   }
 }
 

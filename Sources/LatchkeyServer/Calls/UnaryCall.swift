@@ -3,6 +3,7 @@ import LockCore
 import RPC
 import Storage
 import Synchronization
+import WireSchema
 
 /// A request that has come, before it is a call: who waits for its answer, where, and since when.
 struct Arrival {

@@ -19,9 +19,9 @@ package enum V1: Sendable {
     case fetch(Latchkey_V1_FetchRequest)
     case fetchAll(Latchkey_V1_FetchAllRequest)
 
-    package init<C: MessageCodec>(
-      _ method: Method, _ body: [UInt8], _ codec: C
-    ) throws(C.Failure) {
+    package init(
+      _ method: Method, _ body: [UInt8], _ codec: Codec
+    ) throws(WireError) {
       switch method {
       case .lock: self = .lock(try codec.decode(Latchkey_V1_LockRequest.self, from: body))
       case .release: self = .release(try codec.decode(Latchkey_V1_ReleaseRequest.self, from: body))
@@ -40,7 +40,7 @@ package enum V1: Sendable {
       }
     }
 
-    package func encoded<C: MessageCodec>(_ codec: C) throws(C.Failure) -> [UInt8] {
+    package func encoded(_ codec: Codec) throws(WireError) -> [UInt8] {
       switch self {
       case .lock(let message): try codec.encode(message)
       case .release(let message): try codec.encode(message)
@@ -58,9 +58,9 @@ package enum V1: Sendable {
     case fetch(Latchkey_V1_FetchResponse)
     case fetchAll(Latchkey_V1_FetchAllResponse)
 
-    package init<C: MessageCodec>(
-      _ method: Method, _ body: [UInt8], _ codec: C
-    ) throws(C.Failure) {
+    package init(
+      _ method: Method, _ body: [UInt8], _ codec: Codec
+    ) throws(WireError) {
       switch method {
       case .lock: self = .lock(try codec.decode(Latchkey_V1_LockResponse.self, from: body))
       case .release: self = .release(try codec.decode(Latchkey_V1_ReleaseResponse.self, from: body))
@@ -70,7 +70,7 @@ package enum V1: Sendable {
       }
     }
 
-    package func encoded<C: MessageCodec>(_ codec: C) throws(C.Failure) -> [UInt8] {
+    package func encoded(_ codec: Codec) throws(WireError) -> [UInt8] {
       switch self {
       case .lock, .release: codec.emptyMessage
       case .fetch(let message): try codec.encode(message)

@@ -24,9 +24,9 @@ package enum V2: Sendable {
     case get(Latchkey_V2_GetRequest)
     case list(Latchkey_V2_ListRequest)
 
-    package init<C: MessageCodec>(
-      _ method: Method, _ body: [UInt8], _ codec: C
-    ) throws(C.Failure) {
+    package init(
+      _ method: Method, _ body: [UInt8], _ codec: Codec
+    ) throws(WireError) {
       switch method {
       case .acquire: self = .acquire(try codec.decode(Latchkey_V2_AcquireRequest.self, from: body))
       case .renew: self = .renew(try codec.decode(Latchkey_V2_RenewRequest.self, from: body))
@@ -49,7 +49,7 @@ package enum V2: Sendable {
       }
     }
 
-    package func encoded<C: MessageCodec>(_ codec: C) throws(C.Failure) -> [UInt8] {
+    package func encoded(_ codec: Codec) throws(WireError) -> [UInt8] {
       switch self {
       case .acquire(let message): try codec.encode(message)
       case .renew(let message): try codec.encode(message)
@@ -71,9 +71,9 @@ package enum V2: Sendable {
     case get(Latchkey_V2_GetResponse)
     case list(Latchkey_V2_ListResponse)
 
-    package init<C: MessageCodec>(
-      _ method: Method, _ body: [UInt8], _ codec: C
-    ) throws(C.Failure) {
+    package init(
+      _ method: Method, _ body: [UInt8], _ codec: Codec
+    ) throws(WireError) {
       switch method {
       case .acquire: self = .acquire(try codec.decode(Latchkey_V2_AcquireResponse.self, from: body))
       case .renew: self = .renew(try codec.decode(Latchkey_V2_RenewResponse.self, from: body))
@@ -85,7 +85,7 @@ package enum V2: Sendable {
       }
     }
 
-    package func encoded<C: MessageCodec>(_ codec: C) throws(C.Failure) -> [UInt8] {
+    package func encoded(_ codec: Codec) throws(WireError) -> [UInt8] {
       switch self {
       case .acquire(let message): try codec.encode(message)
       case .renew(let message): try codec.encode(message)

@@ -3,6 +3,7 @@ import NIOCore
 import NIOPosix
 import RPC
 import Synchronization
+import WireSchema
 
 /// An HTTP/2 intermediary at a port of its own, which does to calls what a test wants done. Like any
 /// intermediary it passes on neither settings nor frames that it does not know.

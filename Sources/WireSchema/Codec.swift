@@ -21,8 +21,8 @@ package enum Codec: CaseIterable, Sendable {
 
   /// Reads a message. Unknown fields are ignored, whoever sent them may be newer.
   ///
-  /// - Throws: ``RPCError`` with code `invalidArgument`.
-  package func decode<M: Message>(_: M.Type, from body: [UInt8]) throws(RPCError) -> M {
+  /// - Throws: An error with the code `invalidArgument`.
+  package func decode<M: Message>(_: M.Type, from body: [UInt8]) throws(WireError) -> M {
     do {
       switch self {
       case .proto: return try M(serializedBytes: body)
@@ -30,20 +30,20 @@ package enum Codec: CaseIterable, Sendable {
         return try M(jsonUTF8Bytes: body, options: Self.tolerant)
       }
     } catch {
-      throw RPCError(
-        .invalidArgument,
-        "invalid-message: the body is no \(contentType) of \(M.protoMessageName) (\(error))")
+      throw WireError(
+        .invalidArgument, "invalid-message",
+        "the body is no \(contentType) of \(M.protoMessageName) (\(error))")
     }
   }
 
-  package func encode(_ message: some Message) throws(RPCError) -> [UInt8] {
+  package func encode(_ message: some Message) throws(WireError) -> [UInt8] {
     do {
       switch self {
       case .proto: return try message.serializedBytes()
       case .json: return try message.jsonUTF8Bytes()
       }
     } catch {
-      throw RPCError(.internal, "the answer could not be encoded: \(error)")
+      throw WireError(.internal, "the answer could not be encoded: \(error)")
     }
   }
 

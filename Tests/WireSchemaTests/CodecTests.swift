@@ -1,4 +1,3 @@
-import RPC
 import SwiftProtobuf
 import Testing
 import WireSchema
@@ -67,20 +66,20 @@ struct CodecTests {
       (.proto, "\n\u{5}k"), (.proto, "\u{0}\u{0}"),
     ] as [(Codec, String)])
   func malformed(_ codec: Codec, _ text: String) {
-    let error = #expect(throws: RPCError.self) {
+    let error = #expect(throws: WireError.self) {
       try codec.decode(Latchkey_V1_FetchRequest.self, from: Array(text.utf8))
     }
     #expect(error?.code == .invalidArgument)
-    let beginning =
-      "invalid-message: the body is no \(codec.contentType) of latchkey.v1.FetchRequest"
-    #expect(error?.message.hasPrefix(beginning) == true)
+    #expect(error?.word == "invalid-message")
+    let beginning = "the body is no \(codec.contentType) of latchkey.v1.FetchRequest"
+    #expect(error?.explanation.hasPrefix(beginning) == true)
   }
 
   @Test("text that is not UTF-8 is refused", arguments: Codec.allCases)
   func notUTF8(_ codec: Codec) {
     let body: [UInt8] =
       codec == .proto ? [0x0a, 0x01, 0xff] : Array("{\"key\":\"".utf8) + [0xff] + Array("\"}".utf8)
-    let error = #expect(throws: RPCError.self) {
+    let error = #expect(throws: WireError.self) {
       try codec.decode(Latchkey_V1_FetchRequest.self, from: body)
     }
     #expect(error?.code == .invalidArgument)
@@ -90,7 +89,7 @@ struct CodecTests {
   @Test("deep nesting is refused", arguments: ["[", "{\"a\":"])
   func deep(_ opening: String) {
     let text = "{\"later\":" + String(repeating: opening, count: 100_000)
-    let error = #expect(throws: RPCError.self) {
+    let error = #expect(throws: WireError.self) {
       try Codec.json.decode(Latchkey_V1_FetchRequest.self, from: Array(text.utf8))
     }
     #expect(error?.code == .invalidArgument)
