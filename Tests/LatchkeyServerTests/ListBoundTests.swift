@@ -45,8 +45,8 @@ import WireSchema
     for pages in [[], [1], [2, 1], [1, 1, 1]] {
       let share = AnswerBudget(bytesMax: .max).share()
       let lists = (
-        v1: ResourceList<V1>(codec: codec, share: share),
-        v2: ResourceList<V2>(codec: codec, share: share)
+        v1: ResourceList(of: .v1, codec: codec, share: share),
+        v2: ResourceList(of: .v2, codec: codec, share: share)
       )
       var keys: [String] = []
       for count in pages {
@@ -71,7 +71,7 @@ import WireSchema
     let bytesMax = 100_000
     let page = (1...500).map { Self.record("key-\($0)", value: String(repeating: "v", count: 900)) }
     let share = AnswerBudget(bytesMax: .max).share()
-    let v2 = ResourceList<V2>(codec: codec, share: share, bytesMax: bytesMax)
+    let v2 = ResourceList(of: .v2, codec: codec, share: share, bytesMax: bytesMax)
     #expect(!v2.append(page))
     let body = try v2.takeBody(.stopped)
     #expect(body.count <= bytesMax && body.count > bytesMax - 2_000)
@@ -79,7 +79,7 @@ import WireSchema
     #expect(message.more)
     #expect(message.resources.map(\.key) == page.prefix(message.resources.count).map(\.key))
 
-    let v1 = ResourceList<V1>(codec: codec, share: share, bytesMax: bytesMax)
+    let v1 = ResourceList(of: .v1, codec: codec, share: share, bytesMax: bytesMax)
     #expect(!v1.append(page))
     #expect(
       throws: RPCError(.resourceExhausted, "the list is longer than 67108864 bytes")
@@ -90,16 +90,23 @@ import WireSchema
     let budget = AnswerBudget(bytesMax: 100)
     let (waiting, share) = (budget.share(), budget.share())
     #expect(waiting.take(100))
-    let list = ResourceList<V1>(codec: .json, share: share)
+    let list = ResourceList(of: .v1, codec: .json, share: share)
     #expect(!list.append([Self.record("key")]))
     #expect(throws: RPCError.noRoom) { _ = try list.takeBody(.stopped) }
   }
 
   @Test func nobodyWorksForAPeerThatIsGone() {
     var share: AnswerBudget.Share? = AnswerBudget(bytesMax: .max).share()
-    let list = ResourceList<V1>(codec: .json, share: share!)
+    let list = ResourceList(of: .v1, codec: .json, share: share!)
     #expect(list.append([Self.record("key-1")]))
     share = nil
     #expect(!list.append([Self.record("key-2")]))
   }
+}
+
+extension Endpoint {
+  fileprivate static let v1 = listing(V1.path(of: .fetchAll))
+  fileprivate static let v2 = listing(V2.path(of: .list))
+
+  private static func listing(_ path: String) -> Endpoint { all.first { $0.path == path }! }
 }

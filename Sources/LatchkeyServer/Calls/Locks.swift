@@ -13,7 +13,7 @@ enum Locks {
     case command(Command)
     case get(key: String)
     /// A list, which is written while it is read.
-    case list(Query.Range)
+    indirect case list(Query.Range)
   }
 
   /// The most renewals in one request.

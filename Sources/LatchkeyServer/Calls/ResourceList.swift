@@ -7,9 +7,10 @@ import WireSchema
 /// memory as messages.
 ///
 /// `@unchecked Sendable`: the store's thread fills it, then, after the reply, the event loop reads it.
-final class ResourceList<Version: WireVersion>: RecordSink, @unchecked Sendable {
+final class ResourceList: RecordSink, @unchecked Sendable {
   /// The largest answer, in bytes.
   private let bytesMax: Int
+  private let endpoint: Endpoint
   private let codec: Codec
   /// Gone when nobody waits for the answer any more.
   private weak let share: AnswerBudget.Share?
@@ -18,7 +19,11 @@ final class ResourceList<Version: WireVersion>: RecordSink, @unchecked Sendable 
   /// Why the list came to no end.
   private var failure = RPCError(.canceled, "nobody waits for the list")
 
-  init(codec: Codec, share: AnswerBudget.Share, bytesMax: Int = AnswerBudget.connectionBytesMax) {
+  init(
+    of endpoint: Endpoint, codec: Codec, share: AnswerBudget.Share,
+    bytesMax: Int = AnswerBudget.connectionBytesMax
+  ) {
+    self.endpoint = endpoint
     self.codec = codec
     self.share = share
     self.bytesMax = bytesMax
@@ -67,9 +72,9 @@ final class ResourceList<Version: WireVersion>: RecordSink, @unchecked Sendable 
 
   private func encoded(_ message: NewestWire.ListResponse) throws(RPCError) -> [UInt8] {
     do throws(WireError) {
-      return try Version.projectFromNewest(.list(message)).encoded(codec)
+      return try endpoint.write(.list(message), codec)
     } catch {
-      throw RPCError(error)
+      throw endpoint.refusal(error)
     }
   }
 }

@@ -1,0 +1,104 @@
+import LockCore
+import RPC
+import Storage
+import WireSchema
+
+// The service's calls by what they ask of the store.
+
+extension Endpoint {
+  /// Reads and judges a request, and hands it to the store.
+  func begin(_ request: UnaryRequest, _ arrival: Arrival) throws(RPCError) {
+    let work: Locks.Work
+    do throws(WireError) {
+      work = try Locks.work(try read(request.body, request.codec), at: arrival.time)
+    } catch {
+      throw refusal(error)
+    }
+    let store = arrival.loop.store
+    switch work {
+    case .command(let command):
+      let call = try CommandCall(command, self, arrival, request)
+      store.submit(command, deadline: call.deadline, call: call)
+    case .get(let key):
+      let call = GetCall(key, self, arrival, request)
+      store.ask(.fetch(key: key), deadline: call.deadline, call: call)
+    case .list(let range):
+      let call = ListCall(self, arrival, request)
+      store.ask(.list(range, into: call.list), deadline: call.deadline, call: call)
+    }
+  }
+
+  fileprivate func body(
+    _ codec: Codec, _ answer: () throws(WireError) -> NewestWire.Response
+  ) throws(RPCError) -> [UInt8] {
+    do throws(WireError) {
+      return try write(try answer(), codec)
+    } catch {
+      throw refusal(error)
+    }
+  }
+}
+
+private final class CommandCall: UnaryCall, @unchecked Sendable {
+  private let command: Command
+  private let endpoint: Endpoint
+
+  init(
+    _ command: Command, _ endpoint: Endpoint, _ arrival: Arrival, _ request: UnaryRequest
+  ) throws(RPCError) {
+    self.command = command
+    self.endpoint = endpoint
+    let answerBytesMax = Locks.answerBytesMax(of: command)
+    super.init(
+      arrival, request,
+      share: answerBytesMax > 0 ? try arrival.answerBudget.share(of: answerBytesMax) : nil)
+  }
+
+  override func body(of outcome: Outcome) throws(RPCError) -> [UInt8] {
+    try endpoint.body(codec) { () throws(WireError) in try Locks.answer(to: command, outcome) }
+  }
+
+  override var mayWait: Bool { if case .claimWaiting = command { true } else { false } }
+
+  override func undoing(_ outcome: Outcome) -> Command? { Locks.undoing(command, outcome) }
+}
+
+private final class GetCall: UnaryCall, @unchecked Sendable {
+  private let key: String
+  private let endpoint: Endpoint
+
+  init(_ key: String, _ endpoint: Endpoint, _ arrival: Arrival, _ request: UnaryRequest) {
+    self.key = key
+    self.endpoint = endpoint
+    super.init(arrival, request)
+  }
+
+  override func body(of outcome: Outcome) throws(RPCError) -> [UInt8] {
+    // Before it is encoded: what there is no room for shall cost nothing.
+    if case .found(let record?) = outcome, let holder = record.holder {
+      try makeRoom(for: holder.value.utf8.count)
+    }
+    return try endpoint.body(codec) { () throws(WireError) in
+      try Locks.answer(toGet: key, outcome)
+    }
+  }
+}
+
+private final class ListCall: UnaryCall, @unchecked Sendable {
+  let list: ResourceList
+  private let endpoint: Endpoint
+
+  init(_ endpoint: Endpoint, _ arrival: Arrival, _ request: UnaryRequest) {
+    self.endpoint = endpoint
+    let share = arrival.answerBudget.share()
+    list = ResourceList(of: endpoint, codec: request.codec, share: share)
+    super.init(arrival, request, share: share)
+  }
+
+  override func body(of outcome: Outcome) throws(RPCError) -> [UInt8] {
+    guard case .listed(let end) = outcome else {
+      throw endpoint.refusal(WireError(refusal: outcome, key: ""))
+    }
+    return try list.takeBody(end)
+  }
+}
