@@ -16,6 +16,7 @@ struct FrozenTests {
     "names, numbers and types of a .proto file are as recorded; comments may change",
     arguments: [
       ("latchkey/v1/locks.proto", "v1.txt"),
+      ("latchkey/v2/locks.proto", "v2.txt"),
       ("latchkey/handshake/v1/handshake.proto", "handshake.txt"),
     ])
   func protoFile(_ path: String, _ copy: String) throws {
@@ -141,15 +142,17 @@ struct FrozenTests {
 
   // MARK: - Errors
 
-  @Test("every recorded error of v1 is still in its vectors, and so in the server's answers")
-  func errors() throws {
+  @Test(
+    "every recorded error is still in its version's vectors, and so in the server's answers",
+    arguments: WireVersions.all.map { $0.number })
+  func errors(wire: UInt32) throws {
     var current: Set<String> = []
-    for vector in try VectorFile.all(in: "v1").flatMap(\.vectors) {
+    for vector in try VectorFile.all(in: "v\(wire)").flatMap(\.vectors) {
       guard case .error(let error) = vector.outcome else { continue }
       let message = (error.message ?? "") + (error.isPrefix || error.message == nil ? "*" : "")
       current.insert("\(vector.status) \(error.code) \(message)")
     }
-    let recorded = try ProtocolFiles.text("frozen/errors.v1.txt").split(separator: "\n")
+    let recorded = try ProtocolFiles.text("frozen/errors.v\(wire).txt").split(separator: "\n")
     #expect(recorded.count > 20)
     #expect(Set(recorded.map(String.init)).subtracting(current).sorted() == [])
   }

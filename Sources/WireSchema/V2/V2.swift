@@ -16,7 +16,8 @@ package enum V2: Sendable {
     case list = "List"
   }
 
-  package enum Request: WireRequest {
+  // Indirect: handed on several times, and as large as its largest message.
+  package indirect enum Request: WireRequest {
     case acquire(Latchkey_V2_AcquireRequest)
     case renew(Latchkey_V2_RenewRequest)
     case renewMany(Latchkey_V2_RenewManyRequest)
@@ -61,7 +62,7 @@ package enum V2: Sendable {
     }
   }
 
-  package enum Response: WireResponse {
+  package indirect enum Response: WireResponse {
     package typealias Method = V2.Method
 
     case acquire(Latchkey_V2_AcquireResponse)
