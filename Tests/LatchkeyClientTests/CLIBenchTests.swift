@@ -3,6 +3,7 @@ import NIOCore
 import SwiftProtobuf
 import TestKit
 import Testing
+import WireSchema
 
 @testable import latchkey
 
@@ -39,13 +40,17 @@ struct CLIBenchTests {
     }
   }
 
-  @Test("A number of requests is kept to, and with --keep the keys stay")
-  func requests() async throws {
+  @Test(
+    "A number of requests is kept to, and with --keep the keys stay, in every wire version",
+    arguments: WireVersions.all.map { $0.number })
+  func requests(wire: UInt32) async throws {
     try await CLIServer.run { server in
       let result = try await server.run(
         "bench", "--connections", "3", "--streams", "2", "--requests", "100", "--op", "renew",
-        "--keys", "50", "--warmup", "0", "--keep", "-o", "json")
+        "--keys", "50", "--warmup", "0", "--keep", "--wire", "\(wire)", "-o", "json")
       let report = try fields(result.output)
+      #expect(
+        report["workload"]?.structValue.fields["wire"]?.numberValue == Double(wire))
       let total = try #require(report["total"]?.structValue.fields)
       #expect(total["succeeded"]?.numberValue == 100)
       #expect(

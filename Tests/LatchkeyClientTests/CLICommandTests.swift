@@ -64,7 +64,7 @@ struct CLICommandTests {
     try await CLIServer.run { server in
       #expect(
         try await server.run("claim", "b", "--owner", "x", "--value", "v 1").output == [
-          "KEY  KIND  OWNER  VALUE", "b    lock  x      v 1",
+          "KEY  KIND  OWNER  TOKEN  VALUE", "b    lock  x      1      v 1",
         ])
       #expect(
         try await server.run("claim", "a", "--owner", "y", "--kind", "presence").end == .exited(0))
@@ -80,15 +80,41 @@ struct CLICommandTests {
 
       #expect(
         try await server.run("list").output == [
-          "KEY  KIND      OWNER  VALUE", "b    lock      x      v 1", "a    presence  y",
+          "KEY  KIND      OWNER  TOKEN  VALUE", "b    lock      x      1      v 1",
+          "a    presence  y      1",
         ])
       #expect(try await server.run("list", "--kind", "presence").output.count == 2)
+      #expect(try await server.run("list", "--prefix", "b").output.count == 2)
+      #expect(try await server.run("list", "--prefix", "bb").output.count == 1)
       #expect(try await server.run("release", "b", "--owner", "y").end == .exited(75))
       #expect(try await server.run("release", "b", "--owner", "x").end == .exited(0))
       let gone = try await server.run("get", "b")
       #expect(gone.end == .exited(1))
       #expect(gone.errors == ["latchkey: nobody holds \"b\""])
       #expect(try await server.run("release", "b", "--owner", "x").end == .exited(0))
+    }
+  }
+
+  @Test("A token frees its own grant, and none that came after it")
+  func releaseByToken() async throws {
+    try await CLIServer.run { server in
+      for token in ["1", "2"] {
+        #expect(try await server.run("claim", "k", "--owner", "o").end == .exited(0))
+        let release = try await server.run("release", "k", "--token", token, "-o", "json")
+        #expect(release.end == .exited(0))
+        #expect(
+          try parse(release.output).structValue.fields == [
+            "key": "k", "token": .init(numberValue: Double(token)!), "released": true,
+          ])
+      }
+      #expect(try await server.run("release", "k", "--token", "2").end == .exited(0))
+      #expect(try await server.run("claim", "k", "--owner", "o").end == .exited(0))
+      let old = try await server.run("release", "k", "--token", "2")
+      #expect(old.end == .exited(75))
+      #expect(old.errors == ["latchkey: \"k\" is held by \"o\""])
+      for arguments in [[], ["--owner", "o", "--token", "3"]] {
+        #expect(try await server.run(["release", "k"] + arguments).end == .exited(64))
+      }
     }
   }
 
@@ -101,6 +127,7 @@ struct CLICommandTests {
       let get = try await server.run("get", "k", "-o", "json")
       let expected: [String: Google_Protobuf_Value] = [
         "key": "k", "kind": "lock", "owner": "o", "value": .init(stringValue: value),
+        "token": 1, "revision": 1, "leaseSeconds": 15,
       ]
       #expect(try parse(claim.output).structValue.fields == expected)
       #expect(try parse(get.output).structValue.fields == expected)

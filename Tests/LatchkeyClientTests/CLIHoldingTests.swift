@@ -27,7 +27,7 @@ struct CLIHoldingTests {
       let firstEnd = try #require(first.output.endTime)
       let secondEnd = try #require(second.output.endTime)
       #expect(firstEnd < secondEnd)
-      #expect(try await server.run("list").output == ["KEY  KIND  OWNER  VALUE"])
+      #expect(try await server.run("list").output == ["KEY  KIND  OWNER  TOKEN  VALUE"])
     }
   }
 
@@ -106,16 +106,16 @@ struct CLIHoldingTests {
     }
   }
 
-  @Test("The command gets its arguments byte by byte, two variables, and no open files of ours")
+  @Test("The command gets its arguments byte by byte, three variables, and no open files of ours")
   func environmentOfCommand() async throws {
     try await CLIServer.run { server in
       let result = try await server.run(
         "lock", "k", "--owner", "me", "--", "sh", "-c",
-        "echo \"$LATCHKEY_KEY $LATCHKEY_OWNER $#:$2\"; ls /proc/self/fd | tr '\\n' ' '; echo; "
+        "echo \"$LATCHKEY_KEY $LATCHKEY_OWNER $LATCHKEY_TOKEN $#:$2\"; ls /proc/self/fd | tr '\\n' ' '; echo; "
           + "grep -E 'Sig(Blk|Ign)' /proc/self/status", "a", "b c", "--flag")
       #expect(result.end == .exited(0))
       // 3 is the folder that ls reads.
-      #expect(result.output.prefix(2) == ["k me 2:--flag", "0 1 2 3 "])
+      #expect(result.output.prefix(2) == ["k me 1 2:--flag", "0 1 2 3 "])
       #expect(result.output.count == 4)
       #expect(result.output.dropFirst(2).allSatisfy { signals(in: $0) == 0 })
     }
@@ -153,7 +153,7 @@ struct CLIHoldingTests {
       defer { holder.signal(SIGKILL) }
       try await holder.errors.line(containing: "present at \"cells/1\"")
       let get = try await server.run("get", "cells/1")
-      #expect(get.output.last == "cells/1  presence  o      10.0.0.7")
+      #expect(get.output.last == "cells/1  presence  o      1      10.0.0.7")
       holder.signal(SIGTERM)
       #expect(try await holder.exit() == .exited(0))
       #expect(try await server.run("get", "cells/1").end == .exited(1))

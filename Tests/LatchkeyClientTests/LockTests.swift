@@ -258,6 +258,24 @@ struct LockTests {
     try await scene.end()
   }
 
+  /// It may be a renewal, and the owner counts on what it had before.
+  @Test func anAcquisitionWithoutAnAnswerIsNotGivenBack() async throws {
+    let scene = try await Scene()
+    let locks = scene.locks
+    locks.give("a", to: "me")
+    scene.server.change { _ in .silence }
+    let task = Task {
+      await code { _ = try await scene.client.acquire("a", owner: "me", lease: .seconds(15)) }
+    }
+    try await scene.server.received(1, "Lock")
+    scene.server.change { locks.answer($0) }
+    task.cancel()
+    #expect(await task.value == .cancelled)
+    #expect(locks.owner(of: "a") == "me")
+    #expect(scene.server.requests.map(\.method) == ["Lock"])
+    try await scene.end()
+  }
+
   @Test func aClaimThatBrokeIsRepeatedByTheSameOwner() async throws {
     let scene = try await Scene()
     let locks = scene.locks

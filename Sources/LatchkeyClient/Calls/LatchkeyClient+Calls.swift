@@ -25,7 +25,12 @@ extension LatchkeyClient {
     wait: Duration? = .zero
   ) async throws(LatchkeyError) -> Grant {
     let resource = Resource(key: key, kind: kind, owner: owner, value: value)
-    return try await acquire(resource, lease: lease, wait: wait).grant
+    do {
+      // Nothing is given back where it fails: it may be the owner's since long.
+      return try await acquire(resource, lease: lease, wait: wait).grant
+    } catch {
+      throw error.error
+    }
   }
 
   /// Claims a resource for an owner, once: as
@@ -144,11 +149,14 @@ extension LatchkeyClient {
 
   /// All resources of one kind, in the order of their keys (by byte).
   ///
+  /// - Parameter prefix: What the keys start with, by byte.
   /// - Throws: What every call throws.
-  public func fetchAll(_ kind: ResourceKind) async throws(LatchkeyError) -> [Resource] {
+  public func fetchAll(
+    _ kind: ResourceKind, prefix: String = ""
+  ) async throws(LatchkeyError) -> [Resource] {
     var all: [Resource] = []
     while true {
-      let page = try await list(kind, after: all.last?.key ?? "")
+      let page = try await list(kind, prefix: prefix, after: all.last?.key ?? "")
       all += page.resources
       if !page.hasMore || page.resources.isEmpty { return all }
     }

@@ -4,14 +4,29 @@ import WireSchema
 // Getting a lock: ask for it, and while another owner has it, ask the server to wait, again and again.
 // Where the server cannot wait, pause in between.
 extension LatchkeyClient {
-  /// Claims `resource` until it is granted, waiting for at most `wait`.
-  ///
-  /// Where it fails after a claim that may have been granted, it gives the claim back.
-  func acquire(
+  /// Acquires what only this call wants in the name of its owner: where it fails after a claim that may
+  /// have been granted, it gives the claim back.
+  func acquireAnew(
     _ resource: Resource, lease: Duration, wait: Duration?
   ) async throws(LatchkeyError) -> HeldLease {
-    try LeaseTerms.check(lease)
-    try LeaseTerms.check(wait: wait)
+    do {
+      return try await acquire(resource, lease: lease, wait: wait)
+    } catch {
+      if error.mayHaveHappened { await giveBack(resource) }
+      throw error.error
+    }
+  }
+
+  /// Claims `resource` until it is granted, waiting for at most `wait`.
+  func acquire(
+    _ resource: Resource, lease: Duration, wait: Duration?
+  ) async throws(AttemptFailure) -> HeldLease {
+    do {
+      try LeaseTerms.check(lease)
+      try LeaseTerms.check(wait: wait)
+    } catch {
+      throw AttemptFailure(error: error, mayHaveHappened: false)
+    }
     let time = environment.time
     let waitEnd = wait.map { time.now + $0 }
     var pauses = DoublingDelay(configuration.pollInterval)
@@ -42,8 +57,8 @@ extension LatchkeyClient {
       let now = time.now
       let isOver = waitEnd.map { $0 <= now } ?? false
       if Task.isCancelled || isOver || !reason.isWorthWaitingFor {
-        if mayBeHeld { await giveBack(resource) }
-        throw await reasonToGiveUp(reason, resource)
+        throw AttemptFailure(
+          error: await reasonToGiveUp(reason, resource), mayHaveHappened: mayBeHeld)
       }
       let wasHeld = isHeld
       isHeld = reason.code == .heldByAnother

@@ -59,7 +59,7 @@ extension LatchkeyClient {
     isolation: isolated (any Actor)?,
     _ body: nonisolated(nonsending) (LockGrant) async throws -> R
   ) async throws -> R {
-    let held = try await acquire(resource, lease: lease, wait: wait)
+    let held = try await acquireAnew(resource, lease: lease, wait: wait)
     return try await withoutActuallyEscaping(body) { body in
       let handedOver = HandedOver(body: body)
       return try await hold(held) {

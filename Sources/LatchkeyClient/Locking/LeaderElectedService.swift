@@ -80,7 +80,7 @@ public struct LeaderElectedService<Child: Service>: Service {
   private func acquire(_ resource: Resource) async throws -> HeldLease {
     while true {
       do throws(LatchkeyError) {
-        return try await client.acquire(resource, lease: lease, wait: nil)
+        return try await client.acquireAnew(resource, lease: lease, wait: nil)
       } catch {
         guard [.unknown, .noCommonVersion].contains(error.code) else { throw error }
         logger.warning(

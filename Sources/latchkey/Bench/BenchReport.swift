@@ -25,7 +25,8 @@ struct BenchReport {
     StandardOutput.line(
       "\(count(workload.connections, "connection")) of \(count(workload.streams, "stream")), "
         + "\(count(threads, "thread")), \(count(workload.keys, "key")), "
-        + "mix \(workload.mix.defaultValueDescription), seed \(workload.seed)"
+        + "mix \(workload.mix.defaultValueDescription), seed \(workload.seed), "
+        + "wire v\(workload.wire.number)"
         + (workload.rate.map { ", \(grouped(Int($0))) requests/s" } ?? ""))
     StandardOutput.line(
       "measured \(decimal(seconds, digits: 2)) s"
@@ -92,7 +93,7 @@ struct BenchReport {
           ("ttlSeconds", .integer(workload.leaseSeconds)),
           ("valueBytes", .integer(workload.value.utf8.count)),
           // As text: it may be larger than what readers of JSON keep exactly.
-          ("seed", .text("\(workload.seed)")))
+          ("seed", .text("\(workload.seed)")), ("wire", .integer(workload.wire.number)))
       ),
       ("seconds", .number(seconds)),
       ("interrupted", .bool(outcome.wasInterrupted)),

@@ -189,11 +189,11 @@ final class LoadConnection: @unchecked Sendable {
   private func send(_ index: Int, begun: NIODeadline) {
     guard let connection, let step = nextStep(index) else { return }
     let slot = slots[index]
-    let body = workload.body(step.operation, key: Int(slot.keys[step.index]), slot: slot.number)
+    let call = workload.call(step.operation, key: Int(slot.keys[step.index]), slot: slot.number)
     requests[index] = Request(
       step: step, begun: begun, sent: .now(), isMeasured: isRecording)
     requestCount += 1
-    connection.call(path: workload.path(step.operation), body: body) { result in
+    connection.call(path: call.path, body: call.body) { result in
       self.received(result, index, connection)
     }
   }

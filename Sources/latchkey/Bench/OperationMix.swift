@@ -2,9 +2,9 @@ import ArgumentParser
 
 /// What a request of the load does, as the one who sends it sees it.
 enum Operation: Int, CaseIterable, Sendable {
-  /// Lock on a key that is free.
+  /// Acquires a key that is free.
   case claim
-  /// Lock on a key that the sender holds.
+  /// Acquires a key that the sender holds.
   case renew
   case release
   case fetch

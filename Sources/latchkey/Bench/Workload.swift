@@ -1,9 +1,11 @@
+import LatchkeyClient
 import SwiftProtobuf
 import WireSchema
 
-/// What a load consists of, and the requests it sends: those of wire v1, which every server speaks
-/// that this release can meet.
+/// What a load consists of, and the requests it sends.
 struct Workload: Sendable {
+  /// What the requests are written in.
+  var wire: any WireVersion.Type = NewestWire.self
   var mix = OperationMix.default
   var connections = 1
   /// Requests under way on each connection.
@@ -29,41 +31,34 @@ struct Workload: Sendable {
       : stride(from: slot % keys, to: slot % keys + 1, by: 1)
   }
 
-  func path(_ operation: Operation) -> String {
-    switch operation {
-    case .claim, .renew: "/latchkey.v1.Locks/Lock"
-    case .release: "/latchkey.v1.Locks/Release"
-    case .fetch: "/latchkey.v1.Locks/Fetch"
-    }
-  }
-
-  func body(_ operation: Operation, key: Int, slot: Int) -> [UInt8] {
-    var resource = Latchkey_V1_Resource()
-    resource.key = "bench/\(run)/\(key)"
-    if operation == .fetch {
-      var request = Latchkey_V1_FetchRequest()
-      request.key = resource.key
-      return Self.bytes(request)
-    }
-    resource.owner = "\(run)/\(slot)"
-    if operation == .release {
-      var request = Latchkey_V1_ReleaseRequest()
-      request.resource = resource
-      return Self.bytes(request)
-    }
-    resource.typeCode = .lock
-    resource.value = value
-    var request = Latchkey_V1_LockRequest()
-    request.resource = resource
-    request.ttlInSeconds = leaseSeconds
-    return Self.bytes(request)
-  }
-
-  private static func bytes(_ message: some Message) -> [UInt8] {
+  func call(_ operation: Operation, key: Int, slot: Int) -> EncodedCall {
     do {
-      return try message.serializedBytes()
+      return try wire.encode(
+        request(operation, key: "bench/\(run)/\(key)", owner: "\(run)/\(slot)"))
     } catch {
-      preconditionFailure("a message without required fields cannot fail to encode: \(error)")
+      preconditionFailure("every wire version has these requests: \(error)")
+    }
+  }
+
+  private func request(_ operation: Operation, key: String, owner: String) -> NewestWire.Request {
+    switch operation {
+    case .claim, .renew:
+      var request = NewestWire.AcquireRequest()
+      request.key = key
+      request.kind = .lock
+      request.owner = owner
+      request.value = value
+      request.lease = Google_Protobuf_Duration(seconds: leaseSeconds)
+      return .acquire(request)
+    case .release:
+      var request = NewestWire.ReleaseRequest()
+      request.key = key
+      request.owner = owner
+      return .release(request)
+    case .fetch:
+      var request = NewestWire.GetRequest()
+      request.key = key
+      return .get(request)
     }
   }
 }

@@ -1,6 +1,7 @@
 import ArgumentParser
 import Glibc
 import LatchkeyClient
+import WireSchema
 
 /// `latchkey bench`: measures a service.
 struct BenchCommand: SignalAware {
@@ -81,6 +82,12 @@ struct BenchCommand: SignalAware {
   @Option(help: "Makes the sequence of operations the same in every run.")
   var seed: UInt64 = 1
 
+  @Option(
+    help: ArgumentHelp(
+      "The wire version to send. (default: the newest that all servers speak)",
+      valueName: "number"))
+  var wire: UInt32?
+
   @Flag(help: "Leave the keys claimed in the end.")
   var keep = false
 
@@ -101,6 +108,9 @@ struct BenchCommand: SignalAware {
     let lease = ttl.duration.components
     guard lease.seconds >= 1, lease.attoseconds == 0 else {
       throw ValidationError("--ttl must be whole seconds, at least one.")
+    }
+    guard wire.map(WireVersions.spoken.contains) ?? true else {
+      throw ValidationError("--wire must be within \(WireVersions.spoken).")
     }
     guard duration == nil || requests == nil else {
       throw ValidationError("--duration and --requests exclude each other.")
@@ -124,6 +134,8 @@ struct BenchCommand: SignalAware {
     signals.receive { signal in
       if !interruption.request() { exitProcess(ExitStatus(signal: signal.number)) }
     }
+    var workload = workload
+    workload.wire = try await wireVersion()
     let run = LoadRun(
       workload: workload, settings: settings, endpoints: try connection.endpoints(),
       progress: LoadProgress(isShown: !connection.quiet))
@@ -134,6 +146,17 @@ struct BenchCommand: SignalAware {
     }
     let total = report.outcome.record.total
     if total.latency.count == 0 && total.errorCount > 0 { throw CommandEnd(status: .failed) }
+  }
+
+  /// The version that was asked for, or the newest that all servers speak.
+  private func wireVersion() async throws -> any WireVersion.Type {
+    var number = wire ?? NewestWire.number
+    if wire == nil {
+      for endpoint in try connection.endpoints() {
+        number = min(number, try await connection.wireVersion(with: endpoint))
+      }
+    }
+    return WireVersions.all.first { $0.number == number } ?? NewestWire.self
   }
 
   private var workload: Workload {

@@ -12,7 +12,8 @@ struct ClaimCommand: AsyncParsableCommand {
 
         latchkey claim nightly --owner "$HOSTNAME-$$" --ttl 1m
 
-      JSON: an object with key, kind, owner, value.
+      JSON: an object with key, kind, owner, value, token, revision, leaseSeconds; token and revision \
+      are null where the server is of 0.1.
 
       EXIT CODES: 0 the owner holds the key now; 75 another does; 69 no server can be reached; \
       64 usage.
@@ -37,14 +38,17 @@ struct ClaimCommand: AsyncParsableCommand {
   @OptionGroup var connection: ConnectionOptions
 
   func run() async throws {
-    let resource = try await connection.withClient { client in
+    var resource = Resource(key: key, kind: kind, owner: owner, value: value)
+    let grant = try await connection.withClient { client in
       do {
-        try await client.claim(key, owner: owner, value: value, kind: kind, lease: ttl.duration)
+        return try await client.claim(
+          key, owner: owner, value: value, kind: kind, lease: ttl.duration)
       } catch let error as LatchkeyError where error.code == .heldByAnother {
-        throw Failure(heldByAnother: key, holder: (try? await client.fetch(key))?.owner)
+        throw await Failure(heldByAnother: key, error, client)
       }
-      return Resource(key: key, kind: kind, owner: owner, value: value)
     }
+    (resource.token, resource.revision) = (grant.token, grant.revision)
+    resource.lease = grant.lease
     switch output.output {
     case .table: Resource.table([resource]).print()
     case .json: StandardOutput.line(resource.json.text)

@@ -10,7 +10,8 @@ struct GetCommand: AsyncParsableCommand {
         latchkey get nightly
         latchkey get nightly --output json | jq -r .owner
 
-      JSON: an object with key, kind, owner, value; null if nobody holds the key.
+      JSON: an object with key, kind, owner, value, token, revision, leaseSeconds (the last three are \
+      null where the server is of 0.1); null if nobody holds the key.
 
       EXIT CODES: 0 somebody holds it; 1 nobody does; 69 no server can be reached; 64 usage.
       """)

@@ -8,7 +8,9 @@ struct LockCommand: SignalAware {
     abstract: "Runs a command while holding a lock.",
     discussion: """
       Waits for the lock, runs the command, renews the lease meanwhile, and frees the lock when the \
-      command has ended. The command finds LATCHKEY_KEY and LATCHKEY_OWNER in its environment.
+      command has ended. The command finds LATCHKEY_KEY, LATCHKEY_OWNER and LATCHKEY_TOKEN in its \
+      environment. The token, greater than that of every earlier holder, is for whatever the lock \
+      protects; servers of 0.1 give none.
 
         latchkey lock nightly -- ./backup.sh --full
         latchkey lock deploy --wait 0 --ttl 30s -- make deploy

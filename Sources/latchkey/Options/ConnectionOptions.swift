@@ -51,8 +51,17 @@ struct ConnectionOptions: ParsableArguments {
     }
   }
 
-  func client() throws -> LatchkeyClient {
-    var configuration = LatchkeyClient.Configuration(endpoints: try endpoints())
+  /// The newest wire version that the server at `endpoint` speaks too.
+  func wireVersion(with endpoint: Endpoint) async throws -> UInt32 {
+    try await withClient(client(endpoints: [endpoint])) { client in
+      let info = try await client.connectionInfo()
+      guard let version = info.wireVersion else { throw Failure(.noCommonVersion, info.reason) }
+      return version
+    }
+  }
+
+  private func client(endpoints: [Endpoint]) -> LatchkeyClient {
+    var configuration = LatchkeyClient.Configuration(endpoints: endpoints)
     configuration.requestTimeout = timeout.duration
     configuration.connectTimeout = min(configuration.connectTimeout, timeout.duration)
     configuration.logger = logger
@@ -61,7 +70,12 @@ struct ConnectionOptions: ParsableArguments {
 
   /// Runs `body` with a client, and closes it.
   func withClient<R>(_ body: (LatchkeyClient) async throws -> R) async throws -> R {
-    let client = try client()
+    try await withClient(client(endpoints: try endpoints()), body)
+  }
+
+  private func withClient<R>(
+    _ client: LatchkeyClient, _ body: (LatchkeyClient) async throws -> R
+  ) async throws -> R {
     do {
       let result = try await body(client)
       await client.shutdown()

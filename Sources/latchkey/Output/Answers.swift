@@ -5,13 +5,17 @@ extension Resource {
   var json: JSON {
     .members(
       ("key", .text(key)), ("kind", .text(kind.rawValue)), ("owner", .text(owner)),
-      ("value", .text(value)))
+      ("value", .text(value)), ("token", .integer(token)), ("revision", .integer(revision)),
+      ("leaseSeconds", lease.map { .number($0 / .seconds(1)) } ?? .null))
   }
 
   static func table(_ resources: [Resource]) -> Table {
-    var table = Table("KEY", "KIND", "OWNER", "VALUE")
+    var table = Table("KEY", "KIND", "OWNER", "TOKEN", "VALUE")
     for resource in resources {
-      table.append([resource.key, resource.kind.rawValue, resource.owner, resource.value])
+      table.append([
+        resource.key, resource.kind.rawValue, resource.owner,
+        resource.token.map { "\($0)" } ?? "-", resource.value,
+      ])
     }
     return table
   }
@@ -29,10 +33,10 @@ extension Failure {
   init(_ error: LatchkeyError) {
     let status: ExitStatus =
       switch error.code {
-      case .heldByAnother, .waitEnded, .leaseLost, .overloaded: .notToBeHad
+      case .heldByAnother, .notTheHolder, .waitEnded, .leaseLost, .overloaded: .notToBeHad
       case .unavailable, .deadlineExceeded, .closed: .unavailable
       case .invalidRequest: .usage
-      case .noCommonVersion, .requiresNewerServer: .noCommonVersion
+      case .noCommonVersion, .requiresNewerServer, .requiresNewerPeer: .noCommonVersion
       default: .failed
       }
     // What a server said, or what became of the connection, tells more than that time ran out.
@@ -42,6 +46,13 @@ extension Failure {
 
   /// The most common one, in the words of the command line.
   ///
+  /// The same, with the holder as `error` names it, or else as the server does when asked.
+  init(heldByAnother key: String, _ error: LatchkeyError, _ client: LatchkeyClient) async {
+    var holder = error.holder
+    if holder == nil { holder = try? await client.fetch(key)?.owner }
+    self.init(heldByAnother: key, holder: holder)
+  }
+
   /// - Parameter holder: Nil where it is not known.
   init(heldByAnother key: String, holder: String?) {
     let holder = holder.map { "\"\($0)\"" } ?? "another"

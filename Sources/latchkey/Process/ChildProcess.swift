@@ -44,9 +44,9 @@ final class ChildProcess: Sendable {
 
   /// Starts the last `argumentCount` arguments of this process as a command.
   ///
-  /// - Parameter environment: What to add to this process' environment.
-  init(argumentCount: Int, environment: [(name: String, value: String)]) {
-    let block = Self.environment(adding: environment)
+  /// - Parameter environment: What to change in this process' environment; nil removes a variable.
+  init(argumentCount: Int, environment: [(name: String, value: String?)]) {
+    let block = Self.environment(changedBy: environment)
     DetachedThread.start { [self] in
       let (pid, code) = Self.spawn(argumentCount: argumentCount, environment: block)
       guard code == 0 else { return advance(to: .failed(code)) }
@@ -132,17 +132,24 @@ final class ChildProcess: Sendable {
     }
   }
 
-  private static func environment(adding added: [(name: String, value: String)]) -> [[CChar]] {
+  private static func environment(
+    changedBy changes: [(name: String, value: String?)]
+  ) -> [[CChar]] {
     var block: [[CChar]] = []
     var next = environ
     while let entry = next.pointee {
-      let isReplaced = added.contains { strncmp(entry, $0.name + "=", $0.name.utf8.count + 1) == 0 }
+      let isReplaced = changes.contains {
+        strncmp(entry, $0.name + "=", $0.name.utf8.count + 1) == 0
+      }
       if !isReplaced {
         block.append(Array(UnsafeBufferPointer(start: entry, count: strlen(entry) + 1)))
       }
       next += 1
     }
-    return block + added.map { Array("\($0.name)=\($0.value)".utf8CString) }
+    for case (let name, let value?) in changes {
+      block.append(Array("\(name)=\(value)".utf8CString))
+    }
+    return block
   }
 
   /// - Returns: The process id, and 0 or the errno.

@@ -52,7 +52,11 @@ final class HeldCommand: Sendable {
     }
     let child = ChildProcess(
       argumentCount: argumentCount,
-      environment: [("LATCHKEY_KEY", grant.key), ("LATCHKEY_OWNER", grant.owner)])
+      environment: [
+        ("LATCHKEY_KEY", grant.key), ("LATCHKEY_OWNER", grant.owner),
+        // Not that of an outer `latchkey`, where this one has none.
+        ("LATCHKEY_TOKEN", grant.token.map { "\($0)" }),
+      ])
     phase.withLock { $0 = .running(child) }
     return try await withThrowingTaskGroup(of: Void.self) { group in
       group.addTask { await self.stopInTime(child, grant) }
