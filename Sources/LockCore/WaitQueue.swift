@@ -16,10 +16,10 @@ package struct WaitQueue<Waiter> {
     /// Names the request among those of its owner; empty where it has no name.
     package let requestID: String
     /// When the wait is over.
-    package var end: MonotonicTime
+    package let end: MonotonicTime
     /// What it takes, in bytes of text.
     package let byteCount: Int
-    package var waiter: Waiter
+    package let waiter: Waiter
 
     package init(
       key: String, owner: String, requestID: String, end: MonotonicTime, byteCount: Int,
@@ -50,7 +50,7 @@ package struct WaitQueue<Waiter> {
   package enum Admission {
     case waits(ID)
     /// The same request waited already: the new one has its place, and this is who had it.
-    case tookPlace(ID, of: Waiter)
+    case tookPlace(ID, of: Entry)
     case full
   }
 
@@ -103,10 +103,9 @@ package struct WaitQueue<Waiter> {
   package mutating func add(_ entry: Entry) -> Admission {
     if let name = RequestName(entry), let id = named[name] {
       let former = entries[id]!
-      entries[id]!.waiter = entry.waiter
-      entries[id]!.end = entry.end
-      ends.insert(End(time: entry.end, id: id))
-      return .tookPlace(id, of: former.waiter)
+      guard byteCount - former.byteCount + entry.byteCount <= bounds.bytesMax else { return .full }
+      give(id, to: entry)
+      return .tookPlace(id, of: former)
     }
     let key = NameBytes(entry.key)
     guard entries.count < bounds.max, byteCount + entry.byteCount <= bounds.bytesMax,
@@ -117,6 +116,14 @@ package struct WaitQueue<Waiter> {
     insert(latestID, entry, key)
     ends.insert(End(time: entry.end, id: latestID))
     return .waits(latestID)
+  }
+
+  /// Gives a place that is taken to another entry of the same request.
+  package mutating func give(_ id: ID, to entry: Entry) {
+    byteCount += entry.byteCount - entries[id]!.byteCount
+    entries[id] = entry
+    ends.insert(End(time: entry.end, id: id))
+    forgetEndsOfThePast()
   }
 
   /// Takes the first one out of a key's line.
@@ -197,10 +204,14 @@ package struct WaitQueue<Waiter> {
     } else if lines[key]!.ids.count > 2 * lines[key]!.count + Self.spareMax {
       lines[key]!.ids.removeAll { entries[$0] == nil }
     }
+    forgetEndsOfThePast()
+    return entry
+  }
+
+  private mutating func forgetEndsOfThePast() {
     if ends.count > 2 * entries.count + Self.spareMax {
       ends = Heap(entries.map { End(time: $0.value.end, id: $0.key) })
     }
-    return entry
   }
 
   /// Those who left that lines and times may remember, beside as many as still wait.

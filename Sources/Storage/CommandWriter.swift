@@ -122,47 +122,17 @@ final class CommandWriter {
     var dueNow = due
     repeat {
       part = work.part(from: part.upperBound, keysMax: limits.batchMax)
-      let results = run(work.commands[part], due: dueNow, at: now)
+      let results = run(work, part, due: dueNow, at: now)
       dueNow = []
       // Those who waited had their turn before those who came now.
       for (result, call) in waiting.commit() { replies.add(result, for: call) }
       for (index, result) in zip(part, results) {
-        if case .success(.refused(.heldByAnother, let state)) = result,
-          let admission = admit(work.commands[index], work.calls[index], at: now)
-        {
-          answer(admission, state, work.calls[index], &replies)
-        } else {
-          replies.add(result, for: work.calls[index])
-        }
+        if let result { replies.add(result, for: work.calls[index]) }
       }
     } while part.upperBound < work.commands.count
     replies.deliver()
     observer.waiting(waiting.count)
     observer.holding(locks: leases.count(of: .lock), presences: leases.count(of: .presence))
-  }
-
-  /// Lets a call that was refused wait, where it wants to; nil where it does not.
-  private func admit(
-    _ command: Command, _ call: any StoreCall, at now: MonotonicTime
-  ) -> WaitingRoom.Admission? {
-    guard case .claimWaiting(let key, let holder, let wait) = command, wait.end > now else {
-      return nil
-    }
-    return waiting.add(key: key, holder, wait, call)
-  }
-
-  /// Answers whoever does not wait now: `call`, or the one whose place it took.
-  private func answer(
-    _ admission: WaitingRoom.Admission, _ state: HeldState?, _ call: any StoreCall,
-    _ replies: inout ReplyBatch
-  ) {
-    switch admission {
-    case .waits: break
-    case .inPlaceOf(let former):
-      replies.add(.success(.refused(.superseded, state)), for: former)
-    case .full: replies.add(.success(.refused(.tooManyWaiters, state)), for: call)
-    case .closed: replies.add(.failure(.shuttingDown), for: call)
-    }
   }
 
   private func note(_ seen: [SeenLease], at now: MonotonicTime) {
@@ -175,10 +145,11 @@ final class CommandWriter {
 
   // MARK: - Transactions
 
-  /// Runs one transaction where there is anything to do, and gives each command its result.
+  /// Runs one transaction where there is anything to do, and gives each command its result; nil to one
+  /// whose call waits, or has waited and is told by the waiting room.
   private func run(
-    _ commands: ArraySlice<Command>, due: [LeaseTable.Due], at now: MonotonicTime
-  ) -> [StoreResult] {
+    _ work: CommandBatch, _ part: Range<Int>, due: [LeaseTable.Due], at now: MonotonicTime
+  ) -> [StoreResult?] {
     do throws(StoreError) {
       let writer = try openWriter(at: now)
       if scans.isDue(at: now), scans.shouldStart(changes: try writer.changesByOthers(), at: now) {
@@ -192,26 +163,27 @@ final class CommandWriter {
           try writer.changesByOthers()
         }
       guard
-        !commands.isEmpty || !due.isEmpty || collects || stalls.isStoreFailing || !looked.isEmpty
+        !part.isEmpty || !due.isEmpty || collects || stalls.isStoreFailing || !looked.isEmpty
       else { return [] }
       do throws(StoreError) {
         return try transact(
-          writer, commands, due: due, looked: looked, collects: collects, start: now)
+          writer, work, part, due: due, looked: looked, collects: collects, start: now)
       } catch {
         waitedKeys.putBack(looked)
         throw error
       }
     } catch {
       failed(error, at: now)
-      return commands.map { _ in .failure(error) }
+      return part.map { _ in .failure(error) }
     }
   }
 
   private func transact(
-    _ writer: any StoreWriter, _ commands: ArraySlice<Command>, due: [LeaseTable.Due],
+    _ writer: any StoreWriter, _ work: CommandBatch, _ part: Range<Int>, due: [LeaseTable.Due],
     looked: [String], collects: Bool, start: MonotonicTime
-  ) throws(StoreError) -> [StoreResult] {
-    pacer.began(requests: commands.count, at: start)
+  ) throws(StoreError) -> [StoreResult?] {
+    let commands = work.commands
+    pacer.began(requests: part.count, at: start)
     let collectorBefore = collector
     do {
       try writer.begin()
@@ -221,16 +193,17 @@ final class CommandWriter {
         leases.nanosecondsLeft(of: row.id, as: row.record.sighting, at: start)
       }
       var keys = looked
-      keys.reserveCapacity(looked.count + commands.count)
-      for index in commands.indices { commands[index].addKeys(to: &keys) }
+      keys.reserveCapacity(looked.count + part.count)
+      for index in part { commands[index].addKeys(to: &keys) }
       var slots = try batch.load(keys: keys)[...]
       batch.handOver(looked, slots: slots.prefix(looked.count))
       slots = slots.dropFirst(looked.count)
-      var results: [StoreResult] = []
-      results.reserveCapacity(commands.count)
-      for index in commands.indices {
+      var results: [StoreResult?] = []
+      results.reserveCapacity(part.count)
+      for index in part {
         let keyCount = commands[index].keyCount
-        results.append(batch.apply(commands[index], slots: slots.prefix(keyCount)))
+        let result = batch.apply(commands[index], slots: slots.prefix(keyCount))
+        results.append(waits(result, commands[index], work.calls[index], at: start))
         slots = slots.dropFirst(keyCount)
       }
       let dueSlots = try batch.expire(due)
@@ -240,7 +213,7 @@ final class CommandWriter {
       if stalls.isStoreFailing { try writer.set(.epoch, to: meta.epoch) }
       let collected = collects ? try collector.step(writer, meta: meta, now: start) : []
       try writer.commit()
-      committed(batch, due: due, dueSlots: dueSlots, commands: commands.count, start: start)
+      committed(batch, due: due, dueSlots: dueSlots, commands: part.count, start: start)
       if !collected.isEmpty { observer.collected(rows: collected.count) }
       return results
     } catch {
@@ -249,6 +222,19 @@ final class CommandWriter {
       collector = collectorBefore
       throw error
     }
+  }
+
+  /// Lets a call that was refused wait, where it wants to: from here on, so that it is granted what is
+  /// freed in this same transaction.
+  ///
+  /// - Returns: Nil where it waits, else its result.
+  private func waits(
+    _ result: StoreResult, _ command: Command, _ call: any StoreCall, at now: MonotonicTime
+  ) -> StoreResult? {
+    guard case .success(.refused(.heldByAnother, let state)) = result,
+      case .claimWaiting(let key, let holder, let wait) = command, wait.end > now
+    else { return result }
+    return waiting.admit(key: key, holder, wait, call, state)
   }
 
   /// Notes what is now known of the rows, at a time after the commit: a lease never starts early.

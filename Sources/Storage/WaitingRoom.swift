@@ -2,8 +2,8 @@ import LockCore
 
 /// The calls that wait until a key is free. Belongs to the writing thread.
 ///
-/// A grant to one of them is made within a transaction. Until it is committed the call is on its way
-/// out: ``commit()`` lets it go with its result, ``rollback()`` gives it its place back.
+/// They come, and are granted what they wait for, within a transaction. Until it is committed who came
+/// or was granted something is on its way: ``commit()`` makes it so, ``rollback()`` undoes it.
 final class WaitingRoom {
   private struct Visitor {
     let holder: Holder
@@ -14,8 +14,19 @@ final class WaitingRoom {
 
   private var queue: Queue
   private var ids: [ObjectIdentifier: Queue.ID] = [:]
-  private var leaving: [(id: Queue.ID, entry: Queue.Entry, result: StoreResult)] = []
   private var isClosed = false
+
+  // Of the transaction under way.
+  private var leaving: [(id: Queue.ID, entry: Queue.Entry, result: StoreResult)] = []
+  private var arrivals: [Arrival] = []
+
+  private struct Arrival {
+    let id: Queue.ID
+    let call: any StoreCall
+    /// Who had the place before; nil where it is new.
+    let former: Queue.Entry?
+    let state: HeldState?
+  }
 
   init(limits: StoreLimits) {
     queue = Queue(
@@ -33,35 +44,6 @@ final class WaitingRoom {
   var keys: [String] { queue.keys.map(\.text) }
 
   // MARK: - Coming and going
-
-  enum Admission {
-    case waits
-    /// The former call of the same request, which has lost its place.
-    case inPlaceOf(any StoreCall)
-    case full
-    /// The server is going down.
-    case closed
-  }
-
-  func add(
-    key: String, _ holder: Holder, _ wait: Wait, _ call: any StoreCall
-  ) -> Admission {
-    guard !isClosed else { return .closed }
-    let entry = Queue.Entry(
-      key: key, owner: holder.owner, requestID: wait.requestID, end: wait.end,
-      byteCount: key.utf8.count + holder.byteCount + wait.requestID.utf8.count,
-      waiter: Visitor(holder: holder, call: call))
-    switch queue.add(entry) {
-    case .waits(let id):
-      ids[ObjectIdentifier(call)] = id
-      return .waits
-    case .tookPlace(let id, let former):
-      ids[ObjectIdentifier(former.call)] = nil
-      ids[ObjectIdentifier(call)] = id
-      return .inPlaceOf(former.call)
-    case .full: return .full
-    }
-  }
 
   /// Nobody waits for the result of `call` any more.
   func remove(_ call: any StoreCall) {
@@ -88,6 +70,31 @@ final class WaitingRoom {
 
   // MARK: - Within a transaction
 
+  /// Lets a call wait for `key`, which another owner has.
+  ///
+  /// - Parameter state: That of the key.
+  /// - Returns: What the call is told; nil where it waits.
+  func admit(
+    key: String, _ holder: Holder, _ wait: Wait, _ call: any StoreCall, _ state: HeldState?
+  ) -> StoreResult? {
+    guard !isClosed else { return .failure(.shuttingDown) }
+    let entry = Queue.Entry(
+      key: key, owner: holder.owner, requestID: wait.requestID, end: wait.end,
+      byteCount: key.utf8.count + holder.byteCount + wait.requestID.utf8.count,
+      waiter: Visitor(holder: holder, call: call))
+    let arrival: Arrival
+    switch queue.add(entry) {
+    case .waits(let id): arrival = Arrival(id: id, call: call, former: nil, state: state)
+    case .tookPlace(let id, let former):
+      ids[ObjectIdentifier(former.waiter.call)] = nil
+      arrival = Arrival(id: id, call: call, former: former, state: state)
+    case .full: return .success(.refused(.tooManyWaiters, state))
+    }
+    ids[ObjectIdentifier(call)] = arrival.id
+    arrivals.append(arrival)
+    return nil
+  }
+
   /// Who is to have `key` now that it is free: the first one that is still there. `grant` decides.
   ///
   /// - Returns: Whether there was anybody.
@@ -103,26 +110,45 @@ final class WaitingRoom {
     return false
   }
 
-  /// Everybody who waits for `key` in the name of its holder has it.
+  /// Everybody who waits for `key` in the name of its holder, and is still there, has it.
   func grantAll(of key: String, owner: String, _ grant: (Holder) -> StoreResult) {
     for (id, entry) in queue.takeAll(of: key, owner: owner) {
+      guard entry.waiter.call.isWanted else {
+        ids[ObjectIdentifier(entry.waiter.call)] = nil
+        continue
+      }
       leaving.append((id, entry, grant(entry.waiter.holder)))
     }
   }
 
+  /// - Returns: What is to be told to whom.
   func commit() -> [(result: StoreResult, call: any StoreCall)] {
-    guard !leaving.isEmpty else { return [] }
-    defer { leaving = [] }
-    return leaving.map { (_, entry, result) in
-      ids[ObjectIdentifier(entry.waiter.call)] = nil
-      return (result, entry.waiter.call)
+    guard !leaving.isEmpty || !arrivals.isEmpty else { return [] }
+    defer { (leaving, arrivals) = ([], []) }
+    var told: [(result: StoreResult, call: any StoreCall)] = []
+    for arrival in arrivals {
+      guard let former = arrival.former else { continue }
+      told.append((.success(.refused(.superseded, arrival.state)), former.waiter.call))
     }
+    for (_, entry, result) in leaving {
+      ids[ObjectIdentifier(entry.waiter.call)] = nil
+      told.append((result, entry.waiter.call))
+    }
+    return told
   }
 
   func rollback() {
-    guard !leaving.isEmpty else { return }
-    queue.putBack(leaving.map { ($0.id, $0.entry) })
-    leaving = []
+    guard !leaving.isEmpty || !arrivals.isEmpty else { return }
+    let newIDs = Set(arrivals.lazy.filter { $0.former == nil }.map(\.id))
+    for id in newIDs { queue.remove(id) }
+    queue.putBack(leaving.lazy.filter { !newIDs.contains($0.id) }.map { ($0.id, $0.entry) })
+    for arrival in arrivals.reversed() {
+      ids[ObjectIdentifier(arrival.call)] = nil
+      guard let former = arrival.former, !newIDs.contains(arrival.id) else { continue }
+      queue.give(arrival.id, to: former)
+      ids[ObjectIdentifier(former.waiter.call)] = arrival.id
+    }
+    (leaving, arrivals) = ([], [])
   }
 }
 

@@ -6,11 +6,12 @@ import Testing
   private typealias Queue = WaitQueue<String>
 
   private static func entry(
-    _ key: String, _ owner: String, requestID: String = "", end: Int64 = 100, waiter: String? = nil
+    _ key: String, _ owner: String, requestID: String = "", end: Int64 = 100, byteCount: Int = 10,
+    waiter: String? = nil
   ) -> Queue.Entry {
     Queue.Entry(
       key: key, owner: owner, requestID: requestID, end: MonotonicTime(nanoseconds: end),
-      byteCount: 10, waiter: waiter ?? owner)
+      byteCount: byteCount, waiter: waiter ?? owner)
   }
 
   private static func queue(ofKeyMax: Int = 100, max: Int = 100, bytesMax: Int = 10_000) -> Queue {
@@ -52,12 +53,26 @@ import Testing
       Self.waits(queue.add(Self.entry("x", "a", requestID: "r", waiter: "1"))))
     _ = queue.add(Self.entry("x", "b"))
     let again = queue.add(Self.entry("x", "a", requestID: "r", end: 500, waiter: "2"))
-    guard case .tookPlace(let id, of: "1") = again else { throw Fault(text: "\(again)") }
-    #expect(id == first)
+    guard case .tookPlace(let id, let former) = again else { throw Fault(text: "\(again)") }
+    #expect(id == first && former.waiter == "1")
     #expect(queue.takeEnded(at: MonotonicTime(nanoseconds: 499), limit: 9).map(\.waiter) == ["b"])
     #expect(queue.takeFirst(of: "x")?.entry.waiter == "2")
     // By now it is another request.
     #expect(Self.waits(queue.add(Self.entry("x", "a", requestID: "r"))) != nil)
+  }
+
+  @Test func aRepeatedRequestCountsWithWhatItTakesNow() {
+    var queue = Self.queue(bytesMax: 30)
+    _ = queue.add(Self.entry("x", "a", requestID: "r", byteCount: 10))
+    _ = queue.add(Self.entry("x", "b", byteCount: 10))
+    let larger = queue.add(Self.entry("x", "a", requestID: "r", byteCount: 20))
+    guard case .tookPlace = larger else { return #expect(Bool(false), "\(larger)") }
+    guard case .full = queue.add(Self.entry("x", "a", requestID: "r", byteCount: 21)) else {
+      return #expect(Bool(false), "more than there is room for")
+    }
+    #expect(Self.waits(queue.add(Self.entry("x", "c", byteCount: 1))) == nil)
+    #expect(queue.takeFirst(of: "x")?.entry.byteCount == 20)
+    #expect(Self.waits(queue.add(Self.entry("x", "c", byteCount: 20))) != nil)
   }
 
   private struct Fault: Error { var text: String }

@@ -32,15 +32,28 @@ import Testing
     _ bench: TurnBench, _ key: String, _ owner: String, seconds: Int64 = 60, lease: Int64 = 15,
     requestID: String = ""
   ) -> Waiter {
+    let (waiter, item) = arrival(
+      bench, key, owner, seconds: seconds, lease: lease, requestID: requestID)
+    bench.turn(items: [item])
+    return waiter
+  }
+
+  /// One more who comes, in a turn that is still to be taken.
+  private static func arrival(
+    _ bench: TurnBench, _ key: String, _ owner: String, seconds: Int64 = 60, lease: Int64 = 15,
+    requestID: String = ""
+  ) -> (Waiter, CommandWriter.Item) {
     let waiter = Waiter()
     let holder = Holder(kind: .lock, owner: owner, value: "", lease: Lease(seconds: lease)!)
     let wait = Wait(end: bench.clock.now + seconds * second, requestID: requestID)
-    bench.turn(
-      items: [
-        .command(
-          .claimWaiting(key: key, holder: holder, wait), deadline: nil, call: waiter)
-      ])
-    return waiter
+    return (
+      waiter,
+      .command(.claimWaiting(key: key, holder: holder, wait), deadline: nil, call: waiter)
+    )
+  }
+
+  private static func item(_ command: Command) -> CommandWriter.Item {
+    .command(command, deadline: nil, call: KeptCall())
   }
 
   @Test(arguments: engines)
@@ -74,6 +87,39 @@ import Testing
     #expect(try bench.owner(of: "key") == "b")
     bench.pass(seconds: 1)
     #expect(try bench.owner(of: "key") == nil)
+  }
+
+  /// Whatever frees the key in the very transaction in which somebody comes to wait for it.
+  @Test(arguments: engines)
+  func whoComesInTheTransactionOfTheReleaseIsGrantedIt(_ engine: EngineUnderTest) throws {
+    let bench = try TurnBench(engine.newDatabase())
+    for (turn, free) in [
+      Command.release(key: "key", owner: "a"),
+      .withdraw(key: "key", Sighting(token: 3, revision: 5)),
+    ].enumerated() {
+      bench.turn(.hold("key", "a"))
+      let (first, item) = Self.arrival(bench, "key", "b")
+      let (second, another) = Self.arrival(bench, "key", "c")
+      bench.turn(items: [item, another, Self.item(free), Self.item(.hold("key", "d"))])
+      let token = Int64(2 * turn + 2)
+      #expect(first.result == .granted(token: token, revision: 2 * token - 1), "\(free)")
+      #expect(second.result == nil)
+      bench.turn(items: [.abandoned(second)])
+      #expect(bench.turn(.release(key: "key", owner: "b")) == [.released])
+      #expect(try bench.owner(of: "key") == nil)
+      #expect(bench.observer.totals.waiting == 0)
+    }
+  }
+
+  @Test(arguments: engines)
+  func whoComesInTheTransactionInWhichTheLeaseEndsIsGrantedIt(_ engine: EngineUnderTest) throws {
+    let bench = try TurnBench(engine.newDatabase())
+    bench.turn(.hold("key", "a", lease: 2))
+    bench.pass(seconds: 1.75)
+    bench.clock.advance(nanoseconds: Self.second / 4)
+    let (waiter, item) = Self.arrival(bench, "key", "b")
+    bench.turn(items: [item])
+    #expect(waiter.result == .granted(token: 2, revision: 3))
   }
 
   @Test func aWaitThatIsOverIsAnsweredWithTheStateOfThen() throws {
@@ -124,6 +170,16 @@ import Testing
       ])
   }
 
+  @Test func whoIsGoneDoesNotRenewForTheOthersOfItsOwner() throws {
+    let bench = try TurnBench()
+    bench.turn(.hold("key", "a"))
+    let waiters = ["b", "b"].map { Self.wait(bench, "key", $0) }
+    waiters[1].goAway()
+    bench.turn(.release(key: "key", owner: "a"))
+    #expect(waiters.map(\.result) == [.granted(token: 2, revision: 3), nil])
+    #expect(bench.observer.totals.waiting == 0)
+  }
+
   @Test func boundsAreNamed() throws {
     var limits = StoreLimits()
     limits.waitersOfKeyMax = 1
@@ -165,6 +221,30 @@ import Testing
     #expect(next.result == nil)
     bench.turn(.withdraw(key: "key", Sighting(token: 1, revision: 1)))
     #expect(next.result == .granted(token: 2, revision: 3))
+  }
+
+  /// Whoever came in it is told of the failure and does not wait; whose place was taken has it again.
+  @Test(arguments: engines) func aFailureUndoesArrivals(_ engine: EngineUnderTest) throws {
+    for point in [FaultPoint.begin, .write, .commit] {
+      let bench = try TurnBench(engine.newDatabase())
+      bench.turn(.hold("key", "a", lease: 60))
+      let first = Self.wait(bench, "key", "b", requestID: "r")
+      let (again, retry) = Self.arrival(bench, "key", "b", requestID: "r")
+      let (new, arrival) = Self.arrival(bench, "key", "c", requestID: "r")
+      let (newest, latest) = Self.arrival(bench, "key", "c", requestID: "r")
+      bench.faults.fail(point, .notDone)
+      bench.turn(items: [retry, arrival, latest, Self.item(.release(key: "key", owner: "a"))])
+      for call in [again, new, newest] { #expect(call.result == .failed, "\(point)") }
+      #expect(first.result == nil)
+      #expect(bench.observer.totals.waiting == 1)
+      bench.pass(seconds: 4)
+      #expect(bench.turn(.release(key: "key", owner: "a")) == [.released])
+      guard case .success(.claimed(token: 2, _, isNewGrant: true))? = first.result else {
+        Issue.record("\(point): \(String(describing: first.result))")
+        continue
+      }
+      #expect(bench.observer.totals.waiting == 0)
+    }
   }
 
   /// Whatever fails in the transaction of the release, nobody loses the place, nobody is granted
