@@ -33,6 +33,10 @@ package enum ClientLimits {
   /// up on an answer (60 seconds in nginx).
   package static let waitMax: Duration = .seconds(50)
 
+  /// How many requests of a client wait at the server at the same time; who wants a lock beside them
+  /// polls. Half of the streams that proxies commonly allow a connection (100 in HAProxy).
+  package static let waitsMax = 50
+
   // Leases.
 
   /// The shortest lease: wire v1 counts in whole seconds.

@@ -27,6 +27,7 @@ public final class LatchkeyClient: Sendable {
   let configurationError: LatchkeyError?
   let environment: ClientEnvironment
   let link: Link
+  let waitingRequests = Places(ClientLimits.waitsMax)
 
   /// Makes a client; it connects when it is first used.
   public convenience init(_ configuration: Configuration) {

@@ -1,7 +1,9 @@
+import Glibc
 import HTTP2
 import RPC
 import Synchronization
 import Testing
+import WireSchema
 
 @testable import LatchkeyClient
 
@@ -546,6 +548,45 @@ struct RenewalTests {
     }
     try await task.value
     try await scene.end()
+  }
+
+  /// Behind a proxy that goes from server to server, the next may be older than the one that granted. In
+  /// real time: the server lets more than a third of the lease pass before it grants.
+  @Test func aGrantAfterAWaitIsRenewedAlsoWhereTheNextServerIsOlder() async throws {
+    let granted = try NewestWire.Response.acquire(
+      .with {
+        $0.grant = .with {
+          $0.key = "a"
+          $0.token = 7
+        }
+      }
+    ).encoded(.proto)
+    let server = try await FakeServer(offer: FakeServer.proxied) { request in
+      switch (request.number, request.method) {
+      case (1, "Acquire"): return .error(RPCError(.alreadyExists, "held-by-another"))
+      case (2, "Acquire"):
+        usleep(2_100_000)
+        return .reply(body: granted)
+      default: return WireRange(1, 1).answer(request)
+      }
+    }
+    let client = LatchkeyClient.testing([server], versions: WireVersions.all)
+    let token = try await client.withLock("a", lease: .seconds(6)) { $0.token }
+    #expect(token == 7)
+    #expect(
+      server.requests.map(\.path) == [
+        "/latchkey.v2.Locks/Acquire", "/latchkey.v2.Locks/Acquire", "/latchkey.v2.Locks/Renew",
+        "/latchkey.v1.Locks/Lock", "/latchkey.v1.Locks/Release",
+      ])
+    await client.shutdown()
+    try await server.stop()
+  }
+
+  @Test func placesAreTakenAndGivenBack() {
+    let places = Places(2)
+    #expect((1...3).map { _ in places.take() } == [true, true, false])
+    places.giveBack()
+    #expect((1...2).map { _ in places.take() } == [true, false])
   }
 
   /// In real time: how late the body hears of the end of its lease.

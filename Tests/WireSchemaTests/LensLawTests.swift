@@ -99,6 +99,28 @@ struct LensLawTests {
     }
   }
 
+  @Test("a kind that there is not is not made a lock")
+  func unknownKinds() {
+    let acquire = V2.Request.acquire(.with { $0.kind = .UNRECOGNIZED(7) })
+    let list = V2.Request.list(.with { $0.kind = .UNRECOGNIZED(7) })
+    for request in [acquire, list] {
+      #expect(throws: Inexpressible("kind 7", needs: 2)) { try V1.lower(request) }
+    }
+  }
+
+  @Test("a page of a size that there is not is one of the usual size")
+  func negativePageSize() throws {
+    let whole = V1.Response.fetchAll(.with { $0.resources = [.with { $0.typeCode = .lock }] })
+    guard
+      case .list(let page) = try V1.raise(
+        whole, of: .list(.with { $0.pageSize = -1 }))
+    else {
+      Issue.record("a FetchAll is no list")
+      return
+    }
+    #expect(page.resources.count == 1)
+  }
+
   /// What v1 cannot carry, if anything.
   private static func missing(in request: V2.Request) -> Inexpressible? {
     switch request {

@@ -156,7 +156,9 @@ extension LatchkeyClient {
   ) async throws(LatchkeyError) -> [Resource] {
     var all: [Resource] = []
     while true {
-      let page = try await list(kind, prefix: prefix, after: all.last?.key ?? "")
+      // As large as may be: servers of wire v1 have only the whole list, and would make it for each page.
+      let page = try await list(
+        kind, prefix: prefix, after: all.last?.key ?? "", countMax: .max)
       all += page.resources
       if !page.hasMore || page.resources.isEmpty { return all }
     }
@@ -169,11 +171,14 @@ extension LatchkeyClient {
   ///   - kind: Nil lists every kind, which needs wire v2.
   ///   - prefix: What the keys start with, by byte.
   ///   - key: Only keys after this one: the last one of the page before.
-  ///   - countMax: At most so many; nil leaves it to the server. The page may have fewer.
+  ///   - countMax: At most so many, 1 or more; nil leaves it to the server. The page may have fewer.
   /// - Throws: What every call throws.
   public func list(
     _ kind: ResourceKind?, prefix: String = "", after key: String = "", countMax: Int? = nil
   ) async throws(LatchkeyError) -> ResourcePage {
+    if let countMax, countMax < 1 {
+      throw LatchkeyError(.invalidRequest, "a page has 1 resource or more, not \(countMax)")
+    }
     let request = NewestWire.ListRequest.with {
       if let kind { $0.kind = NewestWire.Kind(kind) }
       $0.keyPrefix = prefix

@@ -43,9 +43,9 @@ extension LatchkeyClient {
       do throws(AttemptFailure) {
         // A grant that takes longer than its lease is of no use.
         let deadline = start + slice + min(configuration.requestTimeout, lease)
-        let request = NewestWire.Request.acquire(
-          resource, lease: lease, wait: slice, requestID: requestID)
-        let held = try await hold(resource, lease, try await make(request, deadline: deadline))
+        let answer = try await ask(
+          for: resource, lease: lease, wait: slice, requestID: requestID, deadline: deadline)
+        let held = try await hold(resource, lease, answer)
         if held.deadline != nil, !Task.isCancelled { return held }
         mayBeHeld = true
         reason = LatchkeyError(.deadlineExceeded, "the grant came after the end of its lease")
@@ -69,6 +69,18 @@ extension LatchkeyClient {
     }
   }
 
+  /// Makes one request to acquire. It waits where there is room for one more that does: each keeps a
+  /// stream of the connection, which others need, and renewals most of all.
+  private func ask(
+    for resource: Resource, lease: Duration, wait: Duration, requestID: String, deadline: Instant
+  ) async throws(AttemptFailure) -> (answer: NewestWire.Response, sentAt: Instant) {
+    let waits = wait > .zero && waitingRequests.take()
+    defer { if waits { waitingRequests.giveBack() } }
+    let request = NewestWire.Request.acquire(
+      resource, lease: lease, wait: waits ? wait : .zero, requestID: requestID)
+    return try await make(request, deadline: deadline)
+  }
+
   /// The lease that an acquisition brought, which counts from when it was sent. Where so much of it is
   /// over that it was granted after a wait, most likely, it is renewed at once.
   private func hold(
@@ -84,15 +96,31 @@ extension LatchkeyClient {
     if let token = grant.token, time.now - sentAt > lease / ClientLimits.renewAfterDivisor {
       let deadline = time.now + min(configuration.requestTimeout, lease)
       do throws(AttemptFailure) {
-        sentAt = try await make(
-          .renew(resource.key, token: token, lease: lease), deadline: deadline
-        ).sentAt
+        sentAt = try await renew(resource, token: token, lease: lease, deadline: deadline)
       } catch {
         throw AttemptFailure(error: error.error, mayHaveHappened: true)
       }
     }
     return HeldLease(
       resource, grant: grant, length: lease, sentAt: sentAt, time: time, loop: link.loop)
+  }
+
+  /// Renews by the token, which cannot bring back a grant that is over. Where there is none, or the
+  /// server has none, by the owner.
+  ///
+  /// - Returns: When the renewal was sent.
+  func renew(
+    _ resource: Resource, token: Int64?, lease: Duration, deadline: Instant
+  ) async throws(AttemptFailure) -> Instant {
+    if let token {
+      do throws(AttemptFailure) {
+        let request = NewestWire.Request.renew(resource.key, token: token, lease: lease)
+        return try await make(request, deadline: deadline).sentAt
+      } catch {
+        guard error.error.code == .requiresNewerPeer else { throw error }
+      }
+    }
+    return try await make(.acquire(resource, lease: lease), deadline: deadline).sentAt
   }
 
   private func reasonToGiveUp(_ error: LatchkeyError, _ resource: Resource) async -> LatchkeyError {

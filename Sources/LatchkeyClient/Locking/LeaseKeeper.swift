@@ -17,7 +17,8 @@ struct LeaseKeeper: Sendable {
       guard !Task.isCancelled, let leaseDeadline = held.deadline else { return }
       let deadline = plan.attemptDeadline(at: time.now, leaseDeadline: leaseDeadline)
       do throws(AttemptFailure) {
-        let sentAt = try await renew(deadline: deadline)
+        let sentAt = try await client.renew(
+          held.resource, token: held.grant.token, lease: held.length, deadline: deadline)
         held.accepted(sentAt: sentAt)
         next = plan.next(after: sentAt, randomBits: environment.randomBits())
       } catch {
@@ -29,22 +30,6 @@ struct LeaseKeeper: Sendable {
         next = time.now + plan.pause(randomBits: environment.randomBits())
       }
     }
-  }
-
-  /// By the token, which cannot bring back a grant that is over. Where the server has no tokens, by the
-  /// owner. Returns when the renewal was sent.
-  private func renew(deadline: Instant) async throws(AttemptFailure) -> Instant {
-    if let token = held.grant.token {
-      do throws(AttemptFailure) {
-        let request = NewestWire.Request.renew(
-          held.resource.key, token: token, lease: held.length)
-        return try await client.make(request, deadline: deadline).sentAt
-      } catch {
-        guard error.error.code == .requiresNewerPeer else { throw error }
-      }
-    }
-    let request = NewestWire.Request.acquire(held.resource, lease: held.length)
-    return try await client.make(request, deadline: deadline).sentAt
   }
 
   private func note(_ error: LatchkeyError) {

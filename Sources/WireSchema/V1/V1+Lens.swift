@@ -133,6 +133,7 @@ extension V1: OlderWireVersion {
   package static func lower(_ request: V2.Request) throws(Inexpressible) -> Request {
     switch request {
     case .acquire(let message):
+      try expressible(message.kind)
       return .lock(
         .with {
           $0.resource = .with {
@@ -155,6 +156,7 @@ extension V1: OlderWireVersion {
       guard message.kind != .unspecified else {
         throw Inexpressible("list of every kind", needs: 2)
       }
+      try expressible(message.kind)
       return .fetchAll(.with { ($0.type, $0.typeCode) = type(message.kind) })
     case .renew: throw Inexpressible("renewal by token", needs: 2)
     case .renewMany: throw Inexpressible("renewal of several locks at once", needs: 2)
@@ -193,6 +195,10 @@ extension V1: OlderWireVersion {
     }
   }
 
+  private static func expressible(_ kind: Latchkey_V2_Kind) throws(Inexpressible) {
+    if case .UNRECOGNIZED(let number) = kind { throw Inexpressible("kind \(number)", needs: 2) }
+  }
+
   /// v1 counts in whole seconds. A lease may be longer than was asked for, never shorter.
   private static func seconds(_ lease: Google_Protobuf_Duration) -> Int64 {
     lease.seconds + (lease.nanos > 0 ? 1 : 0)
@@ -216,7 +222,7 @@ extension V1: OlderWireVersion {
       $0.key.utf8.starts(with: request.keyPrefix.utf8)
         && (after.isEmpty || after.lexicographicallyPrecedes($0.key.utf8))
     }
-    let size = request.pageSize == 0 ? V2.pageSizeDefault : Int(request.pageSize)
+    let size = request.pageSize > 0 ? Int(request.pageSize) : V2.pageSizeDefault
     return .with {
       $0.resources = Array(wanted.prefix(size))
       $0.more = wanted.count > size
