@@ -27,7 +27,8 @@ package enum Codec: CaseIterable, Sendable {
       switch self {
       case .proto: return try M(serializedBytes: body)
       case .json:
-        return try M(jsonUTF8Bytes: body, options: Self.tolerant)
+        return try M(
+          jsonUTF8Bytes: SurrogatePairs.writtenOut(in: body), options: Self.tolerant)
       }
     } catch {
       throw WireError(

@@ -59,10 +59,27 @@ struct CodecTests {
     #expect(try Codec.proto.decode(Latchkey_V1_FetchRequest.self, from: proto).key == "k")
   }
 
+  /// Every plane has another high surrogate.
+  @Test("characters beyond the first 65,536 are the same as escapes")
+  func surrogatePairs() throws {
+    for plane in 1...16 as ClosedRange<UInt32> {
+      for low in [0, 1, 0x3FF, 0x400, 0xFFFF] as [UInt32] {
+        let scalar = try #require(Unicode.Scalar(plane << 16 | low))
+        let units = Array(String(scalar).utf16).map { String($0, radix: 16) }
+        let json = Array("{\"key\":\"\\\\\\u\(units[0])\\u\(units[1].uppercased())\\\\u\"}".utf8)
+        let message = try Codec.json.decode(Latchkey_V1_FetchRequest.self, from: json)
+        #expect(message.key == "\\\(scalar)\\u")
+      }
+    }
+  }
+
   @Test(
     "what is no message is the peer's fault",
     arguments: [
-      (.json, ""), (.json, "{"), (.json, "[]"), (.json, "{\"key\":1}"), (.json, "{}x"),
+      (.json, ""), (.json, "{"), (.json, "[]"), (.json, "{\"key\":1}"),
+      (.json, "{\"key\":\"\\ud840\"}"),
+      (.json, "{\"key\":\"\\ud840\\u0041\"}"), (.json, "{\"key\":\"\\udc00\\ud840\"}"),
+      (.json, "{\"key\":\"\\"), (.json, "{\"key\":\"\\ud8"), (.json, "{}x"),
       (.proto, "\n\u{5}k"), (.proto, "\u{0}\u{0}"),
     ] as [(Codec, String)])
   func malformed(_ codec: Codec, _ text: String) {
