@@ -118,6 +118,13 @@ package final class Store: Sendable {
     refuse(admission, call, waitingMax: limits.queueMax)
   }
 
+  /// Queues a change that must not be lost and is rare, over the bounds as well.
+  package func submitAlways(_ command: Command, call: any StoreCall) {
+    let item = CommandWriter.Item.command(command, deadline: nil, call: call)
+    commandBytes.add(item.byteCount, ordering: .relaxed)
+    commands.appendAlways(item)
+  }
+
   /// Queues a question. Its answer contains every change that was acknowledged before this call.
   package func ask(_ query: Query, deadline: MonotonicTime? = nil, call: any StoreCall) {
     let item = SnapshotReader.Item.query(query, deadline: deadline, call: call)

@@ -144,10 +144,12 @@ enum Locks {
 
   /// What the answer to a change takes at most, where it may be long: for that there must be room before
   /// the change is made.
-  static func answerBytesMax(of command: Command) -> Int {
+  static func answerBytesMax(of command: Command, _ codec: Codec) -> Int {
     guard case .renewMany(let renewals) = command else { return 0 }
+    // JSON writes a control character in six bytes.
+    let growth = codec == .json ? 6 : 1
     return renewals.reduce(0) {
-      $0 + $1.key.utf8.count + NameLimits.ownerBytesMax + verdictBytesMax
+      $0 + growth * ($1.key.utf8.count + NameLimits.ownerBytesMax) + verdictBytesMax
     }
   }
 

@@ -48,10 +48,10 @@ private final class CommandCall: UnaryCall, @unchecked Sendable {
   ) throws(RPCError) {
     self.command = command
     self.endpoint = endpoint
-    let answerBytesMax = Locks.answerBytesMax(of: command)
+    let answerBytesMax = Locks.answerBytesMax(of: command, request.codec)
+    let isLong = answerBytesMax > AnswerBudget.shortAnswerBytesMax
     super.init(
-      arrival, request,
-      share: answerBytesMax > 0 ? try arrival.answerBudget.share(of: answerBytesMax) : nil)
+      arrival, request, share: isLong ? try arrival.answerBudget.share(of: answerBytesMax) : nil)
   }
 
   override func body(of outcome: Outcome) throws(RPCError) -> [UInt8] {

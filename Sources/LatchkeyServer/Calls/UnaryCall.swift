@@ -84,7 +84,7 @@ class UnaryCall: StoreCall, TimedCall, ExchangeWatcher, @unchecked Sendable {
   final func complete(_ result: StoreResult) {
     guard !isAnswered else {
       if case .success(let outcome) = result, let command = undoing(outcome) {
-        loop.store.submit(command, call: InternalCall(loop) { _ in })
+        loop.store.submitAlways(command, call: InternalCall(loop) { _ in })
       }
       return
     }

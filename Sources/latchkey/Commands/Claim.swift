@@ -28,7 +28,8 @@ struct ClaimCommand: AsyncParsableCommand {
   @Option(help: "What others shall know of the owner.")
   var value = ""
 
-  @Option(help: ArgumentHelp("The length of the lease, in whole seconds.", valueName: "time"))
+  @Option(
+    help: ArgumentHelp("The length of the lease, rounded up to whole seconds.", valueName: "time"))
   var ttl = TimeSpan(.seconds(15))
 
   @Option(help: "What it is.")

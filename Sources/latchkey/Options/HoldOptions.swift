@@ -5,7 +5,10 @@ import LatchkeyClient
 struct HoldOptions: ParsableArguments {
   @Option(
     help: ArgumentHelp(
-      "The lease, in whole seconds: how long the key is kept for a holder that has gone silent.",
+      """
+      The lease, rounded up to whole seconds: how long the key is kept for a holder that has gone \
+      silent.
+      """,
       valueName: "time"))
   var ttl = TimeSpan(.seconds(15))
 
