@@ -42,8 +42,8 @@ package indirect enum Command: Equatable, Sendable {
   /// What it takes while it waits, in bytes of text.
   var byteCount: Int {
     switch self {
-    case .claim(let key, let holder): key.utf8.count + holder.byteCount
-    case .claimWaiting(let key, let holder, _): key.utf8.count + holder.byteCount
+    case .claim(let key, let holder), .claimWaiting(let key, let holder, _):
+      key.utf8.count + holder.byteCount
     case .withdraw(let key, _): key.utf8.count
     case .renew(let renewal): renewal.byteCount
     case .renewMany(let renewals): renewals.reduce(0) { $0 + $1.byteCount }

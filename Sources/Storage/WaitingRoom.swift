@@ -56,7 +56,7 @@ final class WaitingRoom {
   ) -> [(command: Command, call: any StoreCall)] {
     guard !isEmpty else { return [] }
     return queue.takeEnded(at: now, limit: limit).map { entry in
-      ids[ObjectIdentifier(entry.waiter.call)] = nil
+      forget(entry)
       return (.claim(key: entry.key, holder: entry.waiter.holder), entry.waiter.call)
     }
   }
@@ -82,16 +82,15 @@ final class WaitingRoom {
       key: key, owner: holder.owner, requestID: wait.requestID, end: wait.end,
       byteCount: key.utf8.count + holder.byteCount + wait.requestID.utf8.count,
       waiter: Visitor(holder: holder, call: call))
-    let arrival: Arrival
+    let place: (id: Queue.ID, former: Queue.Entry?)
     switch queue.add(entry) {
-    case .waits(let id): arrival = Arrival(id: id, call: call, former: nil, state: state)
-    case .tookPlace(let id, let former):
-      ids[ObjectIdentifier(former.waiter.call)] = nil
-      arrival = Arrival(id: id, call: call, former: former, state: state)
+    case .waits(let id): place = (id, nil)
+    case .tookPlace(let id, let former): place = (id, former)
     case .full: return .success(.refused(.tooManyWaiters, state))
     }
-    ids[ObjectIdentifier(call)] = arrival.id
-    arrivals.append(arrival)
+    if let former = place.former { forget(former) }
+    ids[ObjectIdentifier(call)] = place.id
+    arrivals.append(Arrival(id: place.id, call: call, former: place.former, state: state))
     return nil
   }
 
@@ -100,26 +99,29 @@ final class WaitingRoom {
   /// - Returns: Whether there was anybody.
   func grantNext(of key: String, _ grant: (Holder) -> StoreResult) -> Bool {
     while let (id, entry) = queue.takeFirst(of: key) {
-      guard entry.waiter.call.isWanted else {
-        ids[ObjectIdentifier(entry.waiter.call)] = nil
-        continue
-      }
-      leaving.append((id, entry, grant(entry.waiter.holder)))
-      return true
+      if leaves(id, entry, grant) { return true }
     }
     return false
   }
 
   /// Everybody who waits for `key` in the name of its holder, and is still there, has it.
   func grantAll(of key: String, owner: String, _ grant: (Holder) -> StoreResult) {
-    for (id, entry) in queue.takeAll(of: key, owner: owner) {
-      guard entry.waiter.call.isWanted else {
-        ids[ObjectIdentifier(entry.waiter.call)] = nil
-        continue
-      }
-      leaving.append((id, entry, grant(entry.waiter.holder)))
-    }
+    for (id, entry) in queue.takeAll(of: key, owner: owner) { _ = leaves(id, entry, grant) }
   }
+
+  /// Grants one that was taken out of the line what it waits for, if it is still there.
+  private func leaves(
+    _ id: Queue.ID, _ entry: Queue.Entry, _ grant: (Holder) -> StoreResult
+  ) -> Bool {
+    guard entry.waiter.call.isWanted else {
+      forget(entry)
+      return false
+    }
+    leaving.append((id, entry, grant(entry.waiter.holder)))
+    return true
+  }
+
+  private func forget(_ entry: Queue.Entry) { ids[ObjectIdentifier(entry.waiter.call)] = nil }
 
   /// - Returns: What is to be told to whom.
   func commit() -> [(result: StoreResult, call: any StoreCall)] {
@@ -131,7 +133,7 @@ final class WaitingRoom {
       told.append((.success(.refused(.superseded, arrival.state)), former.waiter.call))
     }
     for (_, entry, result) in leaving {
-      ids[ObjectIdentifier(entry.waiter.call)] = nil
+      forget(entry)
       told.append((result, entry.waiter.call))
     }
     return told

@@ -61,14 +61,14 @@ import Testing
     #expect(Self.waits(queue.add(Self.entry("x", "a", requestID: "r"))) != nil)
   }
 
-  @Test func aRepeatedRequestCountsWithWhatItTakesNow() {
+  @Test func aRepeatedRequestCountsWithWhatItTakesNow() throws {
     var queue = Self.queue(bytesMax: 30)
     _ = queue.add(Self.entry("x", "a", requestID: "r", byteCount: 10))
     _ = queue.add(Self.entry("x", "b", byteCount: 10))
     let larger = queue.add(Self.entry("x", "a", requestID: "r", byteCount: 20))
-    guard case .tookPlace = larger else { return #expect(Bool(false), "\(larger)") }
+    guard case .tookPlace = larger else { throw Fault(text: "\(larger)") }
     guard case .full = queue.add(Self.entry("x", "a", requestID: "r", byteCount: 21)) else {
-      return #expect(Bool(false), "more than there is room for")
+      throw Fault(text: "more than there is room for")
     }
     #expect(Self.waits(queue.add(Self.entry("x", "c", byteCount: 1))) == nil)
     #expect(queue.takeFirst(of: "x")?.entry.byteCount == 20)

@@ -1,5 +1,4 @@
 import NIOCore
-import WireSchema
 
 /// Renews a lease until it is told to stop (its task is cancelled) or the lease is over.
 struct LeaseKeeper: Sendable {

@@ -212,11 +212,12 @@ private enum Check {
 
   static func owner(_ owner: String) throws(WireError) -> String {
     guard !owner.isEmpty else { throw WireError(.invalidArgument, "invalid-owner") }
-    return try name(owner, bytesMax: NameLimits.ownerBytesMax, "invalid-owner", of: "an owner")
+    return try text(
+      owner, bytesMax: NameLimits.ownerBytesMax, mayBeEmpty: false, "invalid-owner", of: "an owner")
   }
 
   static func keyText(_ key: String) throws(WireError) -> String {
-    try name(key, bytesMax: NameLimits.keyBytesMax, "invalid-key", of: "a key")
+    try text(key, bytesMax: NameLimits.keyBytesMax, mayBeEmpty: false, "invalid-key", of: "a key")
   }
 
   static func key(_ key: String) throws(WireError) -> String {
@@ -244,22 +245,14 @@ private enum Check {
     return token
   }
 
-  private static func name(
-    _ name: String, bytesMax: Int, _ word: String, of what: String
-  ) throws(WireError) -> String {
-    guard NameLimits.isName(name, bytesMax: bytesMax) else {
-      throw WireError(
-        .invalidArgument, word, "\(what) has 1 to \(bytesMax) bytes of UTF-8, no NUL")
-    }
-    return name
-  }
-
   private static func text(
-    _ text: String, bytesMax: Int, _ word: String, of what: String
+    _ text: String, bytesMax: Int, mayBeEmpty: Bool = true, _ word: String, of what: String
   ) throws(WireError) -> String {
-    guard NameLimits.isText(text, bytesMax: bytesMax) else {
+    let isSound = mayBeEmpty ? NameLimits.isText : NameLimits.isName
+    guard isSound(text, bytesMax) else {
       throw WireError(
-        .invalidArgument, word, "\(what) has at most \(bytesMax) bytes of UTF-8, no NUL")
+        .invalidArgument, word,
+        "\(what) has \(mayBeEmpty ? "at most" : "1 to") \(bytesMax) bytes of UTF-8, no NUL")
     }
     return text
   }

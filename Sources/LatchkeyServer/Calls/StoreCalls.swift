@@ -27,35 +27,35 @@ extension Endpoint {
       store.ask(.list(range, into: call.list), deadline: call.deadline, call: call)
     }
   }
+}
 
-  fileprivate func body(
-    _ codec: Codec, _ answer: () throws(WireError) -> NewestWire.Response
+extension UnaryCall {
+  fileprivate func written(
+    _ answer: () throws(WireError) -> NewestWire.Response
   ) throws(RPCError) -> [UInt8] {
     do throws(WireError) {
-      return try write(try answer(), codec)
+      return try endpoint.write(try answer(), codec)
     } catch {
-      throw refusal(error)
+      throw endpoint.refusal(error)
     }
   }
 }
 
 private final class CommandCall: UnaryCall, @unchecked Sendable {
   private let command: Command
-  private let endpoint: Endpoint
 
   init(
     _ command: Command, _ endpoint: Endpoint, _ arrival: Arrival, _ request: UnaryRequest
   ) throws(RPCError) {
     self.command = command
-    self.endpoint = endpoint
     let answerBytesMax = Locks.answerBytesMax(of: command, request.codec)
-    let isLong = answerBytesMax > AnswerBudget.shortAnswerBytesMax
     super.init(
-      arrival, request, share: isLong ? try arrival.answerBudget.share(of: answerBytesMax) : nil)
+      endpoint, arrival, request,
+      share: try arrival.loop.share(ofAnswer: answerBytesMax, on: arrival.exchange))
   }
 
   override func body(of outcome: Outcome) throws(RPCError) -> [UInt8] {
-    try endpoint.body(codec) { () throws(WireError) in try Locks.answer(to: command, outcome) }
+    try written { () throws(WireError) in try Locks.answer(to: command, outcome) }
   }
 
   override var mayWait: Bool { if case .claimWaiting = command { true } else { false } }
@@ -65,12 +65,10 @@ private final class CommandCall: UnaryCall, @unchecked Sendable {
 
 private final class GetCall: UnaryCall, @unchecked Sendable {
   private let key: String
-  private let endpoint: Endpoint
 
   init(_ key: String, _ endpoint: Endpoint, _ arrival: Arrival, _ request: UnaryRequest) {
     self.key = key
-    self.endpoint = endpoint
-    super.init(arrival, request)
+    super.init(endpoint, arrival, request)
   }
 
   override func body(of outcome: Outcome) throws(RPCError) -> [UInt8] {
@@ -78,21 +76,17 @@ private final class GetCall: UnaryCall, @unchecked Sendable {
     if case .found(let record?) = outcome, let holder = record.holder {
       try makeRoom(for: holder.value.utf8.count)
     }
-    return try endpoint.body(codec) { () throws(WireError) in
-      try Locks.answer(toGet: key, outcome)
-    }
+    return try written { () throws(WireError) in try Locks.answer(toGet: key, outcome) }
   }
 }
 
 private final class ListCall: UnaryCall, @unchecked Sendable {
   let list: ResourceList
-  private let endpoint: Endpoint
 
   init(_ endpoint: Endpoint, _ arrival: Arrival, _ request: UnaryRequest) {
-    self.endpoint = endpoint
-    let share = arrival.answerBudget.share()
+    let share = arrival.loop.answerBudget(of: arrival.exchange).share()
     list = ResourceList(of: endpoint, codec: request.codec, share: share)
-    super.init(arrival, request, share: share)
+    super.init(endpoint, arrival, request, share: share)
   }
 
   override func body(of outcome: Outcome) throws(RPCError) -> [UInt8] {

@@ -11,9 +11,6 @@ struct Arrival {
   let loop: EventLoopContext
   let metrics: MethodMetrics
   let time: MonotonicTime
-
-  /// Of the connection's long answers.
-  var answerBudget: AnswerBudget { loop.answerBudget(of: exchange) }
 }
 
 /// A call on its way through the store. What it answers is its subclass's.
@@ -23,6 +20,7 @@ struct Arrival {
 class UnaryCall: StoreCall, TimedCall, ExchangeWatcher, @unchecked Sendable {
   private let exchange: any Exchange
   private let loop: EventLoopContext
+  let endpoint: Endpoint
   let codec: Codec
   private let metrics: MethodMetrics
   private let start: MonotonicTime
@@ -32,7 +30,11 @@ class UnaryCall: StoreCall, TimedCall, ExchangeWatcher, @unchecked Sendable {
   /// What a long answer may take, until it is written or nobody waits for it.
   private var share: AnswerBudget.Share?
 
-  init(_ arrival: Arrival, _ request: UnaryRequest, share: AnswerBudget.Share? = nil) {
+  init(
+    _ endpoint: Endpoint, _ arrival: Arrival, _ request: UnaryRequest,
+    share: AnswerBudget.Share? = nil
+  ) {
+    self.endpoint = endpoint
     exchange = arrival.exchange
     loop = arrival.loop
     codec = request.codec
@@ -73,8 +75,7 @@ class UnaryCall: StoreCall, TimedCall, ExchangeWatcher, @unchecked Sendable {
   ///
   /// - Throws: `resourceExhausted` where other answers wait to be read and leave too little.
   final func makeRoom(for bytes: Int) throws(RPCError) {
-    guard bytes > AnswerBudget.shortAnswerBytesMax else { return }
-    share = try loop.answerBudget(of: exchange).share(of: bytes)
+    share = try loop.share(ofAnswer: bytes, on: exchange)
   }
 
   private func leaveWaitingRoom() {
@@ -125,10 +126,15 @@ class UnaryCall: StoreCall, TimedCall, ExchangeWatcher, @unchecked Sendable {
   }
 }
 
-extension AnswerBudget {
-  /// - Throws: `resourceExhausted` where there are fewer than `bytes` left.
-  func share(of bytes: Int) throws(RPCError) -> Share {
-    let share = share()
+extension EventLoopContext {
+  /// What an answer of `bytes` takes of the room for long ones; nil where it is not long.
+  ///
+  /// - Throws: `resourceExhausted` where there is less left.
+  func share(
+    ofAnswer bytes: Int, on exchange: any Exchange
+  ) throws(RPCError) -> AnswerBudget.Share? {
+    guard bytes > AnswerBudget.shortAnswerBytesMax else { return nil }
+    let share = answerBudget(of: exchange).share()
     guard share.take(bytes) else { throw RPCError.noRoom }
     return share
   }

@@ -89,7 +89,7 @@ struct BenchReport {
               ("claim", .integer(workload.mix.turnover)), ("renew", .integer(workload.mix.renew)),
               ("release", .integer(workload.mix.turnover)), ("fetch", .integer(workload.mix.fetch)))
           ),
-          ("ratePerSecond", workload.rate.map { .number($0) } ?? .null),
+          ("ratePerSecond", .number(workload.rate)),
           ("ttlSeconds", .integer(workload.leaseSeconds)),
           ("valueBytes", .integer(workload.value.utf8.count)),
           // As text: it may be larger than what readers of JSON keep exactly.
@@ -122,12 +122,12 @@ struct BenchReport {
         .object(
           [
             JSON.Member("min", microseconds(latency.minNanoseconds)),
-            JSON.Member("mean", latency.meanNanoseconds.map { .number($0 / 1_000) } ?? .null),
+            JSON.Member("mean", .number(latency.meanNanoseconds.map { $0 / 1_000 })),
           ] + quantiles + [JSON.Member("max", microseconds(latency.maxNanoseconds))])
       ))
   }
 
   private func microseconds(_ nanoseconds: UInt64?) -> JSON {
-    nanoseconds.map { .number(Double($0) / 1_000) } ?? .null
+    .number(nanoseconds.map { Double($0) / 1_000 })
   }
 }

@@ -6,7 +6,7 @@ extension Resource {
     .members(
       ("key", .text(key)), ("kind", .text(kind.rawValue)), ("owner", .text(owner)),
       ("value", .text(value)), ("token", .integer(token)), ("revision", .integer(revision)),
-      ("leaseSeconds", lease.map { .number($0 / .seconds(1)) } ?? .null))
+      ("leaseSeconds", .number(lease.map { $0 / .seconds(1) })))
   }
 
   static func table(_ resources: [Resource]) -> Table {
@@ -44,15 +44,15 @@ extension Failure {
     self.init(status, error.message + reason)
   }
 
-  /// The most common one, in the words of the command line.
-  ///
-  /// The same, with the holder as `error` names it, or else as the server does when asked.
+  /// The most common one, with the holder as `error` names it, or else as the server does when asked.
   init(heldByAnother key: String, _ error: LatchkeyError, _ client: LatchkeyClient) async {
     var holder = error.holder
     if holder == nil { holder = try? await client.fetch(key)?.owner }
     self.init(heldByAnother: key, holder: holder)
   }
 
+  /// The same, in the words of the command line.
+  ///
   /// - Parameter holder: Nil where it is not known.
   init(heldByAnother key: String, holder: String?) {
     let holder = holder.map { "\"\($0)\"" } ?? "another"

@@ -21,7 +21,12 @@ enum JSON: Equatable, Sendable {
   static func integer(_ value: some BinaryInteger) -> JSON { .integer(Int64(clamping: value)) }
 
   /// Null where it is not known.
-  static func integer(_ value: Int64?) -> JSON { value.map { .integer($0) } ?? .null }
+  static func integer(_ value: (some BinaryInteger)?) -> JSON {
+    value.map { JSON.integer($0) } ?? .null
+  }
+
+  /// Null where it is not known.
+  static func number(_ value: Double?) -> JSON { value.map { JSON.number($0) } ?? .null }
 
   static func members(_ members: (name: String, value: JSON)...) -> JSON {
     .object(members.map { Member($0.name, $0.value) })

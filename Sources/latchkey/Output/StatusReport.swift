@@ -54,7 +54,7 @@ struct StatusReport {
         "connection",
         .members(
           ("endpoint", .text("\(connection.endpoint)")),
-          ("wire", connection.wireVersion.map { JSON.integer($0) } ?? .null),
+          ("wire", .integer(connection.wireVersion)),
           ("reason", .text(connection.reason)),
           ("features", .list(connection.serverFeatures.map { JSON.text($0) })))
       ),
