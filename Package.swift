@@ -48,9 +48,11 @@ let package = Package(
 
     .systemLibrary(name: "CLinux"),
 
-    // What knows nobody: the rules of locks, and the versions of the wire.
-    .target(name: "LockCore", dependencies: [deque, heap], swiftSettings: strict),
-    .target(name: "WireSchema", dependencies: [protobuf], swiftSettings: strict),
+    // What a holder says: the one thing that both the core and the versions of the wire know.
+    .target(name: "LockContent", swiftSettings: strict),
+    // The rules of locks, and the versions of the wire.
+    .target(name: "LockCore", dependencies: ["LockContent", deque, heap], swiftSettings: strict),
+    .target(name: "WireSchema", dependencies: ["LockContent", protobuf], swiftSettings: strict),
 
     // From bytes to calls.
     .target(name: "HTTP2", dependencies: ["CNghttp2", nio.core], swiftSettings: strict),
@@ -59,7 +61,7 @@ let package = Package(
       swiftSettings: strict),
 
     // From decisions to disk.
-    .target(name: "Storage", dependencies: ["LockCore"], swiftSettings: strict),
+    .target(name: "Storage", dependencies: ["LockCore", "LockContent"], swiftSettings: strict),
     .target(
       name: "StorageSQLite", dependencies: ["Storage", "LockCore", "CSQLite"],
       swiftSettings: strict),
@@ -68,14 +70,15 @@ let package = Package(
     .target(
       name: "LatchkeyServer",
       dependencies: [
-        "LockCore", "WireSchema", "HTTP2", "RPC", "Storage", protobuf, nio.core, nio.posix,
-        nio.http1, logging, metrics, lifecycle,
+        "LockContent", "LockCore", "WireSchema", "HTTP2", "RPC", "Storage", protobuf, nio.core,
+        nio.posix, nio.http1, logging, metrics, lifecycle,
       ],
       swiftSettings: strict),
     .target(
       name: "LatchkeyClient",
       dependencies: [
-        "WireSchema", "HTTP2", "RPC", protobuf, nio.core, nio.posix, logging, lifecycle,
+        "LockContent", "WireSchema", "HTTP2", "RPC", protobuf, nio.core, nio.posix, logging,
+        lifecycle,
       ],
       swiftSettings: strict),
     .executableTarget(
@@ -88,22 +91,24 @@ let package = Package(
     .executableTarget(
       name: "latchkey",
       dependencies: [
-        "LatchkeyClient", "WireSchema", "HTTP2", "RPC", "CLinux", protobuf, arguments, logging,
-        nio.core,
-        nio.posix,
+        "LatchkeyClient", "LockContent", "WireSchema", "HTTP2", "RPC", "CLinux", protobuf,
+        arguments, logging, nio.core, nio.posix,
       ],
       swiftSettings: strict),
 
     .target(
       name: "TestKit",
       dependencies: [
-        "LockCore", "Storage", "StorageSQLite", "LatchkeyServer", "HTTP2", "RPC", "WireSchema",
-        "CSQLite", nio.core, nio.posix, logging,
+        "LockContent", "LockCore", "Storage", "StorageSQLite", "LatchkeyServer", "HTTP2", "RPC",
+        "WireSchema", "CSQLite", nio.core, nio.posix, logging,
       ],
       path: "Tests/TestKit", swiftSettings: strict),
-    .testTarget(name: "LockCoreTests", dependencies: ["LockCore"], swiftSettings: strict),
     .testTarget(
-      name: "WireSchemaTests", dependencies: ["WireSchema", "TestKit", protobuf],
+      name: "LockContentTests", dependencies: ["LockContent", "TestKit"], swiftSettings: strict),
+    .testTarget(
+      name: "LockCoreTests", dependencies: ["LockCore", "LockContent"], swiftSettings: strict),
+    .testTarget(
+      name: "WireSchemaTests", dependencies: ["WireSchema", "LockContent", "TestKit", protobuf],
       swiftSettings: strict),
     .testTarget(
       name: "HTTP2Tests", dependencies: ["HTTP2", nio.core, nio.embedded], swiftSettings: strict),
@@ -112,7 +117,8 @@ let package = Package(
       dependencies: ["RPC", "HTTP2", "WireSchema", protobuf, nio.core, nio.embedded],
       swiftSettings: strict),
     .testTarget(
-      name: "StorageTests", dependencies: ["Storage", "StorageSQLite", "LockCore", "TestKit"],
+      name: "StorageTests",
+      dependencies: ["Storage", "StorageSQLite", "LockContent", "LockCore", "TestKit"],
       swiftSettings: strict),
     .testTarget(
       name: "LatchkeyServerTests",

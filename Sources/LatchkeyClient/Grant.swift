@@ -25,13 +25,22 @@ public struct Renewal: Sendable, Equatable {
   public var lease: Duration?
   /// Replaces the value; nil leaves it as it was.
   public var value: String?
+  /// Labels to be stuck on it; one with an empty text is taken off. Others stay.
+  public var labels: [String: String]
+  /// When the holder was granted the resource, since 1970-01-01T00:00:00Z; nil leaves it as it was.
+  public var grantedAt: Duration?
 
   /// Describes a renewal; checks nothing.
-  public init(key: String, token: Int64, lease: Duration? = nil, value: String? = nil) {
+  public init(
+    key: String, token: Int64, lease: Duration? = nil, value: String? = nil,
+    labels: [String: String] = [:], grantedAt: Duration? = nil
+  ) {
     self.key = key
     self.token = token
     self.lease = lease
     self.value = value
+    self.labels = labels
+    self.grantedAt = grantedAt
   }
 }
 

@@ -4,7 +4,7 @@ package import WireSchema
 ///
 /// What is **not** promised: a lock is a lease, and a process cannot know that it was paused. Code
 /// that holds a lock may be stopped by its machine at any line, past the end of its lease, and go on
-/// while somebody else holds the lock already. ``withLock(_:owner:value:lease:wait:isolation:_:)``
+/// while somebody else holds the lock already. ``withLock(_:owner:value:attributes:labels:lease:wait:isolation:_:)``
 /// tells it at once when it runs again, not before. What must not be done twice at any price checks the
 /// fencing token where it is done: ``LockGrant/token`` grows with each grant of a key, so a database
 /// that refuses tokens smaller than the greatest it has seen refuses who was paused.
@@ -54,7 +54,7 @@ public final class LatchkeyClient: Sendable {
   deinit { link.close() }
 
   /// Ends all calls with ``LatchkeyError/Code/closed`` and closes the connections. Leases that are
-  /// held stay until they end, so leave ``withLock(_:owner:value:lease:wait:isolation:_:)`` first.
+  /// held stay until they end, so leave ``withLock(_:owner:value:attributes:labels:lease:wait:isolation:_:)`` first.
   public func shutdown() async {
     await withCheckedContinuation { continuation in link.close { continuation.resume() } }
   }

@@ -1,3 +1,10 @@
+public import LockContent
+
+/// Named, typed values: what a holder says of itself as data.
+public typealias Attributes = LockContent.Attributes
+/// One of them.
+public typealias AttributeValue = LockContent.AttributeValue
+
 /// What a resource is for.
 public enum ResourceKind: String, Sendable, CaseIterable {
   /// Programs contend for it; its holder is the one that may act.
@@ -17,6 +24,14 @@ public struct Resource: Sendable, Equatable {
   /// What the owner wants to be known: at most 65,536 bytes of UTF-8 without NUL.
   public var value: String
 
+  /// The value as named, typed values, where it is a JSON object that they can hold exactly.
+  public var attributes: Attributes? { Attributes(exactly: value) }
+  /// What is stuck on it, by name. Servers before wire v3 do not show them.
+  public var labels: [String: String] = [:]
+  /// When the holder says that it was granted the resource, since 1970-01-01T00:00:00Z. Nil where it does
+  /// not say, and from servers before wire v3.
+  public var grantedAt: Duration?
+
   /// The fencing token of the grant. Nil from servers that speak wire v1 only.
   public var token: Int64?
   /// How often the key's record was written. Nil from servers that speak wire v1 only.
@@ -30,5 +45,39 @@ public struct Resource: Sendable, Equatable {
     self.kind = kind
     self.owner = owner
     self.value = value
+  }
+
+  /// - Throws: ``LatchkeyError/Code/invalidRequest`` where both value and attributes are given, or
+  ///   attributes that no JSON has.
+  init(
+    _ key: String, _ kind: ResourceKind, owner: String, value: String, attributes: Attributes?,
+    labels: [String: String], grantedAt: Duration? = nil
+  ) throws(LatchkeyError) {
+    self.init(key: key, kind: kind, owner: owner, value: value)
+    if let attributes {
+      guard value.isEmpty else {
+        throw LatchkeyError(.invalidRequest, "give a value or attributes, not both")
+      }
+      self.value = try attributes.checkedJSON
+    }
+    self.labels = labels
+    self.grantedAt = grantedAt
+  }
+
+  /// What a renewal has to say: what is not in it stays as it is.
+  var renewal: Resource { Resource(key: key, kind: kind, owner: owner, value: value) }
+}
+
+extension Attributes {
+  /// - Throws: ``LatchkeyError/Code/invalidRequest`` where no JSON has them.
+  var checkedJSON: String {
+    get throws(LatchkeyError) {
+      guard isSound else {
+        throw LatchkeyError(
+          .invalidRequest,
+          "attributes have finite numbers, text without NUL, and at most \(Self.levelsMax) levels")
+      }
+      return json
+    }
   }
 }

@@ -26,7 +26,8 @@ package final class LatchkeyServer: Service {
   private let operations: Operations
   private let group: MultiThreadedEventLoopGroup
   private let loops: [EventLoopContext]
-  private let pipeline: ServerPipeline
+  /// Makes what is offered, of a range of wire versions and the reason for it.
+  private let makeOffer: @Sendable (WireRange, String) -> WireOffer
   private let longAnswers: AnswerBudget
   private let connectionCount = Atomic<Int>(0)
   private let listener = Mutex<(any Channel)?>(nil)
@@ -46,8 +47,7 @@ package final class LatchkeyServer: Service {
     logger = configuration.logger
     let clock = configuration.clock
     let serverMetrics = ServerMetrics(factory: metrics, logger: configuration.logger)
-    let fleet = Fleet(
-      serverID: configuration.serverID, nonce: configuration.random())
+    let fleet = Fleet(configuration, metrics: serverMetrics)
     let store = try Store(
       engine: engine, limits: configuration.store, clock: clock,
       observer: Observer(metrics: serverMetrics, fleet: fleet))
@@ -55,15 +55,9 @@ package final class LatchkeyServer: Service {
     self.fleet = fleet
     self.store = store
     operations = Operations(fleet: fleet, metricsText: metricsText)
-    let commonFields = [("\(WireRange.headerName)", WireVersions.spoken.headerValue)]
-    let answers = PreparedAnswers(commonFields: commonFields)
     let longAnswers = AnswerBudget(bytesMax: AnswerBudget.serverBytesMax)
     self.longAnswers = longAnswers
     group = MultiThreadedEventLoopGroup(numberOfThreads: configuration.eventLoops)
-    loops = group.makeIterator().map {
-      EventLoopContext(
-        eventLoop: $0, store: store, clock: clock, answers: answers, longAnswers: longAnswers)
-    }
     var http1 = configuration.http1
     var http2 = configuration.http2
     http1.requestBodyBytesMax = configuration.limits.bodyBytesMax
@@ -71,9 +65,18 @@ package final class LatchkeyServer: Service {
     // Room for several of the largest at once.
     http2.bufferedRequestBytesMax = max(
       http2.bufferedRequestBytesMax, 4 * configuration.limits.bodyBytesMax)
-    pipeline = ServerPipeline(
-      http2: http2, http1: http1, grease: Grease(source: configuration.random),
-      commonFields: commonFields)
+    let grease = Grease(source: configuration.random)
+    makeOffer = { [http1, http2] range, reason in
+      WireOffer(range, reason: reason) {
+        ServerPipeline(http2: http2, http1: http1, grease: grease, commonFields: $0)
+      }
+    }
+    let own = FleetView([FleetView.Member]()).offer(of: WireVersions.spoken)
+    let offer = makeOffer(own.range, own.reason)
+    loops = group.makeIterator().map {
+      EventLoopContext(
+        eventLoop: $0, store: store, clock: clock, offer: offer, longAnswers: longAnswers)
+    }
     drained = group.next().makePromise()
   }
 
@@ -82,6 +85,8 @@ package final class LatchkeyServer: Service {
   /// - Throws: `IOError` where the address is in use or not to be had.
   package func start() async throws -> String {
     for loop in loops { try await loop.eventLoop.submit { loop.start() }.get() }
+    // What is offered to the first client is what the fleet can do.
+    await lookAtFleet()
     let routers = LoopLocal(
       loops.map { loop in
         Router(
@@ -132,11 +137,9 @@ package final class LatchkeyServer: Service {
       return channel.close(promise: nil)
     }
     let connection = ServerConnection(metrics: metrics, logger: logger)
-    let random = configuration.random
-    let serverID = configuration.serverID
-    try pipeline.configure(
+    try loop.offer.pipeline.configure(
       channel, receiver: routers[channel.eventLoop],
-      offer: { HandshakeOffer(serverID: serverID, grease: random()) }, events: connection,
+      offer: { [self] in handshake(loop.offer) }, events: connection,
       opened: { [metrics] handler, protocolName in
         loop.opened(handler, on: channel)
         guard let protocolName else {
@@ -158,9 +161,41 @@ package final class LatchkeyServer: Service {
 
   private func keepPresence() {
     let loop = loops[0]
-    loop.eventLoop.execute { [fleet] in
-      loop.repeats(every: Fleet.renewal) { fleet.announce(loop) }
+    loop.eventLoop.execute { [self] in
+      loop.repeats(every: Fleet.renewal) { [self] in fleet.announce(loop) }
+      loop.repeats(every: Fleet.look) { [self] in fleet.look(loop) { self.offer($0) } }
     }
+  }
+
+  private func lookAtFleet() async {
+    let loop = loops[0]
+    await withCheckedContinuation { continuation in
+      loop.eventLoop.execute { [self] in
+        fleet.look(loop) { looked in
+          self.offer(looked)
+          continuation.resume()
+        }
+      }
+    }
+  }
+
+  /// Offers these wire versions from now on, if they are not offered already.
+  private func offer(_ looked: (range: WireRange, reason: String)?) {
+    let current = loops[0].offer
+    guard let looked, looked != (current.range, current.reason) else { return }
+    if looked.range != current.range {
+      logger.notice(
+        "other wire versions are offered",
+        metadata: ["wire": "\(looked.range)", "reason": "\(looked.reason)"])
+    }
+    let offer = makeOffer(looked.range, looked.reason)
+    for loop in loops {
+      loop.eventLoop.execute { [self] in loop.change(offer) { self.handshake(offer) } }
+    }
+  }
+
+  private func handshake(_ offer: WireOffer) -> HandshakeOffer {
+    offer.handshake(serverID: configuration.serverID, grease: configuration.random())
   }
 
   // MARK: - Memory
@@ -260,4 +295,6 @@ private struct Observer: StoreObserver {
   func stalled(nanoseconds: Int64) { metrics.stalled(nanoseconds: nanoseconds) }
   func skipped(damage: String) { metrics.skipped(damage: damage) }
   func collected(rows: Int) { metrics.collected(rows: rows) }
+  func filled(rows: Int) { metrics.filled(rows: rows) }
+  func gaveUpShapes(before shape: Int64) { metrics.gaveUpShapes(before: shape) }
 }

@@ -16,6 +16,8 @@ package struct ServerConfiguration: Sendable {
   package var eventLoops = 1
   package var limits = ServerLimits()
   package var store = StoreLimits()
+  /// How far the server can be rolled back.
+  package var rollback = RollbackAllowance(releases: 1)
   package var http2 = HTTP2Limits()
   package var http1 = HTTP1Limits()
   /// Random bits: for grease, and to tell runs apart.
@@ -52,6 +54,8 @@ package struct ServerLimits: Sendable {
   /// How long the end waits for the store, once for the server's own presence and once for what it
   /// has in hand: a disk may hang.
   package var storeTimeout = TimeAmount.seconds(5)
+  /// How long a shape of the store has to be of no use to anybody until it is given up.
+  package var fleetSettleTime = TimeAmount.seconds(30)
   /// Connections that the operating system keeps until they are accepted.
   package var backlog: Int32 = 1_024
 

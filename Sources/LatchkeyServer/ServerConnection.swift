@@ -33,21 +33,6 @@ final class ServerConnection: HTTP2ServerEvents {
   }
 }
 
-extension HandshakeOffer {
-  /// What this server says of itself on a new connection.
-  init(serverID: String, grease: UInt64) {
-    let hello = Latchkey_Handshake_V1_Hello.with {
-      $0.software = Release.version
-      $0.serverID = serverID
-      $0.wire = WireVersions.spoken.message
-      $0.reason = "this release speaks \(WireVersions.spoken)"
-    }
-    self.init(
-      settingsValue: WireVersions.spoken.settingsValue,
-      hello: HelloFrame.encode(hello, grease: grease))
-  }
-}
-
 /// One value for each event loop of a group, to be used there only.
 ///
 /// `@unchecked Sendable`: each value is reached only through its own event loop, which is asserted.

@@ -1,3 +1,5 @@
+package import LockContent
+
 /// The verdict on a request to hold a key.
 package enum ClaimVerdict: Equatable, Sendable {
   /// Nobody held the key: a new grant with a token of its own.
@@ -47,6 +49,8 @@ package enum Refusal: Equatable, Sendable {
   case heldByAnother
   /// The grant in question is over, or is another one.
   case notTheHolder
+  /// It would have more labels than ``NameLimits/labelsMax``.
+  case tooManyLabels
   /// The key's tokens or revisions have reached the largest number there is. No key gets there by
   /// being granted; a damaged row can.
   case numbersExhausted
@@ -54,18 +58,20 @@ package enum Refusal: Equatable, Sendable {
 
 /// The rules of locks: pure functions from the state of a key and a request to a verdict.
 package enum Decisions {
-  /// Decides on a claim of `key` for `holder`.
+  /// Decides on a claim of `key`.
   ///
   /// - Parameters:
   ///   - record: The key's state, nil where the store has none.
   ///   - tokenFloor: The store's floor: every new token is greater than it (see ``LockRecord/token``).
   package static func claim(
-    key: String, for holder: Holder, on record: LockRecord?, tokenFloor: Int64
+    key: String, _ claim: Claim, on record: LockRecord?, tokenFloor: Int64
   ) -> ClaimVerdict {
-    if let current = record?.holder, !current.owner.isSameName(as: holder.owner) {
+    if let current = record?.holder, !current.owner.isSameName(as: claim.owner) {
       return .refused(.heldByAnother)
     }
     let isRenewal = record?.holder != nil
+    let holder = claim.holder(renewing: record?.holder)
+    guard holder.labels.count <= NameLimits.labelsMax else { return .refused(.tooManyLabels) }
     let latestToken = max(record?.token ?? tokenFloor, tokenFloor)
     let (nextToken, tokenOverflow) = latestToken.addingReportingOverflow(1)
     let (revision, revisionOverflow) = (record?.revision ?? 0).addingReportingOverflow(1)
@@ -79,9 +85,12 @@ package enum Decisions {
   ///
   /// - Parameters:
   ///   - lease: Nil leaves its length as it was.
-  ///   - value: Nil leaves it as it was.
+  ///   - content: Nil leaves it as it was.
+  ///   - labels: As in ``Claim/labels``.
+  ///   - grantedAt: Nil leaves it as it was.
   package static func renew(
-    token: Int64, lease: Lease?, value: String?, on record: LockRecord?
+    token: Int64, lease: Lease?, content: Content? = nil, labels: [String: String] = [:],
+    grantedAt: StatedTime? = nil, on record: LockRecord?
   ) -> RenewVerdict {
     guard let record, var holder = record.holder, record.token == token else {
       return .refused(.notTheHolder)
@@ -89,7 +98,10 @@ package enum Decisions {
     let (revision, overflow) = record.revision.addingReportingOverflow(1)
     guard !overflow else { return .refused(.numbersExhausted) }
     holder.lease = lease ?? holder.lease
-    holder.value = value ?? holder.value
+    holder.content = content ?? holder.content
+    holder.grantedAt = grantedAt ?? holder.grantedAt
+    holder.labels.change(labels)
+    guard holder.labels.count <= NameLimits.labelsMax else { return .refused(.tooManyLabels) }
     return .renewed(
       LockRecord(key: record.key, holder: holder, token: token, revision: revision))
   }

@@ -4,6 +4,10 @@ package enum NameLimits {
   package static let ownerBytesMax = 512
   package static let valueBytesMax = 65_536
   package static let requestIDBytesMax = 64
+  package static let labelNameBytesMax = 128
+  package static let labelTextBytesMax = 512
+  /// Labels of one resource.
+  package static let labelsMax = 64
 
   /// Whether `text` has `1...max` bytes and no NUL, which not every engine can store.
   package static func isName(_ text: String, bytesMax: Int) -> Bool {

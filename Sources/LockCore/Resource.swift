@@ -1,3 +1,5 @@
+package import LockContent
+
 /// What kind of resource a key holds.
 package enum Kind: Int64, Sendable, CaseIterable {
   /// Programs contend for it; its holder is the one that may act.
@@ -13,34 +15,126 @@ package struct Lease: Hashable, Comparable, Sendable {
   /// The longest lease that is granted: 365 days.
   package static let secondsMax: Int64 = 31_536_000
 
-  /// Whole seconds, 1 to ``secondsMax``.
-  package let seconds: Int64
+  /// 1 to those of ``secondsMax``.
+  package let nanoseconds: Int64
 
-  /// Nil where `seconds` is out of bounds.
-  package init?(seconds: Int64) {
-    guard (1...Self.secondsMax).contains(seconds) else { return nil }
-    self.seconds = seconds
+  /// Nil where the length is out of bounds, as in the other units.
+  package init?(nanoseconds: Int64) {
+    guard (1...Self.secondsMax * 1_000_000_000).contains(nanoseconds) else { return nil }
+    self.nanoseconds = nanoseconds
+  }
+
+  package init?(milliseconds: Int64) { self.init(milliseconds, unitNanoseconds: 1_000_000) }
+
+  package init?(seconds: Int64) { self.init(seconds, unitNanoseconds: 1_000_000_000) }
+
+  private init?(_ count: Int64, unitNanoseconds: Int64) {
+    let (nanoseconds, overflow) = count.multipliedReportingOverflow(by: unitNanoseconds)
+    guard !overflow else { return nil }
+    self.init(nanoseconds: nanoseconds)
   }
 
   package static let longest = Lease(seconds: secondsMax)!
 
-  package var nanoseconds: Int64 { seconds * 1_000_000_000 }
+  // Rounded up: who counts in a coarser unit must not end it early.
+  package var milliseconds: Int64 { (nanoseconds + 999_999) / 1_000_000 }
+  package var seconds: Int64 { (nanoseconds + 999_999_999) / 1_000_000_000 }
 
-  package static func < (a: Lease, b: Lease) -> Bool { a.seconds < b.seconds }
+  package static func < (a: Lease, b: Lease) -> Bool { a.nanoseconds < b.nanoseconds }
+}
+
+/// A point in time as somebody states it: for people, never compared with a clock.
+package struct StatedTime: Equatable, Sendable {
+  /// Since 1970-01-01T00:00:00Z, without leap seconds; in the years 1 to 9999.
+  package var seconds: Int64
+  /// 0 to 999,999,999, on top.
+  package var nanoseconds: Int32
+
+  package static let secondsRange: ClosedRange<Int64> = -62_135_596_800...253_402_300_799
+
+  /// Nil where it is out of bounds.
+  package init?(seconds: Int64, nanoseconds: Int32) {
+    guard Self.secondsRange.contains(seconds), (0..<1_000_000_000).contains(nanoseconds) else {
+      return nil
+    }
+    self.seconds = seconds
+    self.nanoseconds = nanoseconds
+  }
+
+  /// Nil where it is out of bounds.
+  package init?(milliseconds: Int64) {
+    let (seconds, rest) = milliseconds.quotientAndRemainder(dividingBy: 1_000)
+    self.init(
+      seconds: rest < 0 ? seconds - 1 : seconds,
+      nanoseconds: Int32(rest < 0 ? rest + 1_000 : rest) * 1_000_000)
+  }
+
+  /// Since 1970-01-01T00:00:00Z, rounded down.
+  package var milliseconds: Int64 { seconds * 1_000 + Int64(nanoseconds / 1_000_000) }
 }
 
 /// Who holds a key, and what they said with it.
 package struct Holder: Equatable, Sendable {
   package var kind: Kind
   package var owner: String
-  package var value: String
+  package var content: Content
   package var lease: Lease
+  /// By name.
+  package var labels: [String: String]
+  /// When the holder says that it was granted the resource; nil where it did not.
+  package var grantedAt: StatedTime?
 
-  package init(kind: Kind, owner: String, value: String, lease: Lease) {
+  package init(
+    kind: Kind, owner: String, content: Content, lease: Lease, labels: [String: String] = [:],
+    grantedAt: StatedTime? = nil
+  ) {
     self.kind = kind
     self.owner = owner
-    self.value = value
+    self.content = content
     self.lease = lease
+    self.labels = labels
+    self.grantedAt = grantedAt
+  }
+}
+
+/// A wish to hold a key: a new grant, or a new lease for the owner that holds it already.
+package struct Claim: Equatable, Sendable {
+  package var kind: Kind
+  package var owner: String
+  package var lease: Lease
+  /// Nil: as it was on a renewal, empty on a new grant.
+  package var content: Content?
+  /// Labels to be set; one with an empty text is taken off. Others stay on a renewal.
+  package var labels: [String: String]
+  /// Nil: as it was on a renewal.
+  package var grantedAt: StatedTime?
+
+  package init(
+    kind: Kind, owner: String, lease: Lease, content: Content? = nil,
+    labels: [String: String] = [:], grantedAt: StatedTime? = nil
+  ) {
+    self.kind = kind
+    self.owner = owner
+    self.lease = lease
+    self.content = content
+    self.labels = labels
+    self.grantedAt = grantedAt
+  }
+
+  /// What it makes of the owner's present hold, or of none.
+  package func holder(renewing current: Holder?) -> Holder {
+    var labels = current?.labels ?? [:]
+    labels.change(self.labels)
+    return Holder(
+      kind: kind, owner: owner, content: content ?? current?.content ?? .empty, lease: lease,
+      labels: labels, grantedAt: grantedAt ?? current?.grantedAt)
+  }
+}
+
+extension [String: String] {
+  /// Sets labels, and takes off those that are to have an empty text.
+  package mutating func change(_ changes: [String: String]) {
+    for (name, text) in changes { self[name] = text.isEmpty ? nil : text }
   }
 }
 

@@ -57,6 +57,8 @@ package struct ServerPipeline: Sendable {
     /// The same for a connection that was opened when the drain had begun: a probe that asks how the
     /// server is gets its answer.
     func beginDrainAfterFirstRequest()
+    /// Tells the peer of a new offer, where its protocol has a way to.
+    func update(offer: HandshakeOffer)
   }
 
   /// Adds the handlers to a new channel, on its event loop.
@@ -108,6 +110,10 @@ extension HTTP1Limits {
 extension HTTP2ServerHandler: ServerPipeline.Connection {
   // The first GOAWAY leaves room for what is on its way.
   package func beginDrainAfterFirstRequest() { beginDrain() }
+}
+
+extension ServerPipeline.Connection {
+  package func update(offer: HandshakeOffer) {}
 }
 
 extension HTTP1Handler: ServerPipeline.Connection {}

@@ -68,14 +68,14 @@ struct BatchTransaction {
   private mutating func apply(_ command: Command, slot: Int) -> StoreResult {
     let row = slots[slot].row
     if let damage = row?.damage { return .failure(StoreError(.damaged, damage)) }
-    if let row, NeedsShape.forbidsActing(on: row) {
+    if let row, row.isOfNewerServer {
       return .success(.refused(reasonOnNewerRow(row, for: command), state(of: row)))
     }
     switch command {
-    case .claim(let key, let holder), .claimWaiting(let key, let holder, _):
+    case .claim(let key, let claim), .claimWaiting(let key, let claim, _):
       // Those who wait were here first.
       handOver(key, slot: slot)
-      let result = claim(key, for: holder, slot: slot)
+      let result = self.claim(key, claim, slot: slot)
       handOver(key, slot: slot)
       return result
     case .withdraw(let key, let sighting):
@@ -86,7 +86,8 @@ struct BatchTransaction {
       return .success(.released)
     case .renew(let renewal):
       let verdict = Decisions.renew(
-        token: renewal.token, lease: renewal.lease, value: renewal.value, on: row?.record)
+        token: renewal.token, lease: renewal.lease, content: renewal.content,
+        labels: renewal.labels, grantedAt: renewal.grantedAt, on: row?.record)
       switch verdict {
       case .renewed(let next):
         change(slot, to: next)
@@ -106,10 +107,10 @@ struct BatchTransaction {
     }
   }
 
-  private mutating func claim(_ key: String, for holder: Holder, slot: Int) -> StoreResult {
+  private mutating func claim(_ key: String, _ claim: Claim, slot: Int) -> StoreResult {
     let row = slots[slot].row
     let verdict = Decisions.claim(
-      key: key, for: holder, on: row?.record, tokenFloor: meta.tokenFloor)
+      key: key, claim, on: row?.record, tokenFloor: meta.tokenFloor)
     switch verdict {
     case .granted(let next):
       change(slot, to: next)
@@ -125,12 +126,12 @@ struct BatchTransaction {
   /// name of its holder.
   private mutating func handOver(_ key: String, slot: Int) {
     guard let waiting, !waiting.isEmpty else { return }
-    if let row = slots[slot].row, row.damage != nil || NeedsShape.forbidsActing(on: row) { return }
+    if let row = slots[slot].row, row.damage != nil || row.isOfNewerServer { return }
     while slots[slot].row?.record.holder == nil,
-      waiting.grantNext(of: key, { claim(key, for: $0, slot: slot) })
+      waiting.grantNext(of: key, { claim(key, $0, slot: slot) })
     {}
     if let holder = slots[slot].row?.record.holder {
-      waiting.grantAll(of: key, owner: holder.owner) { claim(key, for: $0, slot: slot) }
+      waiting.grantAll(of: key, owner: holder.owner) { claim(key, $0, slot: slot) }
     }
   }
 
@@ -185,7 +186,7 @@ struct BatchTransaction {
         let wasHeld = isFirst && record.holder == nil
         return RowChange(
           id: slot.id, record: wasHeld ? slot.latestHold ?? record : record, epoch: meta.epoch)
-      })
+      }, maintaining: meta.oldestShape)
     for (slot, id) in zip(changed, ids) {
       slots[slot].id = id
       slots[slot].row!.id = id
@@ -229,6 +230,7 @@ struct BatchTransaction {
     switch refusal {
     case .heldByAnother: .success(.refused(.heldByAnother, state(of: row)))
     case .notTheHolder: .success(.refused(.notTheHolder, state(of: row)))
+    case .tooManyLabels: .success(.refused(.tooManyLabels, state(of: row)))
     case .numbersExhausted:
       .failure(
         StoreError(
@@ -239,8 +241,8 @@ struct BatchTransaction {
   /// A newer server's row may be without a holder that s1 can name: its lease ends all the same.
   private func expirable(_ row: StoredRow) -> LockRecord {
     var record = row.record
-    if record.holder == nil, NeedsShape.forbidsActing(on: row) {
-      record.holder = Holder(kind: .lock, owner: "", value: "", lease: .longest)
+    if record.holder == nil, row.isOfNewerServer {
+      record.holder = Holder(kind: .lock, owner: "", content: .empty, lease: .longest)
     }
     return record
   }

@@ -55,7 +55,7 @@ struct Collector {
         return false
       }
       guard row.record.token <= Self.collectableTokenMax else { return false }
-      return !NeedsShape.forbidsActing(on: row) && freeEpoch <= meta.epoch - 2
+      return !row.isOfNewerServer && freeEpoch <= meta.epoch - 2
     }
     guard let highest = collectable.map(\.record.token).max() else { return [] }
     if highest > meta.tokenFloor { try writer.set(.tokenFloor, to: highest) }

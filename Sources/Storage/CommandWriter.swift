@@ -17,6 +17,8 @@ final class CommandWriter {
     case abandoned(any StoreCall)
     /// Nobody is to wait any more.
     case endWaits
+    /// Fence every server off that does not know a shape.
+    case giveUpShapes(before: Int64, neededRelease: String)
 
     /// What counts in ``StoreLimits/queueBytesMax``.
     var byteCount: Int {
@@ -37,6 +39,9 @@ final class CommandWriter {
   private var leases = LeaseTable()
   private var stalls: StallWatch
   private var collector: Collector
+  private var backfill: Backfill
+  /// What is to be given up in the next transaction.
+  private var givingUp: (before: Int64, neededRelease: String)?
   private var scans: ScanSchedule
   private var pacer: CommitPacer
   private var pulses: [Pulse] = []
@@ -59,6 +64,7 @@ final class CommandWriter {
     reopenAfter = now
     stalls = StallWatch(limits: limits, now: now)
     collector = Collector(limits: limits, now: now)
+    backfill = Backfill(limits: limits, shapes: engine.shapes, now: now)
     scans = ScanSchedule(limits: limits, now: now)
     pacer = CommitPacer(now: now)
     waiting = WaitingRoom(limits: limits)
@@ -77,7 +83,7 @@ final class CommandWriter {
     if stalls.mayExpire(at: now), let look = leases.nextLook { next = min(next, look) }
     // While the store fails, nothing gets done sooner by looking more often than at every tick.
     if !stalls.isStoreFailing {
-      next = min(next, collector.due)
+      next = min(next, collector.due, backfill.due)
       if !waiting.isEmpty { next = min(next, waitedKeys.due(at: now)) }
     }
     if let end = waiting.nextEnd { next = min(next, end) }
@@ -110,6 +116,7 @@ final class CommandWriter {
       case .abandoned(let call): waiting.remove(call)
       case .endWaits:
         for call in waiting.close() { replies.add(.failure(.shuttingDown), for: call) }
+      case .giveUpShapes(let shape, let release): givingUp = (shape, release)
       }
     }
     // What is due is asked for only after what was waiting has been taken in.
@@ -155,7 +162,7 @@ final class CommandWriter {
       if scans.isDue(at: now), scans.shouldStart(changes: try writer.changesByOthers(), at: now) {
         startScan()
       }
-      let collects = collector.due <= now
+      let keeps = collector.due <= now || backfill.due <= now || givingUp != nil
       let looked =
         waiting.isEmpty
         ? []
@@ -163,11 +170,11 @@ final class CommandWriter {
           try writer.changesByOthers()
         }
       guard
-        !part.isEmpty || !due.isEmpty || collects || stalls.isStoreFailing || !looked.isEmpty
+        !part.isEmpty || !due.isEmpty || keeps || stalls.isStoreFailing || !looked.isEmpty
       else { return [] }
       do throws(StoreError) {
         return try transact(
-          writer, work, part, due: due, looked: looked, collects: collects, start: now)
+          writer, work, part, due: due, looked: looked, start: now)
       } catch {
         waitedKeys.putBack(looked)
         throw error
@@ -180,15 +187,15 @@ final class CommandWriter {
 
   private func transact(
     _ writer: any StoreWriter, _ work: CommandBatch, _ part: Range<Int>, due: [LeaseTable.Due],
-    looked: [String], collects: Bool, start: MonotonicTime
+    looked: [String], start: MonotonicTime
   ) throws(StoreError) -> [StoreResult?] {
     let commands = work.commands
     pacer.began(requests: part.count, at: start)
-    let collectorBefore = collector
+    let (collectorBefore, backfillBefore) = (collector, backfill)
     do {
       try writer.begin()
       let meta = try writer.meta()
-      try Fence.check(meta, location: engine.location)
+      try Fence.check(meta, engine)
       var batch = BatchTransaction(writer, meta: meta, waiting: waiting) { [unowned self] row in
         leases.nanosecondsLeft(of: row.id, as: row.record.sighting, at: start)
       }
@@ -211,15 +218,26 @@ final class CommandWriter {
       // After a failure only a write that is committed shows that the store works again: a full
       // disk can still be read, and nobody may have anything else to write.
       if stalls.isStoreFailing { try writer.set(.epoch, to: meta.epoch) }
-      let collected = collects ? try collector.step(writer, meta: meta, now: start) : []
+      let collected =
+        collector.due <= start ? try collector.step(writer, meta: meta, now: start) : []
+      let filled =
+        backfill.due <= start ? try backfill.step(writer, meta: meta, clock: clock) : 0
+      if let (shape, release) = givingUp, shape > meta.oldestShape {
+        try writer.giveUpShapes(before: shape, neededRelease: release)
+      }
       try writer.commit()
+      if let (shape, _) = givingUp {
+        if shape > meta.oldestShape { observer.gaveUpShapes(before: shape) }
+        givingUp = nil
+      }
+      if filled > 0 { observer.filled(rows: filled) }
       committed(batch, due: due, dueSlots: dueSlots, commands: part.count, start: start)
       if !collected.isEmpty { observer.collected(rows: collected.count) }
       return results
     } catch {
       writer.rollback()
       waiting.rollback()
-      collector = collectorBefore
+      (collector, backfill) = (collectorBefore, backfillBefore)
       throw error
     }
   }
@@ -232,9 +250,9 @@ final class CommandWriter {
     _ result: StoreResult, _ command: Command, _ call: any StoreCall, at now: MonotonicTime
   ) -> StoreResult? {
     guard case .success(.refused(.heldByAnother, let state)) = result,
-      case .claimWaiting(let key, let holder, let wait) = command, wait.end > now
+      case .claimWaiting(let key, let claim, let wait) = command, wait.end > now
     else { return result }
-    return waiting.admit(key: key, holder, wait, call, state)
+    return waiting.admit(key: key, claim, wait, call, state)
   }
 
   /// Notes what is now known of the rows, at a time after the commit: a lease never starts early.
@@ -245,7 +263,7 @@ final class CommandWriter {
     let now = clock()
     for slot in batch.slots {
       guard let row = slot.row, row.damage == nil else { continue }
-      if NeedsShape.forbidsActing(on: row) {
+      if row.isOfNewerServer {
         leases.see(
           id: row.id, as: row.record.sighting, lease: row.lease ?? .longest, kind: nil, at: now)
       } else if let holder = row.record.holder {

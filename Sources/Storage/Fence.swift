@@ -2,20 +2,20 @@
 package enum Fence {
   /// - Throws: ``StoreError`` with code `tooOldServer` where the store has left every shape behind
   ///   that this server knows; `unusable` where it does not say.
-  package static func check(_ meta: StoreMeta, location: String) throws(StoreError) {
+  package static func check(_ meta: StoreMeta, _ engine: some StoreEngine) throws(StoreError) {
     guard meta.oldestShape >= 1, meta.newestShape >= meta.oldestShape, meta.tokenFloor >= 0,
       meta.epoch >= 0
     else {
       throw StoreError(
         .unusable,
-        "the store \(location) is damaged: \(S1.metaTable) lacks shapes, token floor or epoch")
+        "the store \(engine.location) is damaged: \(S1.metaTable) lacks shapes, token floor or epoch")
     }
-    guard meta.oldestShape <= S1.number else {
+    guard meta.oldestShape <= engine.shapes.newest else {
       let needed = meta.neededRelease.isEmpty ? "a newer release" : meta.neededRelease
       throw StoreError(
         .tooOldServer,
-        "the store \(location) holds shapes s\(meta.oldestShape) to s\(meta.newestShape), "
-          + "this server knows only s\(S1.number); it needs \(needed)")
+        "the store \(engine.location) holds shapes s\(meta.oldestShape) to s\(meta.newestShape), "
+          + "this server knows only \(engine.shapes); it needs \(needed)")
     }
   }
 }

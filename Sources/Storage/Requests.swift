@@ -1,3 +1,4 @@
+package import LockContent
 package import LockCore
 import Synchronization
 
@@ -5,10 +6,10 @@ import Synchronization
 ///
 /// Indirect, because it waits in lines and is handed on many times: a copy is one reference.
 package indirect enum Command: Equatable, Sendable {
-  /// Hold `key` for `holder`: a grant, or the renewal of the owner's own lease.
-  case claim(key: String, holder: Holder)
+  /// Hold `key`: a grant, or the renewal of the owner's own lease.
+  case claim(key: String, Claim)
   /// The same; where another owner has the key, the call waits until it is free.
-  case claimWaiting(key: String, holder: Holder, Wait)
+  case claimWaiting(key: String, Claim, Wait)
   /// Take back a grant that did not reach anybody: frees the key if it is still in that state.
   case withdraw(key: String, Sighting)
   case renew(Renewal)
@@ -42,8 +43,8 @@ package indirect enum Command: Equatable, Sendable {
   /// What it takes while it waits, in bytes of text.
   var byteCount: Int {
     switch self {
-    case .claim(let key, let holder), .claimWaiting(let key, let holder, _):
-      key.utf8.count + holder.byteCount
+    case .claim(let key, let claim), .claimWaiting(let key, let claim, _):
+      key.utf8.count + claim.byteCount
     case .withdraw(let key, _): key.utf8.count
     case .renew(let renewal): renewal.byteCount
     case .renewMany(let renewals): renewals.reduce(0) { $0 + $1.byteCount }
@@ -54,7 +55,19 @@ package indirect enum Command: Equatable, Sendable {
 
 extension Holder {
   /// What its text takes, in bytes.
-  var byteCount: Int { owner.utf8.count + value.utf8.count }
+  var byteCount: Int { owner.utf8.count + content.text.utf8.count + labels.byteCount }
+}
+
+extension Claim {
+  /// What its text takes, in bytes.
+  var byteCount: Int {
+    owner.utf8.count + (content?.text.utf8.count ?? 0) + labels.byteCount
+  }
+}
+
+extension [String: String] {
+  /// What names and texts take, in bytes.
+  fileprivate var byteCount: Int { reduce(0) { $0 + $1.key.utf8.count + $1.value.utf8.count } }
 }
 
 /// How long a call waits while another owner has the key.
@@ -76,17 +89,29 @@ package struct Renewal: Equatable, Sendable {
   /// Nil leaves its length as it was.
   package var lease: Lease?
   /// Nil leaves it as it was.
-  package var value: String?
+  package var content: Content?
+  /// As in ``LockCore/Claim/labels``.
+  package var labels: [String: String]
+  /// Nil leaves it as it was.
+  package var grantedAt: StatedTime?
 
-  package init(key: String, token: Int64, lease: Lease? = nil, value: String? = nil) {
+  package init(
+    key: String, token: Int64, lease: Lease? = nil, content: Content? = nil,
+    labels: [String: String] = [:], grantedAt: StatedTime? = nil
+  ) {
     self.key = key
     self.token = token
     self.lease = lease
-    self.value = value
+    self.content = content
+    self.labels = labels
+    self.grantedAt = grantedAt
   }
 
   /// With what it takes beside its text, since there may be many small ones.
-  var byteCount: Int { MemoryLayout<Self>.stride + key.utf8.count + (value?.utf8.count ?? 0) }
+  var byteCount: Int {
+    MemoryLayout<Self>.stride + key.utf8.count + (content?.text.utf8.count ?? 0)
+      + labels.byteCount
+  }
 }
 
 /// A question about what is held.
@@ -110,6 +135,9 @@ package enum Query: Sendable {
     package var afterKey: String
     /// At most so many.
     package var countMax: Int
+    /// Only those that have all of these attributes and labels, with equal values.
+    package var attributes: Attributes = [:]
+    package var labels: [String: String] = [:]
 
     package init(
       kind: Kind?, prefix: String = "", afterKey: String = "", countMax: Int = .max
@@ -118,6 +146,19 @@ package enum Query: Sendable {
       self.prefix = prefix
       self.afterKey = afterKey
       self.countMax = countMax
+    }
+
+    var hasFilter: Bool { !attributes.values.isEmpty || !labels.isEmpty }
+
+    /// Whether `holder` has what is asked for beside kind and key.
+    func isMet(by holder: Holder) -> Bool {
+      labels.allSatisfy { holder.labels[$0.key]?.isSameName(as: $0.value) ?? false }
+        && (attributes.values.isEmpty || hasAttributes(holder.content.attributes))
+    }
+
+    private func hasAttributes(_ present: Attributes?) -> Bool {
+      guard let present else { return false }
+      return attributes.values.allSatisfy { present[$0.key] == $0.value }
     }
   }
 }
@@ -143,7 +184,8 @@ package enum Outcome: Equatable, Sendable {
   indirect case found(LockRecord?)
   case listed(ListEnd)
   case records([LockRecord])
-  indirect case meta(StoreMeta)
+  /// With the number of the last row.
+  indirect case meta(StoreMeta, lastRow: Int64)
 
   /// Why a request was refused.
   package enum Reason: Equatable, Sendable {
@@ -155,6 +197,8 @@ package enum Outcome: Equatable, Sendable {
     case needsNewerServer(shape: Int64)
     /// Another owner holds the key, and as many wait as there is room for.
     case tooManyWaiters
+    /// It would have more labels than there is room for.
+    case tooManyLabels
     /// Another call of the same request waits in this one's place.
     case superseded
   }

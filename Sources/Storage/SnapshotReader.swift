@@ -84,7 +84,7 @@ final class SnapshotReader {
       guard row.record.holder == nil else { return .success(.found(row.record)) }
       // Without an owner to show, a newer server's row is not free all the same.
       return .success(
-        NeedsShape.forbidsActing(on: row)
+        row.isOfNewerServer
           ? .refused(.needsNewerServer(shape: row.needsShape), nil) : .found(nil))
     case .list(let range, let sink): return .success(.listed(try list(range, into: sink, reader)))
     case .prefix(let prefix):
@@ -93,7 +93,7 @@ final class SnapshotReader {
           sound(
             try reader.rows(
               of: nil, prefix: prefix, afterKey: "", limit: limits.prefixRowsMax))))
-    case .meta: return .success(.meta(meta))
+    case .meta: return .success(.meta(meta, lastRow: try reader.lastID()))
     }
   }
 
@@ -104,11 +104,15 @@ final class SnapshotReader {
     var room = range.countMax
     while true {
       // One more than there is room for shows that there are more.
-      let limit = min(limits.pageMax, room) + (room < limits.pageMax ? 1 : 0)
+      let limit =
+        room < limits.pageMax && !range.hasFilter ? room + 1 : limits.pageMax
       let rows = try reader.rows(
         of: range.kind, prefix: range.prefix, afterKey: latestKey, limit: limit)
       // A newer server's row may have no owner that could be shown.
-      let records = sound(rows).filter { $0.holder != nil && !ReservedKeys.contains($0.key) }
+      let records = sound(rows).filter { record in
+        guard let holder = record.holder, !ReservedKeys.contains(record.key) else { return false }
+        return range.isMet(by: holder)
+      }
       let page = Array(records.prefix(room))
       guard page.isEmpty || sink.append(page) else { return .stopped }
       guard page.count == records.count else { return .more }
@@ -168,7 +172,7 @@ final class SnapshotReader {
     do {
       try reader.begin()
       let meta = try reader.meta()
-      try Fence.check(meta, location: engine.location)
+      try Fence.check(meta, engine)
       let result = try body(reader, meta)
       reader.end()
       return result

@@ -160,6 +160,15 @@ package final class Store: Sendable {
   /// Answers all calls that wait for a key, and lets none wait any more.
   package func endWaits() { commands.appendAlways(.endWaits) }
 
+  /// Fences every server off that does not know `shape`. For good: nobody may need them any more.
+  ///
+  /// - Parameter release: The release that a server must have at least, in words.
+  package func giveUpShapes(before shape: Int64, neededRelease release: String) {
+    commands.appendAlways(.giveUpShapes(before: shape, neededRelease: release))
+  }
+
+  package var shapes: KnownShapes { engine.shapes }
+
   /// No lease ends while `pulse` has been silent for too long, and until its owner has caught up.
   package func watch(_ pulse: Pulse) { commands.appendAlways(.pulse(pulse)) }
 

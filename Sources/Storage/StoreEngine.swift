@@ -7,6 +7,8 @@ package import LockCore
 package protocol StoreEngine: Sendable {
   /// Where the database is, as people give it: "sqlite:/var/lib/latchkey/latchkey.db".
   var location: String { get }
+  /// The shapes that this server knows.
+  var shapes: KnownShapes { get }
 
   /// Opens the connection that writes, and brings a new or older database to this server's shape:
   /// additive, repeatable, safe beside other servers doing the same.
@@ -32,11 +34,20 @@ package protocol StoreWriter: AnyObject {
   func rows(withIDs ids: [Int64]) throws(StoreError) -> [StoredRow?]
   /// Up to `limit` rows without an owner and with ids above `id`, by id.
   func freeRows(afterID id: Int64, limit: Int) throws(StoreError) -> [StoredRow]
-  /// Writes `changes` and returns the row ids, in the same order. Columns that are not of this
-  /// server's shapes are left alone.
-  func write(_ changes: [RowChange]) throws(StoreError) -> [Int64]
+  /// Up to `limit` rows with ids above `id`, by id.
+  func rows(afterID id: Int64, limit: Int) throws(StoreError) -> [StoredRow]
+  /// Writes `changes` and returns the row ids, in the same order: every shape from `oldest` on that this
+  /// server knows. Columns that are not of these shapes are left alone.
+  func write(_ changes: [RowChange], maintaining oldest: Int64) throws(StoreError) -> [Int64]
+  /// Writes every shape anew from what was read. Nothing that a client can see changes, so the revision
+  /// stays.
+  func refill(_ rows: [StoredRow], maintaining oldest: Int64) throws(StoreError)
   func delete(ids: [Int64]) throws(StoreError)
   func set(_ name: StoreMeta.Name, to value: Int64) throws(StoreError)
+  /// Fences every server off that does not know `shape`.
+  ///
+  /// - Parameter release: The release that a server must have at least, in words.
+  func giveUpShapes(before shape: Int64, neededRelease release: String) throws(StoreError)
   /// Makes everything since ``begin()`` durable. When it throws, nothing of it is known to be done.
   func commit() throws(StoreError)
   /// Forgets everything since ``begin()``. Harmless outside of a transaction.
@@ -60,16 +71,31 @@ package protocol StoreReader: AnyObject {
   ) throws(StoreError) -> [StoredRow]
   /// Up to `limit` rows with ids above `id` that a server has to watch, by id.
   func leases(afterID id: Int64, limit: Int) throws(StoreError) -> [SeenLease]
+  /// The greatest id there is; 0 where there is no row.
+  func lastID() throws(StoreError) -> Int64
   func end()
 }
 
 /// What the store says of itself, besides its rows.
 package struct StoreMeta: Equatable, Sendable {
-  package enum Name: String, CaseIterable, Sendable {
-    case newestShape = "newest_shape"
-    case oldestShape = "oldest_shape"
-    case tokenFloor = "token_floor"
-    case epoch = "epoch"
+  package enum Name: Hashable, Sendable {
+    case newestShape, oldestShape, tokenFloor, epoch
+    /// From s2 on.
+    case filledShape
+    /// Of each shape from s2 on.
+    case backfillRow(shape: Int64), backfillSince(shape: Int64)
+
+    package var text: String {
+      switch self {
+      case .newestShape: "newest_shape"
+      case .oldestShape: "oldest_shape"
+      case .tokenFloor: "token_floor"
+      case .epoch: "epoch"
+      case .filledShape: "filled_shape"
+      case .backfillRow(let shape): "s\(shape)_backfill_row"
+      case .backfillSince(let shape): "s\(shape)_backfill_since"
+      }
+    }
   }
 
   /// The newest shape present.
@@ -82,6 +108,11 @@ package struct StoreMeta: Equatable, Sendable {
   package var tokenFloor: Int64
   /// Counts periods of time that some server has lived through; tells how long a row has been free.
   package var epoch: Int64
+  /// Every row has the columns of this shape, and no server that does not know it can write any more: the
+  /// columns of older shapes need not be looked at.
+  package var filledShape: Int64 = S1.number
+  /// How far the backfill of this server's newest shape is.
+  package var backfill = BackfillState()
 
   package init(
     newestShape: Int64, oldestShape: Int64, neededRelease: String = "", tokenFloor: Int64,
@@ -95,12 +126,32 @@ package struct StoreMeta: Equatable, Sendable {
   }
 }
 
+/// Where a pass through all rows is that brings them into a shape.
+package struct BackfillState: Equatable, Sendable {
+  /// The row that it has come to; ``done`` when it has seen all.
+  package var row: Int64 = 0
+  /// The oldest shape that was maintained when the pass began; 0 before the first one.
+  package var since: Int64 = 0
+
+  package static let done: Int64 = -1
+
+  package init(row: Int64 = 0, since: Int64 = 0) {
+    self.row = row
+    self.since = since
+  }
+}
+
 /// A row as it was read.
 package struct StoredRow: Equatable, Sendable {
   package var id: Int64
   package var record: LockRecord
   /// The oldest shape whose servers may act on this row.
   package var needsShape: Int64
+  /// Whether only servers of a newer shape than this one knows may grant, renew, change or release what
+  /// is in it.
+  package var isOfNewerServer: Bool
+  /// Whether each shape that this server knows is as it should be: no older server wrote the row since.
+  package var isFilled = true
   /// The epoch in which the row became free; nil while it is held.
   package var freeEpoch: Int64?
   /// The length of the lease, of the latest holder while free; nil where it is out of bounds.
@@ -109,12 +160,13 @@ package struct StoredRow: Equatable, Sendable {
   package var damage: String?
 
   package init(
-    id: Int64, record: LockRecord, needsShape: Int64, freeEpoch: Int64? = nil,
-    lease: Lease? = nil, damage: String? = nil
+    id: Int64, record: LockRecord, needsShape: Int64, isOfNewerServer: Bool = false,
+    freeEpoch: Int64? = nil, lease: Lease? = nil, damage: String? = nil
   ) {
     self.id = id
     self.record = record
     self.needsShape = needsShape
+    self.isOfNewerServer = isOfNewerServer
     self.freeEpoch = freeEpoch
     self.lease = lease
     self.damage = damage

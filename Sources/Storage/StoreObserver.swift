@@ -18,6 +18,10 @@ package protocol StoreObserver: Sendable {
   func stalled(nanoseconds: Int64)
   /// A row was left out of an answer because it is damaged.
   func skipped(damage: String)
+  /// Rows were brought into the newest shape.
+  func filled(rows: Int)
+  /// Older shapes were given up: servers that do not know this one are fenced off.
+  func gaveUpShapes(before shape: Int64)
   /// Rows that had been free for long were deleted.
   func collected(rows: Int)
 }

@@ -6,7 +6,7 @@ import LockCore
 /// or was granted something is on its way: ``commit()`` makes it so, ``rollback()`` undoes it.
 final class WaitingRoom {
   private struct Visitor {
-    let holder: Holder
+    let claim: Claim
     let call: any StoreCall
   }
 
@@ -57,7 +57,7 @@ final class WaitingRoom {
     guard !isEmpty else { return [] }
     return queue.takeEnded(at: now, limit: limit).map { entry in
       forget(entry)
-      return (.claim(key: entry.key, holder: entry.waiter.holder), entry.waiter.call)
+      return (.claim(key: entry.key, entry.waiter.claim), entry.waiter.call)
     }
   }
 
@@ -75,13 +75,13 @@ final class WaitingRoom {
   /// - Parameter state: That of the key.
   /// - Returns: What the call is told; nil where it waits.
   func admit(
-    key: String, _ holder: Holder, _ wait: Wait, _ call: any StoreCall, _ state: HeldState?
+    key: String, _ claim: Claim, _ wait: Wait, _ call: any StoreCall, _ state: HeldState?
   ) -> StoreResult? {
     guard !isClosed else { return .failure(.shuttingDown) }
     let entry = Queue.Entry(
-      key: key, owner: holder.owner, requestID: wait.requestID, end: wait.end,
-      byteCount: key.utf8.count + holder.byteCount + wait.requestID.utf8.count,
-      waiter: Visitor(holder: holder, call: call))
+      key: key, owner: claim.owner, requestID: wait.requestID, end: wait.end,
+      byteCount: key.utf8.count + claim.byteCount + wait.requestID.utf8.count,
+      waiter: Visitor(claim: claim, call: call))
     let place: (id: Queue.ID, former: Queue.Entry?)
     switch queue.add(entry) {
     case .waits(let id): place = (id, nil)
@@ -97,7 +97,7 @@ final class WaitingRoom {
   /// Who is to have `key` now that it is free: the first one that is still there. `grant` decides.
   ///
   /// - Returns: Whether there was anybody.
-  func grantNext(of key: String, _ grant: (Holder) -> StoreResult) -> Bool {
+  func grantNext(of key: String, _ grant: (Claim) -> StoreResult) -> Bool {
     while let (id, entry) = queue.takeFirst(of: key) {
       if leaves(id, entry, grant) { return true }
     }
@@ -105,19 +105,19 @@ final class WaitingRoom {
   }
 
   /// Everybody who waits for `key` in the name of its holder, and is still there, has it.
-  func grantAll(of key: String, owner: String, _ grant: (Holder) -> StoreResult) {
+  func grantAll(of key: String, owner: String, _ grant: (Claim) -> StoreResult) {
     for (id, entry) in queue.takeAll(of: key, owner: owner) { _ = leaves(id, entry, grant) }
   }
 
   /// Grants one that was taken out of the line what it waits for, if it is still there.
   private func leaves(
-    _ id: Queue.ID, _ entry: Queue.Entry, _ grant: (Holder) -> StoreResult
+    _ id: Queue.ID, _ entry: Queue.Entry, _ grant: (Claim) -> StoreResult
   ) -> Bool {
     guard entry.waiter.call.isWanted else {
       forget(entry)
       return false
     }
-    leaving.append((id, entry, grant(entry.waiter.holder)))
+    leaving.append((id, entry, grant(entry.waiter.claim)))
     return true
   }
 

@@ -54,6 +54,16 @@ final class SQLiteConnection {
     }
   }
 
+  /// The first column of each row of `sql`, where it is text.
+  func texts(_ sql: String) throws(StoreError) -> [String] {
+    let statement = try prepare(sql)
+    return try statement.query { () throws(StoreError) in
+      var texts: [String] = []
+      while try statement.step() { texts += statement.text(0).map { [$0] } ?? [] }
+      return texts
+    }
+  }
+
   /// Whether the latest call failed because another connection has the file locked.
   var isLockedOut: Bool { sqlite3_errcode(handle) & 0xff == SQLITE_BUSY }
 

@@ -21,13 +21,19 @@ package struct SQLiteEngine: StoreEngine {
 
   package static let dialect = SQLDialect(
     identity: "INTEGER PRIMARY KEY", integer: "INTEGER", name: "TEXT", text: "TEXT",
+    bytes: "BLOB",
     insertIfMissing: { "INSERT OR IGNORE INTO \($0) (\($1)) VALUES (\($2))" })
 
   /// The file.
   package let path: String
+  package let shapes: KnownShapes
   package var location: String { "sqlite:\(path)" }
 
-  package init(path: String) { self.path = path }
+  /// - Parameter shapes: Those that the server knows; other than all of them in tests.
+  package init(path: String, shapes: KnownShapes = .all) {
+    self.path = path
+    self.shapes = shapes
+  }
 
   package func openWriter() throws(StoreError) -> any StoreWriter {
     let connection = try SQLiteConnection(path: path, create: true)
@@ -40,14 +46,14 @@ package struct SQLiteEngine: StoreEngine {
     try connection.execute("PRAGMA cache_size = -\(Self.writerCacheKibibytes)")
     try migrate(connection)
     connection.setBusyHandler(waitForOtherWriter)
-    return try SQLiteWriter(connection)
+    return try SQLiteWriter(connection, shapes)
   }
 
   package func openReader() throws(StoreError) -> any StoreReader {
     let connection = try SQLiteConnection(path: path, create: false)
     connection.setBusyTimeout(milliseconds: Int32(Self.busyMillisecondsMax))
     try connection.execute("PRAGMA query_only = ON")
-    return try SQLiteReader(connection)
+    return try SQLiteReader(connection, shapes)
   }
 
   /// Another program's database is not written to because a path was mistyped.
@@ -90,11 +96,14 @@ package struct SQLiteEngine: StoreEngine {
         "SELECT count(*) FROM sqlite_master WHERE type = 'table' AND name = '\(S1.metaTable)'")
       if exists == 0 {
         try connection.execute("PRAGMA application_id = \(Self.applicationID)")
-        for statement in S1.migration(Self.dialect) { try connection.execute(statement) }
       } else {
-        // A newer server may have dropped s1 altogether: nothing is touched before that is known.
-        try Fence.check(readMeta(connection.prepare(S1.meta)), location: location)
-        for statement in S1.migration(Self.dialect) { try connection.execute(statement) }
+        // A newer server may have dropped this one's shapes: nothing is touched before that is known.
+        try Fence.check(readMeta(connection.prepare(StoreStatements(shapes).meta), shapes), self)
+      }
+      let existing = Set(
+        try connection.texts("SELECT name FROM pragma_table_info('\(S1.resourceTable)')"))
+      for statement in shapes.migration(Self.dialect, existingColumns: existing) {
+        try connection.execute(statement)
       }
       try connection.execute("COMMIT")
     } catch {
@@ -116,20 +125,14 @@ private func waitForOtherWriter(_: UnsafeMutableRawPointer?, attempt: Int32) -> 
   return 1
 }
 
-func readMeta(_ statement: SQLiteStatement) throws(StoreError) -> StoreMeta {
+func readMeta(
+  _ statement: SQLiteStatement, _ shapes: KnownShapes
+) throws(StoreError) -> StoreMeta {
   try statement.query { () throws(StoreError) in
     var meta = StoreMeta(newestShape: 0, oldestShape: 0, tokenFloor: -1, epoch: -1)
     while try statement.step() {
-      let value = statement.integer(1)
-      switch statement.text(0).flatMap(StoreMeta.Name.init) {
-      case .newestShape: meta.newestShape = value
-      case .oldestShape:
-        meta.oldestShape = value
-        meta.neededRelease = statement.text(2) ?? ""
-      case .tokenFloor: meta.tokenFloor = value
-      case .epoch: meta.epoch = value
-      case nil: break  // a name of a newer shape
-      }
+      shapes.read(
+        statement.text(0) ?? "", statement.integer(1), note: statement.text(2), into: &meta)
     }
     return meta
   }

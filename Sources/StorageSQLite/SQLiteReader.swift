@@ -4,6 +4,7 @@ import Storage
 /// A connection that reads from WAL snapshots, beside the writer and without waiting for it.
 final class SQLiteReader: StoreReader {
   private let connection: SQLiteConnection
+  private let shapes: KnownShapes
   private let beginDeferred: SQLiteStatement
   private let commit: SQLiteStatement
   private let metaStatement: SQLiteStatement
@@ -11,16 +12,20 @@ final class SQLiteReader: StoreReader {
   private let ofKindAfterKey: SQLiteStatement
   private let afterKey: SQLiteStatement
   private let leasesAfterID: SQLiteStatement
+  private let lastIDStatement: SQLiteStatement
 
-  init(_ connection: SQLiteConnection) throws(StoreError) {
+  init(_ connection: SQLiteConnection, _ shapes: KnownShapes) throws(StoreError) {
     self.connection = connection
+    self.shapes = shapes
+    let statements = StoreStatements(shapes)
     beginDeferred = try connection.prepare("BEGIN")
     commit = try connection.prepare("COMMIT")
-    metaStatement = try connection.prepare(S1.meta)
-    byKey = try connection.prepare(S1.byKey)
-    ofKindAfterKey = try connection.prepare(S1.ofKindAfterKey)
-    afterKey = try connection.prepare(S1.afterKey)
-    leasesAfterID = try connection.prepare(S1.leasesAfterID)
+    metaStatement = try connection.prepare(statements.meta)
+    byKey = try connection.prepare(statements.byKey)
+    ofKindAfterKey = try connection.prepare(statements.ofKindAfterKey)
+    afterKey = try connection.prepare(statements.afterKey)
+    leasesAfterID = try connection.prepare(statements.leasesAfterID)
+    lastIDStatement = try connection.prepare(statements.lastID)
   }
 
   /// The snapshot is taken by the first statement after this, which is always ``meta()``.
@@ -33,11 +38,11 @@ final class SQLiteReader: StoreReader {
     if connection.isInTransaction { try? commit.run() }
   }
 
-  func meta() throws(StoreError) -> StoreMeta { try readMeta(metaStatement) }
+  func meta() throws(StoreError) -> StoreMeta { try readMeta(metaStatement, shapes) }
 
   func row(forKey key: String) throws(StoreError) -> StoredRow? {
     byKey.bind(1, key)
-    return try byKey.firstRow()
+    return try byKey.firstRow(shapes)
   }
 
   func rows(
@@ -50,7 +55,14 @@ final class SQLiteReader: StoreReader {
     statement.bind(3, prefix + "\u{10FFFF}")
     if let kind { statement.bind(4, kind.rawValue) }
     statement.bind(kind == nil ? 4 : 5, Int64(limit))
-    return try statement.allRows()
+    return try statement.allRows(shapes)
+  }
+
+  func lastID() throws(StoreError) -> Int64 {
+    let statement = lastIDStatement
+    return try statement.query { () throws(StoreError) in
+      try statement.step() && !statement.isNull(0) ? statement.integer(0) : 0
+    }
   }
 
   func leases(afterID id: Int64, limit: Int) throws(StoreError) -> [SeenLease] {
@@ -59,41 +71,23 @@ final class SQLiteReader: StoreReader {
     statement.bind(2, Int64(limit))
     return try statement.query { () throws(StoreError) in
       var leases: [SeenLease] = []
-      while try statement.step() {
-        // A lease out of bounds marks a damaged row; it is watched for the longest time there is.
-        leases.append(
-          SeenLease(
-            id: statement.integer(0),
-            sighting: Sighting(token: statement.integer(1), revision: statement.integer(2)),
-            lease: Lease(seconds: statement.integer(3)) ?? .longest,
-            kind: statement.integer(5) > S1.number ? nil : Kind(rawValue: statement.integer(4))))
-      }
+      while try statement.step() { leases.append(SeenLease(statement, shapes)) }
       return leases
     }
   }
 }
 
 extension SQLiteStatement {
-  /// The first row, of a statement that selects `S1.columns`.
-  func firstRow() throws(StoreError) -> StoredRow? {
-    try query { () throws(StoreError) in try step() ? currentRow : nil }
+  /// The first row, of a statement that selects the columns of `shapes`.
+  func firstRow(_ shapes: KnownShapes) throws(StoreError) -> StoredRow? {
+    try query { () throws(StoreError) in try step() ? shapes.row(self) : nil }
   }
 
-  func allRows() throws(StoreError) -> [StoredRow] {
+  func allRows(_ shapes: KnownShapes) throws(StoreError) -> [StoredRow] {
     try query { () throws(StoreError) in
       var rows: [StoredRow] = []
-      while try step() { rows.append(currentRow) }
+      while try step() { rows.append(shapes.row(self)) }
       return rows
     }
-  }
-
-  private var currentRow: StoredRow {
-    let owner = isNull(6) ? nil : text(6)
-    return S1Row(
-      id: integer(0), key: text(1), needsShape: integer(2), token: integer(3),
-      revision: integer(4), kind: integer(5), owner: owner,
-      ownerIsDamaged: owner == nil && !isNull(6), value: text(7), leaseSeconds: integer(8),
-      freeEpoch: optionalInteger(9)
-    ).stored
   }
 }

@@ -62,6 +62,15 @@ final class SQLiteStatement {
     }
   }
 
+  func bind(_ index: Int32, _ value: [UInt8]) {
+    value.withUnsafeBytes { bytes in
+      note(
+        sqlite3_bind_blob(
+          handle, index, bytes.baseAddress ?? UnsafeRawPointer(SQLiteStatement.empty),
+          Int32(bytes.count), unsafeBitCast(-1, to: sqlite3_destructor_type.self)))
+    }
+  }
+
   private func note(_ code: Int32) {
     if code != SQLITE_OK { bindFailure = code }
   }
@@ -72,23 +81,50 @@ final class SQLiteStatement {
     return UnsafePointer(empty)
   }()
 
-  /// Indices of columns start at 0, as SQLite counts them. A column may hold anything, whatever its
-  /// type says: what is no integer is given as a number that no column of Latchkey's may have.
-  func integer(_ index: Int32) -> Int64 {
-    guard sqlite3_column_type(handle, index) == SQLITE_INTEGER else { return .min }
-    return sqlite3_column_int64(handle, index)
+  /// The values of a row to come, from the first parameter on.
+  func parameters() -> SQLiteParameters { SQLiteParameters(self) }
+}
+
+/// Indices of columns start at 0, as SQLite counts them. A column may hold anything, whatever its type
+/// says.
+extension SQLiteStatement: RowCells {
+  func integer(_ index: Int) -> Int64 {
+    guard sqlite3_column_type(handle, Int32(index)) == SQLITE_INTEGER else { return .min }
+    return sqlite3_column_int64(handle, Int32(index))
   }
 
-  func isNull(_ index: Int32) -> Bool { sqlite3_column_type(handle, index) == SQLITE_NULL }
+  func isNull(_ index: Int) -> Bool { sqlite3_column_type(handle, Int32(index)) == SQLITE_NULL }
 
-  func optionalInteger(_ index: Int32) -> Int64? { isNull(index) ? nil : integer(index) }
-
-  /// Nil where the column is not UTF-8 text.
-  func text(_ index: Int32) -> String? {
-    guard sqlite3_column_type(handle, index) == SQLITE_TEXT,
-      let start = sqlite3_column_text(handle, index)
+  func text(_ index: Int) -> String? {
+    guard sqlite3_column_type(handle, Int32(index)) == SQLITE_TEXT,
+      let start = sqlite3_column_text(handle, Int32(index))
     else { return nil }
-    let count = Int(sqlite3_column_bytes(handle, index))
+    let count = Int(sqlite3_column_bytes(handle, Int32(index)))
     return String(validating: UnsafeBufferPointer(start: start, count: count), as: UTF8.self)
   }
+
+  func bytes(_ index: Int) -> [UInt8]? {
+    guard sqlite3_column_type(handle, Int32(index)) == SQLITE_BLOB else { return nil }
+    let start = sqlite3_column_blob(handle, Int32(index))
+    let count = Int(sqlite3_column_bytes(handle, Int32(index)))
+    return Array(UnsafeRawBufferPointer(start: start, count: count))
+  }
+}
+
+/// Binds a statement's parameters in their order.
+struct SQLiteParameters: RowParameters {
+  private let statement: SQLiteStatement
+  private var index: Int32 = 0
+
+  init(_ statement: SQLiteStatement) { self.statement = statement }
+
+  private mutating func next() -> Int32 {
+    index += 1
+    return index
+  }
+
+  mutating func add(_ value: Int64) { statement.bind(next(), value) }
+  mutating func add(_ value: String) { statement.bind(next(), value) }
+  mutating func add(_ value: [UInt8]) { statement.bind(next(), value) }
+  mutating func addNull() { statement.bindNull(next()) }
 }

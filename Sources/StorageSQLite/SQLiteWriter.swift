@@ -4,32 +4,43 @@ import Storage
 /// The connection that changes rows.
 final class SQLiteWriter: StoreWriter {
   private let connection: SQLiteConnection
+  private let shapes: KnownShapes
   private let beginImmediate: SQLiteStatement
   private let commitStatement: SQLiteStatement
   private let metaStatement: SQLiteStatement
   private let setMeta: SQLiteStatement
+  private let giveUp: SQLiteStatement
   private let byKey: SQLiteStatement
   private let byID: SQLiteStatement
   private let freeAfterID: SQLiteStatement
+  private let afterID: SQLiteStatement
   private let insert: SQLiteStatement
   private let update: SQLiteStatement
   private let free: SQLiteStatement
+  private let refillStatement: SQLiteStatement
+  private let clear: SQLiteStatement
   private let deleteStatement: SQLiteStatement
   private let dataVersion: SQLiteStatement
 
-  init(_ connection: SQLiteConnection) throws(StoreError) {
+  init(_ connection: SQLiteConnection, _ shapes: KnownShapes) throws(StoreError) {
     self.connection = connection
+    self.shapes = shapes
+    let statements = StoreStatements(shapes)
     beginImmediate = try connection.prepare("BEGIN IMMEDIATE")
     commitStatement = try connection.prepare("COMMIT")
-    metaStatement = try connection.prepare(S1.meta)
-    setMeta = try connection.prepare(S1.setMeta)
-    byKey = try connection.prepare(S1.byKey)
-    byID = try connection.prepare(S1.byID)
-    freeAfterID = try connection.prepare(S1.freeAfterID)
-    insert = try connection.prepare(S1.insert)
-    update = try connection.prepare(S1.update)
-    free = try connection.prepare(S1.free)
-    deleteStatement = try connection.prepare(S1.delete)
+    metaStatement = try connection.prepare(statements.meta)
+    setMeta = try connection.prepare(statements.setMeta)
+    giveUp = try connection.prepare(statements.giveUp)
+    byKey = try connection.prepare(statements.byKey)
+    byID = try connection.prepare(statements.byID)
+    freeAfterID = try connection.prepare(statements.freeAfterID)
+    afterID = try connection.prepare(statements.afterID)
+    insert = try connection.prepare(statements.insert)
+    update = try connection.prepare(statements.update)
+    free = try connection.prepare(statements.free)
+    refillStatement = try connection.prepare(statements.refill)
+    clear = try connection.prepare(statements.clear)
+    deleteStatement = try connection.prepare(statements.delete)
     dataVersion = try connection.prepare("PRAGMA data_version")
   }
 
@@ -47,14 +58,14 @@ final class SQLiteWriter: StoreWriter {
   /// A transaction that can be neither committed nor rolled back is only got rid of by closing.
   var isUsable: Bool { !connection.isInTransaction }
 
-  func meta() throws(StoreError) -> StoreMeta { try readMeta(metaStatement) }
+  func meta() throws(StoreError) -> StoreMeta { try readMeta(metaStatement, shapes) }
 
   func rows(forKeys keys: [String]) throws(StoreError) -> [StoredRow?] {
     var rows: [StoredRow?] = []
     rows.reserveCapacity(keys.count)
     for key in keys {
       byKey.bind(1, key)
-      rows.append(try byKey.firstRow())
+      rows.append(try byKey.firstRow(shapes))
     }
     return rows
   }
@@ -64,7 +75,7 @@ final class SQLiteWriter: StoreWriter {
     rows.reserveCapacity(ids.count)
     for id in ids {
       byID.bind(1, id)
-      rows.append(try byID.firstRow())
+      rows.append(try byID.firstRow(shapes))
     }
     return rows
   }
@@ -72,28 +83,37 @@ final class SQLiteWriter: StoreWriter {
   func freeRows(afterID id: Int64, limit: Int) throws(StoreError) -> [StoredRow] {
     freeAfterID.bind(1, id)
     freeAfterID.bind(2, Int64(limit))
-    return try freeAfterID.allRows()
+    return try freeAfterID.allRows(shapes)
   }
 
-  func write(_ changes: [RowChange]) throws(StoreError) -> [Int64] {
+  func rows(afterID id: Int64, limit: Int) throws(StoreError) -> [StoredRow] {
+    afterID.bind(1, id)
+    afterID.bind(2, Int64(limit))
+    return try afterID.allRows(shapes)
+  }
+
+  func write(
+    _ changes: [RowChange], maintaining oldest: Int64
+  ) throws(StoreError) -> [Int64] {
     var ids: [Int64] = []
     ids.reserveCapacity(changes.count)
-    for change in changes { ids.append(try write(change)) }
+    for change in changes { ids.append(try write(change, maintaining: oldest)) }
     return ids
   }
 
-  private func write(_ change: RowChange) throws(StoreError) -> Int64 {
+  private func write(
+    _ change: RowChange, maintaining oldest: Int64
+  ) throws(StoreError) -> Int64 {
     let record = change.record
     if let holder = record.holder {
       let statement = change.id == nil ? insert : update
-      statement.bind(1, record.token)
-      statement.bind(2, record.revision)
-      statement.bind(3, holder.kind.rawValue)
-      statement.bind(4, holder.owner)
-      statement.bind(5, holder.value)
-      statement.bind(6, holder.lease.seconds)
-      statement.bindNull(7)
-      if let id = change.id { statement.bind(8, id) } else { statement.bind(8, record.key) }
+      var parameters = statement.parameters()
+      parameters.add(record.token)
+      parameters.add(record.revision)
+      parameters.add(holder.kind.rawValue)
+      parameters.add(holder.owner)
+      shapes.add(record, holder, maintaining: oldest, to: &parameters)
+      if let id = change.id { parameters.add(id) } else { parameters.add(record.key) }
       try statement.run()
     } else {
       guard let id = change.id else {
@@ -108,6 +128,20 @@ final class SQLiteWriter: StoreWriter {
     return change.id ?? connection.lastInsertedID
   }
 
+  func refill(_ rows: [StoredRow], maintaining oldest: Int64) throws(StoreError) {
+    for row in rows {
+      let statement = row.record.holder == nil ? clear : refillStatement
+      var parameters = statement.parameters()
+      if let holder = row.record.holder {
+        shapes.add(row.record, holder, maintaining: oldest, to: &parameters)
+      }
+      parameters.add(row.id)
+      parameters.add(row.record.token)
+      parameters.add(row.record.revision)
+      try statement.run()
+    }
+  }
+
   func delete(ids: [Int64]) throws(StoreError) {
     for id in ids {
       deleteStatement.bind(1, id)
@@ -117,8 +151,14 @@ final class SQLiteWriter: StoreWriter {
 
   func set(_ name: StoreMeta.Name, to value: Int64) throws(StoreError) {
     setMeta.bind(1, value)
-    setMeta.bind(2, name.rawValue)
+    setMeta.bind(2, name.text)
     try setMeta.run()
+  }
+
+  func giveUpShapes(before shape: Int64, neededRelease release: String) throws(StoreError) {
+    giveUp.bind(1, shape)
+    giveUp.bind(2, release)
+    try giveUp.run()
   }
 
   func changesByOthers() throws(StoreError) -> Int64 {

@@ -40,8 +40,8 @@ package enum Codec: CaseIterable, Sendable {
   package func encode(_ message: some Message) throws(WireError) -> [UInt8] {
     do {
       switch self {
-      case .proto: return try message.serializedBytes()
-      case .json: return try message.jsonUTF8Bytes()
+      case .proto: return try message.serializedBytes(options: Self.orderedProto)
+      case .json: return try message.jsonUTF8Bytes(options: Self.orderedJSON)
       }
     } catch {
       throw WireError(.internal, "the answer could not be encoded: \(error)")
@@ -56,6 +56,19 @@ package enum Codec: CaseIterable, Sendable {
   }
 
   private static let emptyObject = Array("{}".utf8)
+
+  // The same message is always the same bytes, whatever order a dictionary is in.
+  private static let orderedProto: BinaryEncodingOptions = {
+    var options = BinaryEncodingOptions()
+    options.useDeterministicOrdering = true
+    return options
+  }()
+
+  private static let orderedJSON: JSONEncodingOptions = {
+    var options = JSONEncodingOptions()
+    options.useDeterministicOrdering = true
+    return options
+  }()
 
   private static let tolerant: JSONDecodingOptions = {
     var options = JSONDecodingOptions()

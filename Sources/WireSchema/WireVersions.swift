@@ -1,7 +1,7 @@
 /// The first version there was. All others follow from it: each names its successor in its lens.
 package typealias OldestWire = V1
 /// The version that the core of server and client knows.
-package typealias NewestWire = V2
+package typealias NewestWire = V3
 
 /// What versions there are: routing, negotiation, metrics and tests take it from here.
 package enum WireVersions {
@@ -51,5 +51,5 @@ extension NewestWire: WireVersion {
 
 /// The release of this software.
 package enum Release {
-  package static let version = "0.2.0"
+  package static let version = "0.3.0"
 }

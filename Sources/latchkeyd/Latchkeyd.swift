@@ -59,7 +59,7 @@ struct Latchkeyd: AsyncParsableCommand {
     }
     let announcement =
       "latchkeyd \(Release.version) listening on \(address), store sqlite:\(settings.storePath), "
-      + "wire \(WireVersions.spoken), shape s\(S1.number), "
+      + "wire \(WireVersions.spoken), shape \(KnownShapes.all), "
       + "server \(settings.configuration.serverID)"
     let service = AnnouncedServer(server: server, announcement: announcement)
     let services = ServiceGroup(

@@ -65,7 +65,7 @@ struct TimeCapsuleTests {
       #expect(holder?.owner == recorded["owner"]?.string)
       if let holder {
         #expect(holder.kind.rawValue == recorded["kind"]?.integer)
-        #expect(holder.value == recorded["value"]?.string)
+        #expect(holder.content.text == recorded["value"]?.string)
         #expect(holder.lease.seconds == recorded["lease_seconds"]?.integer)
       }
     }
@@ -118,18 +118,18 @@ struct TimeCapsuleTests {
 
   // MARK: - What a later version may add
 
-  /// What a server of shape s2 does to a database of s1: columns and tables of its own, and rows
+  /// What a server of shape s3 does to a database: columns and tables of its own, and rows
   /// that only it may act on.
   private static let future = """
-    ALTER TABLE latchkey_resources ADD COLUMN s2_labels TEXT;
+    ALTER TABLE latchkey_resources ADD COLUMN s3_labels TEXT;
     CREATE TABLE latchkey_readers (resource_id INTEGER NOT NULL, reader TEXT NOT NULL);
     INSERT INTO latchkey_meta (name, value, note) VALUES ('backfill_cursor', 17, 'later');
-    UPDATE latchkey_meta SET value = 2 WHERE name = 'newest_shape';
-    UPDATE latchkey_resources SET s2_labels = 'labels of ' || resource_key;
+    UPDATE latchkey_meta SET value = 3 WHERE name = 'newest_shape';
+    UPDATE latchkey_resources SET s3_labels = 'labels of ' || resource_key;
     INSERT INTO latchkey_readers SELECT id, 'reader' FROM latchkey_resources;
-    UPDATE latchkey_resources SET needs_shape = 2, revision = revision + 1, lease_seconds = 3600
+    UPDATE latchkey_resources SET needs_shape = 3, revision = revision + 1, lease_seconds = 3600
       WHERE resource_key IN ('held', 'presence');
-    UPDATE latchkey_resources SET needs_shape = 2, revision = revision + 1, lease_seconds = 1,
+    UPDATE latchkey_resources SET needs_shape = 3, revision = revision + 1, lease_seconds = 1,
       kind = 7 WHERE resource_key = 'renewed';
     """
 
@@ -156,10 +156,10 @@ struct TimeCapsuleTests {
       #expect(try row(key.string ?? "", capsule) == before)
     }
 
-    // An ordinary row is renewed, and what s1 cannot express stays.
+    // An ordinary row is renewed, and what is not known here stays.
     #expect(try await claim("held-again", "worker-2", server).status == 200)
     let renewed = try row("held-again", capsule)
-    #expect(renewed["s2_labels"] == "labels of held-again")
+    #expect(renewed["s3_labels"] == "labels of held-again")
     #expect(renewed["revision"] == "4")
 
     // Its lease ends by the common rule, and then it is ordinary again.
@@ -170,7 +170,7 @@ struct TimeCapsuleTests {
     let granted = try row("renewed", capsule)
     #expect(granted["needs_shape"] == "1")
     #expect(granted["token"] == "7")
-    #expect(granted["s2_labels"] == "labels of renewed")
+    #expect(granted["s3_labels"] == "labels of renewed")
     try await server.stop()
 
     let later = try capsule.run(
@@ -181,11 +181,11 @@ struct TimeCapsuleTests {
   }
 
   private static let contracted = """
-    UPDATE latchkey_meta SET value = 2 WHERE name = 'newest_shape';
-    UPDATE latchkey_meta SET value = 2, note = '0.9.0' WHERE name = 'oldest_shape';
+    UPDATE latchkey_meta SET value = 3 WHERE name = 'newest_shape';
+    UPDATE latchkey_meta SET value = 3, note = '0.9.0' WHERE name = 'oldest_shape';
     """
 
-  @Test("a store that has left s1 behind is refused and not touched", arguments: versions)
+  @Test("a store that has left every known shape behind is refused and not touched", arguments: versions)
   func contractedStore(_ version: String) async throws {
     let capsule = try Capsule(version)
     try capsule.run(Self.contracted)
@@ -198,7 +198,7 @@ struct TimeCapsuleTests {
     #expect(try contents(capsule) == before)
   }
 
-  @Test("a server that lives when s1 is dropped is fenced", arguments: versions)
+  @Test("a server that lives when its shapes are dropped is fenced", arguments: versions)
   func fencedWhileRunning(_ version: String) async throws {
     let capsule = try Capsule(version)
     let server = try await InProcessServer.start(store: capsule.folder.file)

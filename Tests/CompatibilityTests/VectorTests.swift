@@ -136,7 +136,8 @@ private struct Replay {
       guard let bytes = wanted.value else { continue }
       let base64 = try #require(detail.object?["value"]?.string)
       let padded = base64 + String(repeating: "=", count: (4 - base64.count % 4) % 4)
-      var refusal = try Latchkey_V2_Refusal(
+      // It has the same fields in v2 and v3.
+      var refusal = try Latchkey_V3_Refusal(
         serializedBytes: [UInt8](try #require(Data(base64Encoded: padded))))
       #expect(refusal.hasLeaseLeft == !refusal.owner.isEmpty, "\(label)")
       refusal.clearLeaseLeft()

@@ -127,7 +127,8 @@ struct CLICommandTests {
       let get = try await server.run("get", "k", "-o", "json")
       let expected: [String: Google_Protobuf_Value] = [
         "key": "k", "kind": "lock", "owner": "o", "value": .init(stringValue: value),
-        "token": 1, "revision": 1, "leaseSeconds": 15,
+        "token": 1, "revision": 1, "leaseSeconds": 15, "attributes": .init(nilLiteral: ()),
+        "labels": .init(structValue: .init()), "grantedAt": .init(nilLiteral: ()),
       ]
       #expect(try parse(claim.output).structValue.fields == expected)
       #expect(try parse(get.output).structValue.fields == expected)
@@ -152,7 +153,7 @@ struct CLICommandTests {
       let status = try parse(result.output).structValue.fields
       #expect(
         status["connection"]?.structValue.fields["endpoint"]?.stringValue == server.address)
-      #expect(status["connection"]?.structValue.fields["wire"]?.numberValue == 2)
+      #expect(status["connection"]?.structValue.fields["wire"]?.numberValue == 3)
       #expect(status["client"]?.structValue.fields["software"]?.stringValue == Release.version)
       let id = try #require(status["server"]?.structValue.fields["id"]?.stringValue)
       let fleet = try #require(status["fleet"]?.listValue.values)

@@ -96,7 +96,7 @@ struct DelayTests {
   ])
   func leasesAreRoundedUpForV1(lease: Duration, seconds: Int64) throws {
     let resource = Resource(key: "k", kind: .lock, owner: "o", value: "")
-    guard case .lock(let message) = try V1.lower(.acquire(resource, lease: lease)) else {
+    guard case .lock(let message) = try V1.lowerFromNewest(.acquire(resource, lease: lease)) else {
       Issue.record("not a claim")
       return
     }

@@ -575,7 +575,7 @@ struct RenewalTests {
     #expect(token == 7)
     #expect(
       server.requests.map(\.path) == [
-        "/latchkey.v2.Locks/Acquire", "/latchkey.v2.Locks/Acquire", "/latchkey.v2.Locks/Renew",
+        "/latchkey.v3.Locks/Acquire", "/latchkey.v3.Locks/Acquire", "/latchkey.v3.Locks/Renew",
         "/latchkey.v1.Locks/Lock", "/latchkey.v1.Locks/Release",
       ])
     await client.shutdown()

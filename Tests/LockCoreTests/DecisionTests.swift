@@ -1,10 +1,15 @@
+import LockContent
 import LockCore
 import Testing
 
 /// The rules of locks, case by case.
 @Suite struct DecisionTests {
-  static func holder(_ owner: String, value: String = "") -> Holder {
-    Holder(kind: .lock, owner: owner, value: value, lease: Lease(seconds: 15)!)
+  static func holder(_ owner: String) -> Holder {
+    Holder(kind: .lock, owner: owner, content: "", lease: Lease(seconds: 15)!)
+  }
+
+  static func claim(_ owner: String) -> Claim {
+    Claim(kind: .lock, owner: owner, lease: Lease(seconds: 15)!, content: "")
   }
 
   static func record(_ owner: String?, token: Int64, revision: Int64) -> LockRecord {
@@ -62,7 +67,7 @@ import Testing
 
   @Test(arguments: claims) func claim(_ claim: ClaimCase) {
     let verdict = Decisions.claim(
-      key: "key", for: Self.holder("a"), on: claim.record, tokenFloor: claim.floor)
+      key: "key", Self.claim("a"), on: claim.record, tokenFloor: claim.floor)
     #expect(verdict == claim.verdict)
   }
 
@@ -70,16 +75,54 @@ import Testing
     let held = Self.record("\u{E9}", token: 1, revision: 1)
     let decomposed = "e\u{301}"
     #expect(
-      Decisions.claim(key: "key", for: Self.holder(decomposed), on: held, tokenFloor: 0)
+      Decisions.claim(key: "key", Self.claim(decomposed), on: held, tokenFloor: 0)
         == .refused(.heldByAnother))
     #expect(Decisions.release(GrantName(owner: decomposed), on: held) == .refused(.notTheHolder))
   }
 
   @Test func aRenewalBringsItsOwnHolder() {
     let held = Self.record("a", token: 1, revision: 1)
-    let next = Holder(kind: .presence, owner: "a", value: "v", lease: Lease(seconds: 1)!)
-    let verdict = Decisions.claim(key: "key", for: next, on: held, tokenFloor: 0)
+    let claim = Claim(kind: .presence, owner: "a", lease: Lease(seconds: 1)!, content: "v")
+    let next = Holder(kind: .presence, owner: "a", content: "v", lease: Lease(seconds: 1)!)
+    let verdict = Decisions.claim(key: "key", claim, on: held, tokenFloor: 0)
     #expect(verdict == .renewed(LockRecord(key: "key", holder: next, token: 1, revision: 2)))
+  }
+
+  @Test func aRenewalKeepsWhatItDoesNotName() {
+    var held = Self.record("a", token: 1, revision: 1)
+    held.holder!.content = "v"
+    held.holder!.labels = ["team": "billing", "old": "x"]
+    held.holder!.grantedAt = StatedTime(seconds: 1, nanoseconds: 2)
+    var next = held
+    next.revision = 2
+    next.holder!.labels = ["team": "billing", "new": "y"]
+    let labels = ["old": "", "new": "y", "none": ""]
+    let claim = Claim(kind: .lock, owner: "a", lease: Lease(seconds: 15)!, labels: labels)
+    #expect(Decisions.claim(key: "key", claim, on: held, tokenFloor: 0) == .renewed(next))
+    #expect(Decisions.renew(token: 1, lease: nil, labels: labels, on: held) == .renewed(next))
+    // A new grant keeps nothing of the one before.
+    held.holder = nil
+    guard case .granted(let granted) = Decisions.claim(key: "key", claim, on: held, tokenFloor: 0)
+    else {
+      Issue.record("a free key was not granted")
+      return
+    }
+    #expect(granted.holder!.labels == ["new": "y"])
+    #expect(granted.holder!.content == .empty && granted.holder!.grantedAt == nil)
+  }
+
+  @Test func labelsHaveABound() {
+    var held = Self.record("a", token: 1, revision: 1)
+    for number in 1...NameLimits.labelsMax { held.holder!.labels["\(number)"] = "x" }
+    for (labels, isTooMany) in [
+      (["more": "x"], true), (["1": ""], false), (["1": "", "b": "y"], false),
+    ] {
+      let claim = Claim(kind: .lock, owner: "a", lease: Lease(seconds: 15)!, labels: labels)
+      let claimed = Decisions.claim(key: "key", claim, on: held, tokenFloor: 0)
+      let renewed = Decisions.renew(token: 1, lease: nil, labels: labels, on: held)
+      #expect((claimed == .refused(.tooManyLabels)) == isTooMany)
+      #expect((renewed == .refused(.tooManyLabels)) == isTooMany)
+    }
   }
 
   @Test(arguments: [

@@ -1,3 +1,4 @@
+import LockContent
 import SwiftProtobuf
 import TestKit
 import WireSchema
@@ -147,6 +148,139 @@ struct MessageGenerator {
       message.keyPrefix = text(0...2)
       message.afterKey = text(0...2)
       message.pageSize = Int32(number(0...3))
+      return .list(message)
+    }
+  }
+
+  mutating func v2Response() -> V2.Response {
+    switch number(0...5) {
+    case 0:
+      return .acquire(
+        .with {
+          $0.grant = grant()
+          $0.renewed = flip()
+        })
+    case 1: return .renew(.with { $0.grant = grant() })
+    case 2: return .renewMany(.with { $0.verdicts = (0..<number(1...3)).map { _ in verdict() } })
+    case 3: return .release(Latchkey_V2_ReleaseResponse())
+    case 4: return .get(.with { $0.resource = resource() })
+    default:
+      return .list(
+        .with {
+          $0.resources = resources()
+          $0.more = flip()
+        })
+    }
+  }
+
+  private mutating func verdict() -> Latchkey_V2_RenewVerdict {
+    flip() ? .with { $0.grant = grant() } : .with { $0.refusal = refusal() }
+  }
+
+  private mutating func grant() -> Latchkey_V2_Grant {
+    var grant = Latchkey_V2_Grant()
+    grant.key = text(1...3)
+    grant.owner = text(1...3)
+    grant.token = number(1...5)
+    grant.revision = number(1...9)
+    grant.lease = Google_Protobuf_Duration(seconds: number(1...100))
+    return grant
+  }
+
+  mutating func refusal() -> Latchkey_V2_Refusal {
+    var refusal = Latchkey_V2_Refusal()
+    refusal.reason = text(1...3)
+    refusal.key = text(1...3)
+    refusal.owner = text(0...3)
+    refusal.kind = flip() ? .lock : .presence
+    refusal.token = number(1...5)
+    refusal.revision = number(1...9)
+    if flip() { refusal.leaseLeft = Google_Protobuf_Duration(seconds: number(0...100)) }
+    refusal.retry = [.unspecified, .whenFree, .withAcquire, .atNewerServer, .later]
+      .randomElement(using: &random)!
+    return refusal
+  }
+
+  // MARK: - v3
+
+  private mutating func labels() -> [String: String] {
+    flip() ? [:] : [text(1...2): text(0...2)]
+  }
+
+  mutating func attributes() -> Attributes { .random(using: &random) }
+
+  mutating func v3Resource() -> Latchkey_V3_Resource {
+    var resource = Latchkey_V3_Resource()
+    resource.key = text(1...3)
+    resource.kind = flip() ? .lock : .presence
+    resource.owner = text(1...3)
+    if flip() {
+      let attributes = attributes()
+      resource.value = attributes.json
+      resource.attributes = attributes.message
+    } else {
+      resource.value = text(0...3)
+    }
+    resource.token = number(1...5)
+    resource.revision = number(1...9)
+    resource.lease = Google_Protobuf_Duration(seconds: number(1...100), nanos: 250_000_000)
+    resource.labels = labels()
+    if flip() { resource.grantedAt = Google_Protobuf_Timestamp(seconds: number(0...100)) }
+    return resource
+  }
+
+  private mutating func v3Renewal() -> Latchkey_V3_RenewRequest {
+    var message = Latchkey_V3_RenewRequest()
+    message.key = text(1...3)
+    message.token = number(1...5)
+    if flip() { message.lease = Google_Protobuf_Duration(seconds: number(1...100)) }
+    switch number(0...2) {
+    case 0: message.value = text(0...3)
+    case 1: message.attributes = attributes().message
+    default: break
+    }
+    message.labels = labels()
+    if number(0...5) == 0 { message.grantedAt = Google_Protobuf_Timestamp(seconds: 1) }
+    return message
+  }
+
+  mutating func v3Request() -> V3.Request {
+    switch number(0...5) {
+    case 0, 1:
+      var message = Latchkey_V3_AcquireRequest()
+      message.key = text(1...3)
+      message.kind = [.unspecified, .lock, .presence].randomElement(using: &random)!
+      message.owner = text(1...3)
+      switch number(0...2) {
+      case 0: message.value = text(0...3)
+      case 1: message.attributes = attributes().message
+      default: break
+      }
+      message.lease = Google_Protobuf_Duration(seconds: number(1...100))
+      if flip() { message.wait = Google_Protobuf_Duration(seconds: number(0...3_600)) }
+      message.requestID = text(0...3)
+      message.labels = labels()
+      if number(0...5) == 0 { message.grantedAt = Google_Protobuf_Timestamp(seconds: 1) }
+      return .acquire(message)
+    case 2: return .renew(v3Renewal())
+    case 3:
+      let renewals = (0..<number(1...3)).map { _ in v3Renewal() }
+      return .renewMany(.with { $0.renewals = renewals })
+    case 4:
+      let (key, token) = (text(1...3), number(0...5))
+      return .release(
+        .with {
+          $0.key = key
+          $0.token = token
+        })
+    default:
+      var message = Latchkey_V3_ListRequest()
+      message.kind = [.unspecified, .lock, .presence].randomElement(using: &random)!
+      message.keyPrefix = text(0...2)
+      message.afterKey = text(0...2)
+      message.pageSize = Int32(number(0...3))
+      if flip() { message.attributes = attributes().message }
+      message.labels = labels()
       return .list(message)
     }
   }

@@ -1,3 +1,4 @@
+public import LockContent
 import WireSchema
 
 // The calls of the service, one by one.
@@ -7,24 +8,32 @@ extension LatchkeyClient {
   ///
   /// The caller must stop relying on it when `lease` is over, counted from before this was called or,
   /// where it waited, from before the renewal that it then makes, and renew it in time.
-  /// ``withLock(_:owner:value:lease:wait:isolation:_:)`` does all of that.
+  /// ``withLock(_:owner:value:attributes:labels:lease:wait:isolation:_:)`` does all of that.
   ///
   /// - Parameters:
   ///   - key: 1 to 512 bytes of UTF-8 without NUL, not starting with "_latchkey/".
   ///   - owner: Who is to have it: 1 to 512 bytes of UTF-8 without NUL. Two requests by the same owner
   ///     are the same holder, so it should name one run of one program.
   ///   - value: What is to be known of the owner: at most 65,536 bytes of UTF-8 without NUL.
-  ///   - lease: 1 second to 365 days. The server counts in whole seconds, rounded up.
+  ///   - attributes: The value as named, typed values, in its place.
+  ///   - labels: What is to be stuck on it, by name: needs servers of wire v3.
+  ///   - grantedAt: When the owner was granted it, since 1970-01-01T00:00:00Z, for people to see: needs
+  ///     servers of wire v3.
+  ///   - lease: 100 ms to 365 days. The server counts in milliseconds, one before wire v3 in whole
+  ///     seconds, rounded up.
   ///   - wait: How long to wait while another owner has it; nil waits for as long as it takes.
   /// - Throws: ``LatchkeyError/Code/waitEnded`` where another owner has it, and what every call
   ///   throws: `unavailable`, `deadlineExceeded`, `cancelled` (each of which leaves open whether it
   ///   was done), `invalidRequest`, `noCommonVersion`, `requiresNewerServer`, `requiresNewerPeer`,
   ///   `overloaded`, `closed`, `unknown`.
   public func acquire(
-    _ key: String, owner: String, value: String = "", kind: ResourceKind = .lock, lease: Duration,
-    wait: Duration? = .zero
+    _ key: String, owner: String, value: String = "", attributes: Attributes? = nil,
+    labels: [String: String] = [:], grantedAt: Duration? = nil, kind: ResourceKind = .lock,
+    lease: Duration, wait: Duration? = .zero
   ) async throws(LatchkeyError) -> Grant {
-    let resource = Resource(key: key, kind: kind, owner: owner, value: value)
+    let resource = try Resource(
+      key, kind, owner: owner, value: value, attributes: attributes, labels: labels,
+      grantedAt: grantedAt)
     do {
       // Nothing is given back where it fails: it may be the owner's since long.
       return try await acquire(resource, lease: lease, wait: wait).grant
@@ -34,16 +43,20 @@ extension LatchkeyClient {
   }
 
   /// Claims a resource for an owner, once: as
-  /// ``acquire(_:owner:value:kind:lease:wait:)`` without a wait, in the words of wire v1.
+  /// ``acquire(_:owner:value:attributes:labels:grantedAt:kind:lease:wait:)`` without a wait.
   ///
   /// - Throws: ``LatchkeyError/Code/heldByAnother`` where another owner has it, and what every call
   ///   throws.
   @discardableResult
   public func claim(
-    _ key: String, owner: String, value: String = "", kind: ResourceKind = .lock, lease: Duration
+    _ key: String, owner: String, value: String = "", attributes: Attributes? = nil,
+    labels: [String: String] = [:], grantedAt: Duration? = nil, kind: ResourceKind = .lock,
+    lease: Duration
   ) async throws(LatchkeyError) -> Grant {
     try LeaseTerms.check(lease)
-    let resource = Resource(key: key, kind: kind, owner: owner, value: value)
+    let resource = try Resource(
+      key, kind, owner: owner, value: value, attributes: attributes, labels: labels,
+      grantedAt: grantedAt)
     guard case .acquire(let message) = try await answer(to: .acquire(resource, lease: lease))
     else { preconditionFailure("an acquisition was answered like another call") }
     return Grant(message.grant, isRenewal: message.renewed)
@@ -54,12 +67,23 @@ extension LatchkeyClient {
   /// - Parameters:
   ///   - lease: The length of the new lease; nil leaves it as it was.
   ///   - value: Replaces the value; nil leaves it as it was.
+  ///   - attributes: Replaces the value by named, typed values.
+  ///   - labels: Labels to be stuck on it; one with an empty text is taken off. Others stay. Needs
+  ///     servers of wire v3, as does `grantedAt`.
+  ///   - grantedAt: When the owner was granted it, since 1970-01-01T00:00:00Z; nil leaves it as it was.
   /// - Throws: ``LatchkeyError/Code/notTheHolder`` where the grant is over, and what every call throws.
   public func renew(
-    _ key: String, token: Int64, lease: Duration? = nil, value: String? = nil
+    _ key: String, token: Int64, lease: Duration? = nil, value: String? = nil,
+    attributes: Attributes? = nil, labels: [String: String] = [:], grantedAt: Duration? = nil
   ) async throws(LatchkeyError) -> Grant {
     if let lease { try LeaseTerms.check(lease) }
-    let request = NewestWire.Request.renew(key, token: token, lease: lease, value: value)
+    guard value == nil || attributes == nil else {
+      throw LatchkeyError(.invalidRequest, "give a value or attributes, not both")
+    }
+    let renewal = Renewal(
+      key: key, token: token, lease: lease, value: try attributes?.checkedJSON ?? value,
+      labels: labels, grantedAt: grantedAt)
+    let request = NewestWire.Request.renew(NewestWire.RenewRequest(renewal))
     guard case .renew(let message) = try await answer(to: request) else {
       preconditionFailure("a renewal was answered like another call")
     }
@@ -76,9 +100,7 @@ extension LatchkeyClient {
   ) async throws(LatchkeyError) -> [Result<Grant, LatchkeyError>] {
     for renewal in renewals { if let lease = renewal.lease { try LeaseTerms.check(lease) } }
     let request = NewestWire.RenewManyRequest.with {
-      $0.renewals = renewals.map {
-        NewestWire.RenewRequest($0.key, token: $0.token, lease: $0.lease, value: $0.value)
-      }
+      $0.renewals = renewals.map(NewestWire.RenewRequest.init)
     }
     guard case .renewMany(let message) = try await answer(to: .renewMany(request)),
       message.verdicts.count == renewals.count
@@ -152,13 +174,15 @@ extension LatchkeyClient {
   /// - Parameter prefix: What the keys start with, by byte.
   /// - Throws: What every call throws.
   public func fetchAll(
-    _ kind: ResourceKind, prefix: String = ""
+    _ kind: ResourceKind, prefix: String = "", attributes: Attributes = [:],
+    labels: [String: String] = [:]
   ) async throws(LatchkeyError) -> [Resource] {
     var all: [Resource] = []
     while true {
       // As large as may be: servers of wire v1 have only the whole list, and would make it for each page.
       let page = try await list(
-        kind, prefix: prefix, after: all.last?.key ?? "", countMax: .max)
+        kind, prefix: prefix, attributes: attributes, labels: labels, after: all.last?.key ?? "",
+        countMax: .max)
       all += page.resources
       if !page.hasMore || page.resources.isEmpty { return all }
     }
@@ -170,11 +194,14 @@ extension LatchkeyClient {
   /// - Parameters:
   ///   - kind: Nil lists every kind, which needs wire v2.
   ///   - prefix: What the keys start with, by byte.
+  ///   - attributes: Only what has all of these, with equal values: needs servers of wire v3.
+  ///   - labels: Only what has all of these, with equal texts: needs servers of wire v3.
   ///   - key: Only keys after this one: the last one of the page before.
   ///   - countMax: At most so many, 1 or more; nil leaves it to the server. The page may have fewer.
   /// - Throws: What every call throws.
   public func list(
-    _ kind: ResourceKind?, prefix: String = "", after key: String = "", countMax: Int? = nil
+    _ kind: ResourceKind?, prefix: String = "", attributes: Attributes = [:],
+    labels: [String: String] = [:], after key: String = "", countMax: Int? = nil
   ) async throws(LatchkeyError) -> ResourcePage {
     if let countMax, countMax < 1 {
       throw LatchkeyError(.invalidRequest, "a page has 1 resource or more, not \(countMax)")
@@ -184,6 +211,8 @@ extension LatchkeyClient {
       $0.keyPrefix = prefix
       $0.afterKey = key
       $0.pageSize = Int32(clamping: countMax ?? 0)
+      if !attributes.values.isEmpty { $0.attributes = attributes.message }
+      $0.labels = labels
     }
     guard case .list(let message) = try await answer(to: .list(request)) else {
       preconditionFailure("a list was answered like another call")

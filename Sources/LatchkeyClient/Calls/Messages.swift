@@ -12,17 +12,14 @@ extension NewestWire.Request {
         $0.key = resource.key
         $0.kind = NewestWire.Kind(resource.kind)
         $0.owner = resource.owner
+        // As a text, which may be that of attributes: every server understands it.
         $0.value = resource.value
+        $0.labels = resource.labels
+        if let time = resource.grantedAt { $0.grantedAt = Google_Protobuf_Timestamp(time) }
         $0.lease = Google_Protobuf_Duration(milliseconds: lease)
         if wait > .zero { $0.wait = Google_Protobuf_Duration(milliseconds: wait) }
         $0.requestID = requestID
       })
-  }
-
-  static func renew(
-    _ key: String, token: Int64, lease: Duration? = nil, value: String? = nil
-  ) -> Self {
-    .renew(NewestWire.RenewRequest(key, token: token, lease: lease, value: value))
   }
 
   static func release(_ key: String, token: Int64? = nil, owner: String? = nil) -> Self {
@@ -36,12 +33,25 @@ extension NewestWire.Request {
 }
 
 extension NewestWire.RenewRequest {
-  init(_ key: String, token: Int64, lease: Duration?, value: String?) {
+  init(_ renewal: Renewal) {
     self.init()
-    self.key = key
-    self.token = token
-    if let lease { self.lease = Google_Protobuf_Duration(milliseconds: lease) }
-    if let value { self.value = value }
+    key = renewal.key
+    token = renewal.token
+    if let lease = renewal.lease { self.lease = Google_Protobuf_Duration(milliseconds: lease) }
+    if let value = renewal.value { self.value = value }
+    labels = renewal.labels
+    if let time = renewal.grantedAt { grantedAt = Google_Protobuf_Timestamp(time) }
+  }
+}
+
+extension Google_Protobuf_Timestamp {
+  /// - Parameter time: Since 1970-01-01T00:00:00Z; rounded down to nanoseconds.
+  fileprivate init(_ time: Duration) {
+    let (seconds, attoseconds) = time.components
+    let nanoseconds = attoseconds / 1_000_000_000
+    self.init(
+      seconds: nanoseconds < 0 ? seconds - 1 : seconds,
+      nanos: Int32(nanoseconds < 0 ? nanoseconds + 1_000_000_000 : nanoseconds))
   }
 }
 
@@ -88,6 +98,11 @@ extension Resource {
     token = message.token == 0 ? nil : message.token
     revision = message.revision == 0 ? nil : message.revision
     lease = message.hasLease ? Duration(message.lease) : nil
+    labels = message.labels
+    if message.hasGrantedAt {
+      grantedAt =
+        .seconds(message.grantedAt.seconds) + .nanoseconds(Int64(message.grantedAt.nanos))
+    }
   }
 }
 

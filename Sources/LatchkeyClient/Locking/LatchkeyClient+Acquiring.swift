@@ -114,13 +114,15 @@ extension LatchkeyClient {
   ) async throws(AttemptFailure) -> Instant {
     if let token {
       do throws(AttemptFailure) {
-        let request = NewestWire.Request.renew(resource.key, token: token, lease: lease)
-        return try await make(request, deadline: deadline).sentAt
+        let renewal = Renewal(key: resource.key, token: token, lease: lease)
+        return try await make(
+          .renew(NewestWire.RenewRequest(renewal)), deadline: deadline
+        ).sentAt
       } catch {
         guard error.error.code == .requiresNewerPeer else { throw error }
       }
     }
-    return try await make(.acquire(resource, lease: lease), deadline: deadline).sentAt
+    return try await make(.acquire(resource.renewal, lease: lease), deadline: deadline).sentAt
   }
 
   private func reasonToGiveUp(_ error: LatchkeyError, _ resource: Resource) async -> LatchkeyError {

@@ -19,7 +19,9 @@ extension LatchkeyClient {
   ///   - owner: In whose name. Two calls with the same owner do not exclude each other, so leave it
   ///     out unless you have a name that is unique to this very call.
   ///   - value: What is to be known of the holder: at most 65,536 bytes of UTF-8 without NUL.
-  ///   - lease: How long the lock survives this process or its connection: 1 second to 365 days.
+  ///   - attributes: The value as named, typed values, in its place.
+  ///   - labels: What is to be stuck on it, by name: needs servers of wire v3.
+  ///   - lease: How long the lock survives this process or its connection: 100 ms to 365 days.
   ///   - wait: How long to wait while another owner has it; nil waits for as long as it takes, also
   ///     for servers that cannot be reached. Zero tries once. A request under way when the time is up
   ///     is still waited for.
@@ -28,11 +30,13 @@ extension LatchkeyClient {
   ///   every call throws; and what `body` throws.
   public func withLock<R: Sendable>(
     _ key: String, owner: String = LatchkeyClient.uniqueOwner(), value: String = "",
+    attributes: Attributes? = nil, labels: [String: String] = [:],
     lease: Duration = .seconds(15), wait: Duration? = nil,
     isolation: isolated (any Actor)? = #isolation,
     _ body: nonisolated(nonsending) (LockGrant) async throws -> R
   ) async throws -> R {
-    let resource = Resource(key: key, kind: .lock, owner: owner, value: value)
+    let resource = try Resource(
+      key, .lock, owner: owner, value: value, attributes: attributes, labels: labels)
     return try await hold(resource, lease: lease, wait: wait, isolation: isolation, body)
   }
 
@@ -40,17 +44,19 @@ extension LatchkeyClient {
   ///
   /// A presence says "this program lives" to whoever lists presences. It is no promise that the
   /// program is well, and it may be seen for up to a lease after the program died. Otherwise it is
-  /// like ``withLock(_:owner:value:lease:wait:isolation:_:)``: a key has one owner at a time, so give
+  /// like ``withLock(_:owner:value:attributes:labels:lease:wait:isolation:_:)``: a key has one owner at a time, so give
   /// each program a key of its own.
   ///
-  /// - Throws: As ``withLock(_:owner:value:lease:wait:isolation:_:)``.
+  /// - Throws: As ``withLock(_:owner:value:attributes:labels:lease:wait:isolation:_:)``.
   public func withPresence<R: Sendable>(
     _ key: String, owner: String = LatchkeyClient.uniqueOwner(), value: String = "",
+    attributes: Attributes? = nil, labels: [String: String] = [:],
     lease: Duration = .seconds(15), wait: Duration? = nil,
     isolation: isolated (any Actor)? = #isolation,
     _ body: nonisolated(nonsending) (LockGrant) async throws -> R
   ) async throws -> R {
-    let resource = Resource(key: key, kind: .presence, owner: owner, value: value)
+    let resource = try Resource(
+      key, .presence, owner: owner, value: value, attributes: attributes, labels: labels)
     return try await hold(resource, lease: lease, wait: wait, isolation: isolation, body)
   }
 

@@ -1,5 +1,5 @@
 /// A lock or presence in the hands of a body that
-/// ``LatchkeyClient/withLock(_:owner:value:lease:wait:isolation:_:)`` runs.
+/// ``LatchkeyClient/withLock(_:owner:value:attributes:labels:lease:wait:isolation:_:)`` runs.
 ///
 /// It says what this process knows. A process that was paused learns of a lost lease when it runs
 /// again: check ``isLost`` right before what must not be done twice, and keep that short.

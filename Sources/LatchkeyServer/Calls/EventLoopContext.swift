@@ -17,7 +17,8 @@ final class EventLoopContext: ReplyTarget, @unchecked Sendable {
   let eventLoop: any EventLoop
   let store: Store
   let clock: @Sendable () -> MonotonicTime
-  let answers: PreparedAnswers
+  private(set) var offer: WireOffer
+  var answers: PreparedAnswers { offer.answers }
   private let longAnswers: AnswerBudget
   private var longAnswersOfConnections: [ObjectIdentifier: AnswerBudget] = [:]
   private let pulse: Pulse
@@ -28,12 +29,12 @@ final class EventLoopContext: ReplyTarget, @unchecked Sendable {
 
   init(
     eventLoop: any EventLoop, store: Store, clock: @escaping @Sendable () -> MonotonicTime,
-    answers: PreparedAnswers, longAnswers: AnswerBudget
+    offer: WireOffer, longAnswers: AnswerBudget
   ) {
     self.eventLoop = eventLoop
     self.store = store
     self.clock = clock
-    self.answers = answers
+    self.offer = offer
     self.longAnswers = longAnswers
     pulse = Pulse(at: clock())
     store.watch(pulse)
@@ -86,6 +87,15 @@ final class EventLoopContext: ReplyTarget, @unchecked Sendable {
   func opened(_ connection: any ServerPipeline.Connection, on channel: any Channel) {
     connections[ObjectIdentifier(channel)] = connection
     if isDraining { connection.beginDrainAfterFirstRequest() }
+  }
+
+  /// Offers something else from now on, on the connections that are open as well.
+  ///
+  /// - Parameter handshake: Makes what stands in the frames of one connection.
+  func change(_ offer: WireOffer, _ handshake: () -> HandshakeOffer) {
+    eventLoop.assertInEventLoop()
+    self.offer = offer
+    for connection in connections.values { connection.update(offer: handshake()) }
   }
 
   func closed(_ channel: any Channel) {

@@ -6,7 +6,10 @@ import WireSchema
 // The core's terms as messages of the newest wire version.
 
 extension Google_Protobuf_Duration {
-  init(_ lease: Lease) { self.init(seconds: lease.seconds) }
+  init(_ lease: Lease) {
+    let (seconds, nanos) = lease.nanoseconds.quotientAndRemainder(dividingBy: 1_000_000_000)
+    self.init(seconds: seconds, nanos: Int32(nanos))
+  }
 }
 
 extension NewestWire.Kind {
@@ -21,27 +24,34 @@ extension NewestWire.Resource {
     key = record.key
     kind = NewestWire.Kind(holder.kind)
     owner = holder.owner
-    value = holder.value
+    value = holder.content.text
+    if let attributes = holder.content.attributes { self.attributes = attributes.message }
     token = record.token
     revision = record.revision
     lease = Google_Protobuf_Duration(holder.lease)
+    labels = holder.labels
+    if let time = holder.grantedAt {
+      grantedAt = Google_Protobuf_Timestamp(seconds: time.seconds, nanos: time.nanoseconds)
+    }
   }
 }
 
 extension NewestWire.Grant {
-  init(_ key: String, to holder: Holder, token: Int64, revision: Int64) {
+  init(_ key: String, owner: String, lease: Lease, token: Int64, revision: Int64) {
     self.init()
     self.key = key
-    owner = holder.owner
+    self.owner = owner
     self.token = token
     self.revision = revision
-    lease = Google_Protobuf_Duration(holder.lease)
+    self.lease = Google_Protobuf_Duration(lease)
   }
 
   /// Nil for a record that nobody holds.
   init?(_ record: LockRecord) {
     guard let holder = record.holder else { return nil }
-    self.init(record.key, to: holder, token: record.token, revision: record.revision)
+    self.init(
+      record.key, owner: holder.owner, lease: holder.lease, token: record.token,
+      revision: record.revision)
   }
 }
 
@@ -75,6 +85,8 @@ extension NewestWire.Refusal {
     case .needsNewerServer:
       self.reason = "needs-newer-server"
       retry = .atNewerServer
+    case .tooManyLabels:
+      self.reason = "too-many-labels"
     case .tooManyWaiters:
       self.reason = "too-many-waiters"
       retry = .later
@@ -115,6 +127,11 @@ extension WireError {
     case .tooManyWaiters:
       self.init(
         .resourceExhausted, refusal.reason, "as many wait as there is room for",
+        details: [refusal])
+    case .tooManyLabels:
+      self.init(
+        .failedPrecondition, refusal.reason,
+        "with the labels that it has they are more than \(NameLimits.labelsMax)",
         details: [refusal])
     case .superseded:
       self.init(

@@ -1,3 +1,4 @@
+import LockContent
 import LockCore
 import Storage
 import SwiftProtobuf
@@ -50,11 +51,17 @@ enum Locks {
     let wait = try Check.wait(message.wait)
     let owner = try Check.owner(message.owner)
     let key = try Check.key(message.key)
-    let holder = Holder(
-      kind: kind, owner: owner, value: try Check.value(message.value), lease: lease)
+    var claim = Claim(kind: kind, owner: owner, lease: lease)
+    switch message.content {
+    case .value(let text): claim.content = try Check.value(text)
+    case .attributes(let attributes): claim.content = try Check.attributes(attributes)
+    case nil: break
+    }
+    claim.labels = try Check.labels(message.labels)
+    if message.hasGrantedAt { claim.grantedAt = try Check.time(message.grantedAt) }
     let requestID = try Check.requestID(message.requestID)
-    guard wait > 0 else { return .claim(key: key, holder: holder) }
-    return .claimWaiting(key: key, holder: holder, Wait(end: now + wait, requestID: requestID))
+    guard wait > 0 else { return .claim(key: key, claim) }
+    return .claimWaiting(key: key, claim, Wait(end: now + wait, requestID: requestID))
   }
 
   private static func renewals(
@@ -81,9 +88,15 @@ enum Locks {
   private static func renewal(_ message: NewestWire.RenewRequest) throws(WireError) -> Renewal {
     let token = try Check.token(message.token)
     let lease = message.hasLease ? try Check.lease(message.lease) : nil
-    return Renewal(
-      key: try Check.key(message.key), token: token, lease: lease,
-      value: message.hasValue ? try Check.value(message.value) : nil)
+    var renewal = Renewal(key: try Check.key(message.key), token: token, lease: lease)
+    switch message.content {
+    case .value(let text): renewal.content = try Check.value(text)
+    case .attributes(let attributes): renewal.content = try Check.attributes(attributes)
+    case nil: break
+    }
+    renewal.labels = try Check.labels(message.labels)
+    if message.hasGrantedAt { renewal.grantedAt = try Check.time(message.grantedAt) }
+    return renewal
   }
 
   private static func release(_ message: NewestWire.ReleaseRequest) throws(WireError) -> Command {
@@ -101,9 +114,12 @@ enum Locks {
     guard message.pageSize >= 0 else {
       throw WireError(.invalidArgument, "invalid-page-size", "a page size cannot be negative")
     }
-    return Query.Range(
+    var range = Query.Range(
       kind: kind, prefix: prefix, afterKey: afterKey,
       countMax: message.pageSize == 0 ? NewestWire.pageSizeDefault : Int(message.pageSize))
+    range.attributes = try Check.attributes(message.attributes).attributes ?? [:]
+    range.labels = try Check.labels(message.labels)
+    return range
   }
 
   // MARK: - Answers
@@ -113,10 +129,11 @@ enum Locks {
     to command: Command, _ outcome: Outcome
   ) throws(WireError) -> NewestWire.Response {
     switch (command, outcome) {
-    case (.claim(let key, let holder), .claimed(let token, let revision, let isNewGrant)),
-      (.claimWaiting(let key, let holder, _), .claimed(let token, let revision, let isNewGrant)):
+    case (.claim(let key, let claim), .claimed(let token, let revision, let isNewGrant)),
+      (.claimWaiting(let key, let claim, _), .claimed(let token, let revision, let isNewGrant)):
       var response = NewestWire.AcquireResponse()
-      response.grant = NewestWire.Grant(key, to: holder, token: token, revision: revision)
+      response.grant = NewestWire.Grant(
+        key, owner: claim.owner, lease: claim.lease, token: token, revision: revision)
       response.renewed = !isNewGrant
       return .acquire(response)
     case (.renew, .renewed(let record)):
@@ -176,10 +193,11 @@ private enum Check {
     }
   }
 
-  /// In the whole seconds of shape s1: rounded up, so that no lease is shorter than was asked for.
+  /// In whole milliseconds: rounded up, so that no lease is shorter than was asked for.
   static func lease(_ duration: Google_Protobuf_Duration) throws(WireError) -> Lease {
     guard isSound(duration, secondsMax: Lease.secondsMax),
-      let lease = Lease(seconds: duration.seconds + (duration.nanos == 0 ? 0 : 1))
+      let lease = Lease(
+        milliseconds: duration.seconds * 1_000 + (Int64(duration.nanos) + 999_999) / 1_000_000)
     else {
       throw WireError(
         .invalidArgument, "invalid-lease",
@@ -234,8 +252,50 @@ private enum Check {
     try self.text(text, bytesMax: NameLimits.keyBytesMax, word, of: "it")
   }
 
-  static func value(_ value: String) throws(WireError) -> String {
-    try text(value, bytesMax: NameLimits.valueBytesMax, "invalid-value", of: "a value")
+  static func value(_ value: String) throws(WireError) -> Content {
+    Content(
+      text: try text(value, bytesMax: NameLimits.valueBytesMax, "invalid-value", of: "a value"))
+  }
+
+  static func attributes(_ message: Google_Protobuf_Struct) throws(WireError) -> Content {
+    let attributes = Attributes(message)
+    guard attributes.isSound else {
+      throw WireError(
+        .invalidArgument, "invalid-attributes",
+        "numbers are finite, text has no NUL, and there are at most \(Attributes.levelsMax) levels")
+    }
+    let content = Content(attributes)
+    guard content.text.utf8.count <= NameLimits.valueBytesMax else {
+      throw WireError(
+        .invalidArgument, "invalid-attributes",
+        "they take at most \(NameLimits.valueBytesMax) bytes as JSON")
+    }
+    return content
+  }
+
+  static func labels(_ labels: [String: String]) throws(WireError) -> [String: String] {
+    guard !labels.isEmpty else { return [:] }
+    guard labels.count <= NameLimits.labelsMax,
+      labels.allSatisfy({ name, text in
+        NameLimits.isName(name, bytesMax: NameLimits.labelNameBytesMax)
+          && NameLimits.isText(text, bytesMax: NameLimits.labelTextBytesMax)
+      })
+    else {
+      throw WireError(
+        .invalidArgument, "invalid-labels",
+        "there are at most \(NameLimits.labelsMax), with names of 1 to "
+          + "\(NameLimits.labelNameBytesMax) bytes of UTF-8 and texts of at most "
+          + "\(NameLimits.labelTextBytesMax), no NUL")
+    }
+    return labels
+  }
+
+  static func time(_ timestamp: Google_Protobuf_Timestamp) throws(WireError) -> StatedTime {
+    guard let time = StatedTime(seconds: timestamp.seconds, nanoseconds: timestamp.nanos) else {
+      throw WireError(
+        .invalidArgument, "invalid-granted-at", "it is in the years 1 to 9999")
+    }
+    return time
   }
 
   static func token(_ token: Int64) throws(WireError) -> Int64 {

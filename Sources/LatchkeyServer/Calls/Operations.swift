@@ -68,9 +68,12 @@ final class Operations: Sendable {
     ask(.meta, by: deadline, loop) { [self] meta in
       ask(.prefix(ReservedKeys.servers), by: deadline, loop) { [self] servers in
         do {
-          guard case .meta(let meta) = try meta.get(), case .records(let rows) = try servers.get()
+          guard case .meta(let meta, let lastRow) = try meta.get(),
+            case .records(let rows) = try servers.get()
           else { return }
-          let status = fleet.status(meta: meta, servers: rows, location: loop.store.location)
+          let status = fleet.status(
+            meta: meta, lastRow: lastRow, servers: rows, location: loop.store.location,
+            offer: loop.offer)
           exchange.respond(
             loop.answers.headers(status: 200, contentType: Codec.json.contentType),
             body: try Codec.json.encode(status))

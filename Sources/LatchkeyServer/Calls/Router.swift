@@ -92,15 +92,15 @@ final class Router: RequestReceiver {
   /// A call in a version that is not spoken here is answered with the range that is: the client
   /// lowers (or raises) itself once and asks again.
   private func unknownCall(path: String) -> RPCError {
-    let spoken = WireVersions.spoken
     guard let version = WireVersions.version(inPath: path) else {
       return Self.nothingThere
     }
-    guard let number = UInt32(version), spoken.contains(number) else {
-      let value: [UInt8] = (try? spoken.message.serializedBytes()) ?? []
+    guard let number = UInt32(version), WireVersions.spoken.contains(number) else {
+      let offered = loop.offer.range
+      let value: [UInt8] = (try? offered.message.serializedBytes()) ?? []
       return RPCError(
         .unimplemented,
-        "wire v\(version) is not spoken here; this server (\(Release.version)) speaks \(spoken)",
+        "wire v\(version) is not spoken here; this server (\(Release.version)) speaks \(offered)",
         details: [RPCError.Detail(type: WireRange.detailType, value: value)])
     }
     guard WireVersions.all.contains(where: { path.hasPrefix("/\($0.service)/") }) else {

@@ -74,7 +74,9 @@ private final class GetCall: UnaryCall, @unchecked Sendable {
   override func body(of outcome: Outcome) throws(RPCError) -> [UInt8] {
     // Before it is encoded: what there is no room for shall cost nothing.
     if case .found(let record?) = outcome, let holder = record.holder {
-      try makeRoom(for: holder.value.utf8.count)
+      let bytes = holder.content.text.utf8.count
+      // A text that is attributes as well is there twice.
+      try makeRoom(for: holder.content.attributes == nil ? bytes : 2 * bytes)
     }
     return try written { () throws(WireError) in try Locks.answer(toGet: key, outcome) }
   }

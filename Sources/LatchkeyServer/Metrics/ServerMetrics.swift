@@ -30,6 +30,11 @@ package final class ServerMetrics: Sendable {
     "latchkey_store_up": "Whether the latest transaction was committed.",
     "latchkey_damaged_rows_total": "Rows left out of answers because they are damaged.",
     "latchkey_collected_rows_total": "Long-free rows that this server deleted.",
+    "latchkey_filled_rows_total": "Rows that this server brought into the newest shape.",
+    "latchkey_store_shape": "The newest, the oldest maintained and the filled shape of the store.",
+    "latchkey_backfill_row": "The row that the backfill has come to; the last one when it is done.",
+    "latchkey_store_last_row": "The number of the store's last row.",
+    "latchkey_fleet_servers": "Servers whose presence is in the store, by release.",
     "latchkey_build_info": "Always 1; the labels say what runs.",
   ]
 
@@ -51,6 +56,9 @@ package final class ServerMetrics: Sendable {
   private let storeUp: Gauge
   private let damaged: Counter
   private let collectedRows: Counter
+  private let filledRows: Counter
+  /// Releases that were seen in the fleet.
+  private let releases = Mutex<Set<String>>([])
   private let isFailing = Atomic<Bool>(false)
   private let isScanFailing = Atomic<Bool>(false)
 
@@ -72,6 +80,7 @@ package final class ServerMetrics: Sendable {
     storeUp = Gauge(label: "latchkey_store_up", factory: factory)
     damaged = Counter(label: "latchkey_damaged_rows_total", factory: factory)
     collectedRows = Counter(label: "latchkey_collected_rows_total", factory: factory)
+    filledRows = Counter(label: "latchkey_filled_rows_total", factory: factory)
     waiters = Gauge(label: "latchkey_waiters", factory: factory)
     storeUp.record(1)
     let range = WireVersions.spoken
@@ -79,7 +88,7 @@ package final class ServerMetrics: Sendable {
       label: "latchkey_build_info",
       dimensions: [
         ("version", Release.version), ("wire", range.headerValue),
-        ("shape", "\(S1.number)-\(S1.number)"),
+        ("shape", "\(S1.number)-\(KnownShapes.all.newest)"),
       ], factory: factory
     ).record(1)
   }
@@ -122,6 +131,32 @@ package final class ServerMetrics: Sendable {
       label: "latchkey_negotiated_total",
       dimensions: [("wire", version.map { "\($0)" } ?? "none")], factory: factory
     ).increment()
+  }
+}
+
+extension ServerMetrics {
+  /// Reports who lives and how far the store is.
+  func note(_ view: FleetView, meta: StoreMeta, lastRow: Int64) {
+    for (which, shape) in [
+      ("newest", meta.newestShape), ("oldest", meta.oldestShape), ("filled", meta.filledShape),
+    ] {
+      gauge("latchkey_store_shape", ("which", which)).record(shape)
+    }
+    gauge("latchkey_store_last_row").record(lastRow)
+    let isDone = meta.backfill.row == BackfillState.done
+    gauge("latchkey_backfill_row").record(isDone ? lastRow : meta.backfill.row)
+    let counts = Dictionary(view.members.map { ($0.presence.software, 1) }, uniquingKeysWith: +)
+    let known = releases.withLock { known in
+      known.formUnion(counts.keys)
+      return known
+    }
+    for release in known {
+      gauge("latchkey_fleet_servers", ("software", release)).record(counts[release] ?? 0)
+    }
+  }
+
+  private func gauge(_ label: String, _ dimensions: (String, String)...) -> Gauge {
+    Gauge(label: label, dimensions: dimensions, factory: factory)
   }
 }
 
@@ -179,6 +214,13 @@ extension ServerMetrics: StoreObserver {
   package func skipped(damage: String) {
     damaged.increment()
     logger.error("a damaged row was left out of an answer", metadata: ["row": "\(damage)"])
+  }
+
+  package func filled(rows: Int) { filledRows.increment(by: Int64(rows)) }
+
+  package func gaveUpShapes(before shape: Int64) {
+    logger.notice("nobody needs the older shapes of the store any more: they were given up",
+      metadata: ["oldest": "s\(shape)"])
   }
 
   package func collected(rows: Int) {

@@ -49,6 +49,10 @@ package nonisolated struct Latchkey_Fleet_V1_ServerPresence: Sendable {
   /// Where it listens, as host:port.
   package var listen: String = String()
 
+  /// The newest shape that the releases it is to be rolled back to know: neither it nor an older one is
+  /// given up. 0 in servers that know s1 only.
+  package var shapeKept: UInt32 = 0
+
   package var unknownFields = SwiftProtobuf.UnknownStorage()
 
   package init() {}
@@ -108,49 +112,85 @@ package nonisolated struct Latchkey_Fleet_V1_StoreStatus: Sendable {
   /// The presences held, as this server last saw them, those of servers included.
   package var presences: Int64 = 0
 
+  /// The newest shape of which every row has the columns, and which no server too old for it can get past:
+  /// nothing has to be looked up in older ones any more.
+  package var filledShape: UInt32 = 0
+
+  /// The row that the backfill of this server's newest shape has come to; 0 where none is under way.
+  package var backfillRow: Int64 = 0
+
+  /// The last row that there is.
+  package var lastRow: Int64 = 0
+
+  /// What is kept for whom, in words for a person. Nobody has to act on it.
+  package var waiting: [String] = []
+
   package var unknownFields = SwiftProtobuf.UnknownStorage()
 
   package init() {}
 }
 
 /// Status is the answer to GET /status.
-package nonisolated struct Latchkey_Fleet_V1_Status: Sendable {
+package nonisolated struct Latchkey_Fleet_V1_Status: @unchecked Sendable {
   // SwiftProtobuf.Message conformance is added in an extension below. See the
   // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
   // methods supported on all messages.
 
   /// The server that answers.
-  package var serverID: String = String()
+  package var serverID: String {
+    get {_storage._serverID}
+    set {_uniqueStorage()._serverID = newValue}
+  }
 
   /// What it says of itself.
   package var server: Latchkey_Fleet_V1_ServerPresence {
-    get {_server ?? Latchkey_Fleet_V1_ServerPresence()}
-    set {_server = newValue}
+    get {_storage._server ?? Latchkey_Fleet_V1_ServerPresence()}
+    set {_uniqueStorage()._server = newValue}
   }
   /// Returns true if `server` has been explicitly set.
-  package var hasServer: Bool {self._server != nil}
+  package var hasServer: Bool {_storage._server != nil}
   /// Clears the value of `server`. Subsequent reads from it will return its default value.
-  package mutating func clearServer() {self._server = nil}
+  package mutating func clearServer() {_uniqueStorage()._server = nil}
 
   /// Every server whose presence is in the store, in the order of their ids and runs.
-  package var fleet: [Latchkey_Fleet_V1_ServerEntry] = []
+  package var fleet: [Latchkey_Fleet_V1_ServerEntry] {
+    get {_storage._fleet}
+    set {_uniqueStorage()._fleet = newValue}
+  }
 
   /// The store.
   package var store: Latchkey_Fleet_V1_StoreStatus {
-    get {_store ?? Latchkey_Fleet_V1_StoreStatus()}
-    set {_store = newValue}
+    get {_storage._store ?? Latchkey_Fleet_V1_StoreStatus()}
+    set {_uniqueStorage()._store = newValue}
   }
   /// Returns true if `store` has been explicitly set.
-  package var hasStore: Bool {self._store != nil}
+  package var hasStore: Bool {_storage._store != nil}
   /// Clears the value of `store`. Subsequent reads from it will return its default value.
-  package mutating func clearStore() {self._store = nil}
+  package mutating func clearStore() {_uniqueStorage()._store = nil}
+
+  /// The lowest wire version that this server offers.
+  package var wireOfferedOldest: UInt32 {
+    get {_storage._wireOfferedOldest}
+    set {_uniqueStorage()._wireOfferedOldest = newValue}
+  }
+
+  /// The highest wire version that this server offers. It follows the fleet.
+  package var wireOfferedNewest: UInt32 {
+    get {_storage._wireOfferedNewest}
+    set {_uniqueStorage()._wireOfferedNewest = newValue}
+  }
+
+  /// Why, in words for a person.
+  package var wireReason: String {
+    get {_storage._wireReason}
+    set {_uniqueStorage()._wireReason = newValue}
+  }
 
   package var unknownFields = SwiftProtobuf.UnknownStorage()
 
   package init() {}
 
-  fileprivate var _server: Latchkey_Fleet_V1_ServerPresence? = nil
-  fileprivate var _store: Latchkey_Fleet_V1_StoreStatus? = nil
+  fileprivate var _storage = _StorageClass.defaultInstance
 }
 
 // MARK: - Code below here is support for the SwiftProtobuf runtime.
@@ -159,7 +199,7 @@ fileprivate nonisolated let _protobuf_package = "latchkey.fleet.v1"
 
 nonisolated extension Latchkey_Fleet_V1_ServerPresence: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   package static let protoMessageName: String = _protobuf_package + ".ServerPresence"
-  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}software\0\u{3}wire_oldest\0\u{3}wire_newest\0\u{3}shape_oldest\0\u{3}shape_newest\0\u{1}listen\0")
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}software\0\u{3}wire_oldest\0\u{3}wire_newest\0\u{3}shape_oldest\0\u{3}shape_newest\0\u{1}listen\0\u{3}shape_kept\0")
 
   package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -173,6 +213,7 @@ nonisolated extension Latchkey_Fleet_V1_ServerPresence: SwiftProtobuf.Message, S
       case 4: try { try decoder.decodeSingularUInt32Field(value: &self.shapeOldest) }()
       case 5: try { try decoder.decodeSingularUInt32Field(value: &self.shapeNewest) }()
       case 6: try { try decoder.decodeSingularStringField(value: &self.listen) }()
+      case 7: try { try decoder.decodeSingularUInt32Field(value: &self.shapeKept) }()
       default: break
       }
     }
@@ -197,6 +238,9 @@ nonisolated extension Latchkey_Fleet_V1_ServerPresence: SwiftProtobuf.Message, S
     if !self.listen.isEmpty {
       try visitor.visitSingularStringField(value: self.listen, fieldNumber: 6)
     }
+    if self.shapeKept != 0 {
+      try visitor.visitSingularUInt32Field(value: self.shapeKept, fieldNumber: 7)
+    }
     try unknownFields.traverse(visitor: &visitor)
   }
 
@@ -207,6 +251,7 @@ nonisolated extension Latchkey_Fleet_V1_ServerPresence: SwiftProtobuf.Message, S
     if lhs.shapeOldest != rhs.shapeOldest {return false}
     if lhs.shapeNewest != rhs.shapeNewest {return false}
     if lhs.listen != rhs.listen {return false}
+    if lhs.shapeKept != rhs.shapeKept {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }
@@ -258,7 +303,7 @@ nonisolated extension Latchkey_Fleet_V1_ServerEntry: SwiftProtobuf.Message, Swif
 
 nonisolated extension Latchkey_Fleet_V1_StoreStatus: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   package static let protoMessageName: String = _protobuf_package + ".StoreStatus"
-  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}location\0\u{3}newest_shape\0\u{3}oldest_shape\0\u{3}token_floor\0\u{1}locks\0\u{1}presences\0")
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}location\0\u{3}newest_shape\0\u{3}oldest_shape\0\u{3}token_floor\0\u{1}locks\0\u{1}presences\0\u{3}filled_shape\0\u{3}backfill_row\0\u{3}last_row\0\u{1}waiting\0")
 
   package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -272,6 +317,10 @@ nonisolated extension Latchkey_Fleet_V1_StoreStatus: SwiftProtobuf.Message, Swif
       case 4: try { try decoder.decodeSingularInt64Field(value: &self.tokenFloor) }()
       case 5: try { try decoder.decodeSingularInt64Field(value: &self.locks) }()
       case 6: try { try decoder.decodeSingularInt64Field(value: &self.presences) }()
+      case 7: try { try decoder.decodeSingularUInt32Field(value: &self.filledShape) }()
+      case 8: try { try decoder.decodeSingularInt64Field(value: &self.backfillRow) }()
+      case 9: try { try decoder.decodeSingularInt64Field(value: &self.lastRow) }()
+      case 10: try { try decoder.decodeRepeatedStringField(value: &self.waiting) }()
       default: break
       }
     }
@@ -296,6 +345,18 @@ nonisolated extension Latchkey_Fleet_V1_StoreStatus: SwiftProtobuf.Message, Swif
     if self.presences != 0 {
       try visitor.visitSingularInt64Field(value: self.presences, fieldNumber: 6)
     }
+    if self.filledShape != 0 {
+      try visitor.visitSingularUInt32Field(value: self.filledShape, fieldNumber: 7)
+    }
+    if self.backfillRow != 0 {
+      try visitor.visitSingularInt64Field(value: self.backfillRow, fieldNumber: 8)
+    }
+    if self.lastRow != 0 {
+      try visitor.visitSingularInt64Field(value: self.lastRow, fieldNumber: 9)
+    }
+    if !self.waiting.isEmpty {
+      try visitor.visitRepeatedStringField(value: self.waiting, fieldNumber: 10)
+    }
     try unknownFields.traverse(visitor: &visitor)
   }
 
@@ -306,6 +367,10 @@ nonisolated extension Latchkey_Fleet_V1_StoreStatus: SwiftProtobuf.Message, Swif
     if lhs.tokenFloor != rhs.tokenFloor {return false}
     if lhs.locks != rhs.locks {return false}
     if lhs.presences != rhs.presences {return false}
+    if lhs.filledShape != rhs.filledShape {return false}
+    if lhs.backfillRow != rhs.backfillRow {return false}
+    if lhs.lastRow != rhs.lastRow {return false}
+    if lhs.waiting != rhs.waiting {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }
@@ -313,48 +378,111 @@ nonisolated extension Latchkey_Fleet_V1_StoreStatus: SwiftProtobuf.Message, Swif
 
 nonisolated extension Latchkey_Fleet_V1_Status: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   package static let protoMessageName: String = _protobuf_package + ".Status"
-  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}server_id\0\u{1}server\0\u{1}fleet\0\u{1}store\0")
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}server_id\0\u{1}server\0\u{1}fleet\0\u{1}store\0\u{3}wire_offered_oldest\0\u{3}wire_offered_newest\0\u{3}wire_reason\0")
+
+  fileprivate class _StorageClass {
+    var _serverID: String = String()
+    var _server: Latchkey_Fleet_V1_ServerPresence? = nil
+    var _fleet: [Latchkey_Fleet_V1_ServerEntry] = []
+    var _store: Latchkey_Fleet_V1_StoreStatus? = nil
+    var _wireOfferedOldest: UInt32 = 0
+    var _wireOfferedNewest: UInt32 = 0
+    var _wireReason: String = String()
+
+      // This property is used as the initial default value for new instances of the type.
+      // The type itself is protecting the reference to its storage via CoW semantics.
+      // This will force a copy to be made of this reference when the first mutation occurs;
+      // hence, it is safe to mark this as `nonisolated(unsafe)`.
+      static nonisolated(unsafe) let defaultInstance = _StorageClass()
+
+    private init() {}
+
+    init(copying source: _StorageClass) {
+      _serverID = source._serverID
+      _server = source._server
+      _fleet = source._fleet
+      _store = source._store
+      _wireOfferedOldest = source._wireOfferedOldest
+      _wireOfferedNewest = source._wireOfferedNewest
+      _wireReason = source._wireReason
+    }
+  }
+
+  fileprivate mutating func _uniqueStorage() -> _StorageClass {
+    if !isKnownUniquelyReferenced(&_storage) {
+      _storage = _StorageClass(copying: _storage)
+    }
+    return _storage
+  }
 
   package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
-    while let fieldNumber = try decoder.nextFieldNumber() {
-      // The use of inline closures is to circumvent an issue where the compiler
-      // allocates stack space for every case branch when no optimizations are
-      // enabled. https://github.com/apple/swift-protobuf/issues/1034
-      switch fieldNumber {
-      case 1: try { try decoder.decodeSingularStringField(value: &self.serverID) }()
-      case 2: try { try decoder.decodeSingularMessageField(value: &self._server) }()
-      case 3: try { try decoder.decodeRepeatedMessageField(value: &self.fleet) }()
-      case 4: try { try decoder.decodeSingularMessageField(value: &self._store) }()
-      default: break
+    _ = _uniqueStorage()
+    try withExtendedLifetime(_storage) { (_storage: _StorageClass) in
+      while let fieldNumber = try decoder.nextFieldNumber() {
+        // The use of inline closures is to circumvent an issue where the compiler
+        // allocates stack space for every case branch when no optimizations are
+        // enabled. https://github.com/apple/swift-protobuf/issues/1034
+        switch fieldNumber {
+        case 1: try { try decoder.decodeSingularStringField(value: &_storage._serverID) }()
+        case 2: try { try decoder.decodeSingularMessageField(value: &_storage._server) }()
+        case 3: try { try decoder.decodeRepeatedMessageField(value: &_storage._fleet) }()
+        case 4: try { try decoder.decodeSingularMessageField(value: &_storage._store) }()
+        case 5: try { try decoder.decodeSingularUInt32Field(value: &_storage._wireOfferedOldest) }()
+        case 6: try { try decoder.decodeSingularUInt32Field(value: &_storage._wireOfferedNewest) }()
+        case 7: try { try decoder.decodeSingularStringField(value: &_storage._wireReason) }()
+        default: break
+        }
       }
     }
   }
 
   package func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
-    // The use of inline closures is to circumvent an issue where the compiler
-    // allocates stack space for every if/case branch local when no optimizations
-    // are enabled. https://github.com/apple/swift-protobuf/issues/1034 and
-    // https://github.com/apple/swift-protobuf/issues/1182
-    if !self.serverID.isEmpty {
-      try visitor.visitSingularStringField(value: self.serverID, fieldNumber: 1)
+    try withExtendedLifetime(_storage) { (_storage: _StorageClass) in
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every if/case branch local when no optimizations
+      // are enabled. https://github.com/apple/swift-protobuf/issues/1034 and
+      // https://github.com/apple/swift-protobuf/issues/1182
+      if !_storage._serverID.isEmpty {
+        try visitor.visitSingularStringField(value: _storage._serverID, fieldNumber: 1)
+      }
+      try { if let v = _storage._server {
+        try visitor.visitSingularMessageField(value: v, fieldNumber: 2)
+      } }()
+      if !_storage._fleet.isEmpty {
+        try visitor.visitRepeatedMessageField(value: _storage._fleet, fieldNumber: 3)
+      }
+      try { if let v = _storage._store {
+        try visitor.visitSingularMessageField(value: v, fieldNumber: 4)
+      } }()
+      if _storage._wireOfferedOldest != 0 {
+        try visitor.visitSingularUInt32Field(value: _storage._wireOfferedOldest, fieldNumber: 5)
+      }
+      if _storage._wireOfferedNewest != 0 {
+        try visitor.visitSingularUInt32Field(value: _storage._wireOfferedNewest, fieldNumber: 6)
+      }
+      if !_storage._wireReason.isEmpty {
+        try visitor.visitSingularStringField(value: _storage._wireReason, fieldNumber: 7)
+      }
     }
-    try { if let v = self._server {
-      try visitor.visitSingularMessageField(value: v, fieldNumber: 2)
-    } }()
-    if !self.fleet.isEmpty {
-      try visitor.visitRepeatedMessageField(value: self.fleet, fieldNumber: 3)
-    }
-    try { if let v = self._store {
-      try visitor.visitSingularMessageField(value: v, fieldNumber: 4)
-    } }()
     try unknownFields.traverse(visitor: &visitor)
   }
 
   package static func ==(lhs: Latchkey_Fleet_V1_Status, rhs: Latchkey_Fleet_V1_Status) -> Bool {
-    if lhs.serverID != rhs.serverID {return false}
-    if lhs._server != rhs._server {return false}
-    if lhs.fleet != rhs.fleet {return false}
-    if lhs._store != rhs._store {return false}
+    if lhs._storage !== rhs._storage {
+      let storagesAreEqual: Bool = withExtendedLifetime((lhs._storage, rhs._storage)) { (_args: (_StorageClass, _StorageClass)) in
+        let _storage = _args.0
+        let rhs_storage = _args.1
+        if _storage._serverID != rhs_storage._serverID {return false}
+        if _storage._server != rhs_storage._server {return false}
+        if _storage._fleet != rhs_storage._fleet {return false}
+        if _storage._store != rhs_storage._store {return false}
+        if _storage._wireOfferedOldest != rhs_storage._wireOfferedOldest {return false}
+        if _storage._wireOfferedNewest != rhs_storage._wireOfferedNewest {return false}
+        if _storage._wireReason != rhs_storage._wireReason {return false}
+        return true
+      }
+      if !storagesAreEqual {return false}
+    }
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }

@@ -12,8 +12,8 @@ struct ClaimCommand: AsyncParsableCommand {
 
         latchkey claim nightly --owner "$HOSTNAME-$$" --ttl 1m
 
-      JSON: an object with key, kind, owner, value, token, revision, leaseSeconds; token and revision \
-      are null where the server is of 0.1.
+      JSON: an object with key, kind, owner, value, token, revision, leaseSeconds, attributes, labels; \
+      token and revision are null where the server is of 0.1.
 
       EXIT CODES: 0 the owner holds the key now; 75 another does; 69 no server can be reached; \
       64 usage.
@@ -25,11 +25,12 @@ struct ClaimCommand: AsyncParsableCommand {
   @Option(help: "Who claims it: names one run of one program, not a host or a role.")
   var owner: String
 
-  @Option(help: "What others shall know of the owner.")
-  var value = ""
+  @OptionGroup var content: ContentOptions
 
   @Option(
-    help: ArgumentHelp("The length of the lease, rounded up to whole seconds.", valueName: "time"))
+    help: ArgumentHelp(
+      "The length of the lease. Servers before 0.3 round it up to whole seconds.",
+      valueName: "time"))
   var ttl = TimeSpan(.seconds(15))
 
   @Option(help: "What it is.")
@@ -39,11 +40,13 @@ struct ClaimCommand: AsyncParsableCommand {
   @OptionGroup var connection: ConnectionOptions
 
   func run() async throws {
-    var resource = Resource(key: key, kind: kind, owner: owner, value: value)
+    var resource = Resource(key: key, kind: kind, owner: owner, value: content.text)
+    resource.labels = content.labels
     let grant = try await connection.withClient { client in
       do {
         return try await client.claim(
-          key, owner: owner, value: value, kind: kind, lease: ttl.duration)
+          key, owner: owner, value: content.value, attributes: content.attributes,
+          labels: content.labels, kind: kind, lease: ttl.duration)
       } catch let error as LatchkeyError where error.code == .heldByAnother {
         throw await Failure(heldByAnother: key, error, client)
       }

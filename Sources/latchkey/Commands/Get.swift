@@ -11,7 +11,8 @@ struct GetCommand: AsyncParsableCommand {
         latchkey get nightly --output json | jq -r .owner
 
       JSON: an object with key, kind, owner, value, token, revision, leaseSeconds (the last three are \
-      null where the server is of 0.1); null if nobody holds the key.
+      null where the server is of 0.1), attributes (null where the value is no JSON object), labels, \
+      grantedAt (in seconds since 1970, null where the holder does not say); null if nobody holds the key.
 
       EXIT CODES: 0 somebody holds it; 1 nobody does; 69 no server can be reached; 64 usage.
       """)

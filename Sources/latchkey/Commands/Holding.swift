@@ -73,11 +73,13 @@ struct Holding: Sendable {
     switch kind {
     case .lock:
       return try await client.withLock(
-        key, owner: owner, value: options.value, lease: lease, wait: wait
+        key, owner: owner, value: options.content.value, attributes: options.content.attributes,
+        labels: options.content.labels, lease: lease, wait: wait
       ) { try await use($0) }
     case .presence:
       return try await client.withPresence(
-        key, owner: owner, value: options.value, lease: lease, wait: wait
+        key, owner: owner, value: options.content.value, attributes: options.content.attributes,
+        labels: options.content.labels, lease: lease, wait: wait
       ) { try await use($0) }
     }
   }

@@ -11,10 +11,16 @@ struct ListCommand: AsyncParsableCommand {
 
         latchkey list --kind lock
         latchkey list --prefix jobs/
+        latchkey list --attribute zone=z1 --attribute cores=8
+        latchkey list --label team=billing
         latchkey list --output json | jq -r '.[].owner'
 
-      JSON: an array of objects with key, kind, owner, value, token, revision, leaseSeconds; the last \
-      three are null where the server is of 0.1.
+      The attributes that all of them have together are columns of their own, up to \(Resource.attributeColumnsMax) of them; \
+      VALUE has what is no JSON object.
+
+      JSON: an array of objects with key, kind, owner, value, token, revision, leaseSeconds, attributes, \
+      labels. Token, revision and leaseSeconds are null where the server is of 0.1, attributes where the \
+      value is no JSON object.
 
       EXIT CODES: 0; 69 no server can be reached; 64 usage.
       """)
@@ -25,6 +31,19 @@ struct ListCommand: AsyncParsableCommand {
   @Option(help: "Only keys that start with this.")
   var prefix = ""
 
+  @Option(
+    help: ArgumentHelp(
+      """
+      Only those that have this attribute with this value, which is JSON or else a string; may be given \
+      several times. Needs servers of 0.3 or newer, as does --label.
+      """, valueName: "name=value"))
+  var attribute: [AttributeOption] = []
+
+  @Option(
+    help: ArgumentHelp(
+      "Only those that have this label; may be given several times.", valueName: "name=text"))
+  var label: [LabelOption] = []
+
   @OptionGroup var output: OutputOptions
   @OptionGroup var connection: ConnectionOptions
 
@@ -32,7 +51,11 @@ struct ListCommand: AsyncParsableCommand {
     let kinds = kind.map { [$0] } ?? ResourceKind.allCases
     let resources = try await connection.withClient { client in
       var resources: [Resource] = []
-      for kind in kinds { resources += try await client.fetchAll(kind, prefix: prefix) }
+      for kind in kinds { 
+        resources += try await client.fetchAll(
+          kind, prefix: prefix, attributes: AttributeOption.attributes(attribute),
+          labels: LabelOption.labels(label))
+      }
       return resources
     }
     switch output.output {

@@ -6,8 +6,8 @@ struct HoldOptions: ParsableArguments {
   @Option(
     help: ArgumentHelp(
       """
-      The lease, rounded up to whole seconds: how long the key is kept for a holder that has gone \
-      silent.
+      The lease: how long the key is kept for a holder that has gone silent. Servers before 0.3 round \
+      it up to whole seconds.
       """,
       valueName: "time"))
   var ttl = TimeSpan(.seconds(15))
@@ -24,8 +24,7 @@ struct HoldOptions: ParsableArguments {
       """)
   var owner: String?
 
-  @Option(help: "What others shall know of the holder.")
-  var value = ""
+  @OptionGroup var content: ContentOptions
 
   /// The owner that was given, or one that no other run has.
   var ownerOrUnique: String { owner ?? LatchkeyClient.uniqueOwner() }

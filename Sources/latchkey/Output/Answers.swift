@@ -6,18 +6,71 @@ extension Resource {
     .members(
       ("key", .text(key)), ("kind", .text(kind.rawValue)), ("owner", .text(owner)),
       ("value", .text(value)), ("token", .integer(token)), ("revision", .integer(revision)),
-      ("leaseSeconds", .number(lease.map { $0 / .seconds(1) })))
+      ("leaseSeconds", .number(lease.map { $0 / .seconds(1) })),
+      ("attributes", attributes.map { JSON($0) } ?? .null),
+      ("labels", JSON(Attributes(labels.mapValues { .string($0) }))),
+      ("grantedAt", .number(grantedAt.map { $0 / .seconds(1) })))
   }
 
+  /// More names of attributes than these are left in VALUE.
+  static let attributeColumnsMax = 8
+
+  /// Attributes are columns of their own where there are not too many of them.
   static func table(_ resources: [Resource]) -> Table {
-    var table = Table("KEY", "KIND", "OWNER", "TOKEN", "VALUE")
-    for resource in resources {
-      table.append([
-        resource.key, resource.kind.rawValue, resource.owner,
-        resource.token.map { "\($0)" } ?? "-", resource.value,
-      ])
+    let attributes = resources.map(\.attributes)
+    let allNames = Set(attributes.lazy.compactMap(\.self).flatMap(\.values.keys))
+    let names = allNames.count <= attributeColumnsMax ? allNames.sorted() : []
+    let labels = resources.contains { !$0.labels.isEmpty }
+    let isTextShown = names.isEmpty || attributes.contains { $0 == nil }
+    var table = Table(
+      (["KEY", "KIND", "OWNER", "TOKEN"] + (isTextShown ? ["VALUE"] : [])
+        + names.map { $0.uppercased() } + (labels ? ["LABELS"] : []))
+        .map { ($0, .left) })
+    for (resource, attributes) in zip(resources, attributes) {
+      let isText = names.isEmpty || attributes == nil
+      table.append(
+        [
+          resource.key, resource.kind.rawValue, resource.owner,
+          resource.token.map { "\($0)" } ?? "-",
+        ] + (isTextShown ? [isText ? resource.value : ""] : [])
+          + names.map { attributes?[$0]?.text ?? "" } + (labels ? [resource.labelText] : []))
     }
     return table
+  }
+
+  private var labelText: String {
+    labels.sorted { $0.key < $1.key }.map { "\($0.key)=\($0.value)" }.joined(separator: " ")
+  }
+}
+
+extension AttributeValue {
+  /// For a column: strings as they are, all else as JSON.
+  fileprivate var text: String {
+    switch self {
+    case .string(let text): text
+    case .null, .boolean, .number, .list, .nested:
+      // Without the braces and the name around it.
+      String((["": self] as Attributes).json.dropFirst(4).dropLast())
+    }
+  }
+}
+
+extension JSON {
+  init(_ attributes: Attributes) {
+    self = .object(
+      attributes.values.sorted { $0.key < $1.key }.map { JSON.Member($0.key, JSON($0.value)) })
+  }
+
+  private init(_ value: AttributeValue) {
+    switch value {
+    case .null: self = .null
+    case .boolean(let isTrue): self = .bool(isTrue)
+    case .number(let number):
+      self = Int64(exactly: number).map { .integer($0) } ?? .number(number)
+    case .string(let text): self = .text(text)
+    case .list(let items): self = .list(items.map(JSON.init))
+    case .nested(let attributes): self = JSON(attributes)
+    }
   }
 }
 

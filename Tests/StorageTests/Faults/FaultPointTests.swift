@@ -106,7 +106,7 @@ import Testing
   func aStoreThatCannotBeOpenedSaysSo(_ point: FaultPoint) {
     let plan = FaultPlan()
     plan.fail(point)
-    let engine = FaultyEngine(MemoryEngine(MemoryDatabase()), plan: plan)
+    let engine = FaultyEngine(MemoryEngine(MemoryDatabase(), .all), plan: plan)
     #expect(throws: Fault.error) {
       try Store(
         engine: engine, clock: ManualClock().reading, observer: RecordingObserver())

@@ -76,7 +76,9 @@ struct SQLiteDatabase: TestDatabase {
     path = "\(folder.path)/store.db"
   }
 
-  func engine() -> any StoreEngine { SQLiteEngine(path: path) }
+  func engine(_ shapes: KnownShapes) -> any StoreEngine {
+    SQLiteEngine(path: path, shapes: shapes)
+  }
 
   func connection() throws -> SQLiteConnection {
     let connection = try SQLiteConnection(path: path, create: false)
@@ -107,36 +109,66 @@ struct SQLiteDatabase: TestDatabase {
     let owner = row.ownerIsDamaged ? damaged : row.owner.map(quoted) ?? "NULL"
     try execute(
       """
-      INSERT OR REPLACE INTO \(S1.resourceTable) (\(S1.columns)) VALUES (\(row.id), \(key),
-        \(row.needsShape), \(row.token), \(row.revision), \(row.kind), \(owner),
-        \(row.value.map(quoted) ?? damaged), \(row.leaseSeconds),
+      INSERT INTO \(S1.resourceTable) (\(S1.columnNames.joined(separator: ", ")))
+      VALUES (\(row.id), \(key), \(row.needsShape), \(row.token), \(row.revision), \(row.kind),
+        \(owner), \(row.value.map(quoted) ?? damaged), \(row.leaseSeconds),
         \(row.freeEpoch.map(String.init) ?? "NULL"))
+      ON CONFLICT (id) DO UPDATE SET
+        \(S1.columnNames.dropFirst().map { "\($0) = excluded.\($0)" }.joined(separator: ", "))
       """)
   }
 
   func row(forKey key: String) throws -> S1Row? {
     let connection = try connection()
-    let statement = try connection.prepare(S1.byKey)
+    let statement = try connection.prepare(StoreStatements(KnownShapes(after: [])).byKey)
     statement.bind(1, key)
     return try statement.query { () throws(StoreError) in
-      guard try statement.step() else { return nil }
-      return S1Row(
-        id: statement.integer(0), key: statement.text(1), needsShape: statement.integer(2),
-        token: statement.integer(3), revision: statement.integer(4), kind: statement.integer(5),
-        owner: statement.text(6),
-        ownerIsDamaged: statement.text(6) == nil && !statement.isNull(6),
-        value: statement.text(7), leaseSeconds: statement.integer(8),
-        freeEpoch: statement.optionalInteger(9))
+      try statement.step() ? S1Row(statement) : nil
     }
   }
 
-  var meta: StoreMeta {
-    get throws { try readMeta(connection().prepare(S1.meta)) }
+  func cells(forKey key: String) throws -> [String: Cell] {
+    let connection = try connection()
+    let columns = try connection.texts(
+      "SELECT name FROM pragma_table_info('\(S1.resourceTable)') ORDER BY cid"
+    ).filter { !S1.columnNames.contains($0) }
+    guard !columns.isEmpty else { return [:] }
+    let statement = try connection.prepare(
+      "SELECT \(columns.joined(separator: ", ")) FROM \(S1.resourceTable) WHERE resource_key = ?")
+    statement.bind(1, key)
+    return try statement.query { () throws(StoreError) in
+      guard try statement.step() else { return [:] }
+      var cells: [String: Cell] = [:]
+      for (index, column) in columns.enumerated() where !statement.isNull(index) {
+        cells[column] =
+          statement.bytes(index).map { .bytes($0) } ?? statement.text(index).map { .text($0) }
+          ?? .integer(statement.integer(index))
+      }
+      return cells
+    }
+  }
+
+  func set(_ column: String, to cell: Cell, forKey key: String) throws {
+    let statement = try connection().prepare(
+      "UPDATE \(S1.resourceTable) SET \(column) = ? WHERE resource_key = ?")
+    switch cell {
+    case .null: statement.bindNull(1)
+    case .integer(let value): statement.bind(1, value)
+    case .text(let value): statement.bind(1, value)
+    case .bytes(let value): statement.bind(1, value)
+    case .damagedText: preconditionFailure("no column of a newer shape is text")
+    }
+    statement.bind(2, key)
+    try statement.run()
+  }
+
+  func meta(_ shapes: KnownShapes) throws -> StoreMeta {
+    try readMeta(connection().prepare(StoreStatements(shapes).meta), shapes)
   }
 
   func set(_ name: StoreMeta.Name, to value: Int64, note: String) throws {
     try execute(
-      "UPDATE \(S1.metaTable) SET value = \(value), note = '\(note)' WHERE name = '\(name.rawValue)'"
+      "UPDATE \(S1.metaTable) SET value = \(value), note = '\(note)' WHERE name = '\(name.text)'"
     )
   }
 }

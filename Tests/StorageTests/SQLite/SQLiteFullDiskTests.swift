@@ -25,9 +25,13 @@ import Testing
 
   private struct Disk: TestDatabase {
     let path: String
-    func engine() -> any StoreEngine { SQLiteEngine(path: path) }
+    func engine(_ shapes: KnownShapes) -> any StoreEngine {
+      SQLiteEngine(path: path, shapes: shapes)
+    }
     func put(_ row: S1Row) throws { throw Fault.error }
     func set(_ name: StoreMeta.Name, to value: Int64, note: String) throws { throw Fault.error }
+    func cells(forKey key: String) throws -> [String: Cell] { throw Fault.error }
+    func set(_ column: String, to cell: Cell, forKey key: String) throws { throw Fault.error }
     func row(forKey key: String) throws -> S1Row? {
       let reader = try engine().openReader()
       try reader.begin()
@@ -35,16 +39,14 @@ import Testing
       return try reader.row(forKey: key).map { row in
         .held(
           id: row.id, key: row.record.key, owner: row.record.holder?.owner, token: row.record.token,
-          revision: row.record.revision, value: row.record.holder?.value)
+          revision: row.record.revision, value: row.record.holder?.content.text)
       }
     }
-    var meta: StoreMeta {
-      get throws {
-        let reader = try engine().openReader()
-        try reader.begin()
-        defer { reader.end() }
-        return try reader.meta()
-      }
+    func meta(_ shapes: KnownShapes) throws -> StoreMeta {
+      let reader = try engine(shapes).openReader()
+      try reader.begin()
+      defer { reader.end() }
+      return try reader.meta()
     }
   }
 
@@ -129,12 +131,13 @@ private final class PageLimitEngine: StoreEngine, @unchecked Sendable {
   init(path: String) { engine = SQLiteEngine(path: path) }
 
   var location: String { engine.location }
+  var shapes: KnownShapes { engine.shapes }
 
   func openWriter() throws(StoreError) -> any StoreWriter {
     _ = try engine.openWriter()
     let connection = try SQLiteConnection(path: engine.path, create: false)
     self.connection = connection
-    return try SQLiteWriter(connection)
+    return try SQLiteWriter(connection, shapes)
   }
 
   func openReader() throws(StoreError) -> any StoreReader { try engine.openReader() }
@@ -149,10 +152,14 @@ private struct LimitedDatabase: TestDatabase {
     self.limited = limited
   }
 
-  func engine() -> any StoreEngine { limited }
+  func engine(_ shapes: KnownShapes) -> any StoreEngine { limited }
   func put(_ row: S1Row) throws { try database.put(row) }
   func row(forKey key: String) throws -> S1Row? { try database.row(forKey: key) }
-  var meta: StoreMeta { get throws { try database.meta } }
+  func cells(forKey key: String) throws -> [String: Cell] { try database.cells(forKey: key) }
+  func set(_ column: String, to cell: Cell, forKey key: String) throws {
+    try database.set(column, to: cell, forKey: key)
+  }
+  func meta(_ shapes: KnownShapes) throws -> StoreMeta { try database.meta(shapes) }
   func set(_ name: StoreMeta.Name, to value: Int64, note: String) throws {
     try database.set(name, to: value, note: note)
   }

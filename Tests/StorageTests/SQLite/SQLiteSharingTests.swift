@@ -18,13 +18,15 @@ import Testing
           do throws(StoreError) {
             let writer = try database.engine().openWriter()
             try writer.begin()
-            let holder = Holder(kind: .lock, owner: "o", value: "", lease: Lease(seconds: 9)!)
-            _ = try writer.write([
-              RowChange(
-                id: nil,
-                record: LockRecord(key: "key-\(number)", holder: holder, token: 1, revision: 1),
-                epoch: 0)
-            ])
+            let holder = Holder(kind: .lock, owner: "o", content: "", lease: Lease(seconds: 9)!)
+            _ = try writer.write(
+              [
+                RowChange(
+                  id: nil,
+                  record: LockRecord(
+                    key: "key-\(number)", holder: holder, token: 1, revision: 1),
+                  epoch: 0)
+              ], maintaining: S1.number)
             try writer.commit()
           } catch {
             faults.withLock { $0.append("\(error)") }
@@ -34,7 +36,7 @@ import Testing
       for thread in threads { thread.join() }
       #expect(faults.withLock { $0 } == [])
       #expect(try database.integer("SELECT count(*) FROM \(S1.resourceTable)") == 6)
-      #expect(try database.integer("SELECT count(*) FROM \(S1.metaTable)") == 4)
+      #expect(try database.integer("SELECT count(*) FROM \(S1.metaTable)") == 7)
       #expect(try database.integrity() == "ok")
     }
   }

@@ -20,14 +20,21 @@ final class TurnBench {
   private var writer: CommandWriter!
   private var isScanWaiting = false
 
-  init(
+  convenience init(
     _ database: any TestDatabase = MemoryDatabase(), clock: ManualClock = ManualClock(),
     limits: StoreLimits = StoreLimits()
+  ) throws {
+    try self.init(engine: database.engine(), database: database, clock: clock, limits: limits)
+  }
+
+  /// - Parameter engine: A way to `database`.
+  init(
+    engine: any StoreEngine, database: any TestDatabase, clock: ManualClock, limits: StoreLimits
   ) throws {
     self.clock = clock
     self.database = database
     self.limits = limits
-    let engine = FaultyEngine(database.engine(), plan: faults)
+    let engine = FaultyEngine(engine, plan: faults)
     let opened = try engine.openWriter()
     reader = SnapshotReader(
       engine: engine, reader: try engine.openReader(), limits: limits, clock: clock.reading,

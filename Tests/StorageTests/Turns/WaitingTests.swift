@@ -44,11 +44,11 @@ import Testing
     requestID: String = ""
   ) -> (Waiter, CommandWriter.Item) {
     let waiter = Waiter()
-    let holder = Holder(kind: .lock, owner: owner, value: "", lease: Lease(seconds: lease)!)
+    let claim = Claim(kind: .lock, owner: owner, lease: Lease(seconds: lease)!)
     let wait = Wait(end: bench.clock.now + seconds * second, requestID: requestID)
     return (
       waiter,
-      .command(.claimWaiting(key: key, holder: holder, wait), deadline: nil, call: waiter)
+      .command(.claimWaiting(key: key, claim, wait), deadline: nil, call: waiter)
     )
   }
 

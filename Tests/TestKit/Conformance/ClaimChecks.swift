@@ -26,7 +26,7 @@ extension StoreConformance {
         record
           == LockRecord(
             key: "key",
-            holder: Holder(kind: .presence, owner: "a", value: "", lease: Lease(seconds: 30)!),
+            holder: Holder(kind: .presence, owner: "a", content: "", lease: Lease(seconds: 30)!),
             token: grant.token, revision: 2))
     },
     Check("releasing a missing key, or twice, succeeds") { database in
@@ -123,7 +123,7 @@ extension StoreConformance {
         let holder = try #require(record.holder)
         #expect(Array(record.key.utf8) == Array(key.utf8))
         #expect(Array(holder.owner.utf8) == Array(owner.utf8))
-        #expect(Array(holder.value.utf8) == Array(value.utf8))
+        #expect(Array(holder.content.text.utf8) == Array(value.utf8))
         #expect(holder.lease == .longest)
       }
     },

@@ -25,28 +25,28 @@ extension StoreConformance {
       #expect(shown.token == row.token)
     },
     Check("a newer server's lock without an owner to show is not free either") { database in
-      let row = S1Row.held(id: 1, key: "key", owner: nil, needsShape: 2, freeEpoch: nil)
+      let row = S1Row.held(id: 1, key: "key", owner: nil, needsShape: 3, freeEpoch: nil)
       try database.put(row)
       let node = try StoreNode(database)
       defer { node.close() }
       for command in [Command.hold("key", "a"), .release(key: "key", owner: "a")] {
-        #expect(try await node.perform(command) == .needsNewerServer(shape: 2))
+        #expect(try await node.perform(command) == .needsNewerServer(shape: 3))
         try expectSame(try database.row(forKey: "key"), row)
       }
       #expect(
-        try await node.store.ask(.fetch(key: "key")).get() == .needsNewerServer(shape: 2))
+        try await node.store.ask(.fetch(key: "key")).get() == .needsNewerServer(shape: 3))
     },
     Check("a newer server's row is read whatever its own columns mean there") { database in
       // What must be right in every shape is; the rest is not as s1 says.
       let rows: [S1Row] = [
-        .held(id: 1, key: "lease", owner: "a", needsShape: 2, leaseSeconds: 0),
+        .held(id: 1, key: "lease", owner: "a", needsShape: 3, leaseSeconds: 0),
         .held(
-          id: 2, key: "long lease", owner: "a", needsShape: 2, leaseSeconds: Lease.secondsMax + 1),
-        .held(id: 3, key: "value", owner: "a", needsShape: 2, value: nil),
-        .held(id: 4, key: "kind", owner: "a", needsShape: 2, kind: .min),
-        .held(id: 5, key: "owner", owner: "", needsShape: 2),
-        .held(id: 6, key: "owner's bytes", owner: nil, needsShape: 2, ownerIsDamaged: true),
-        .held(id: 7, key: "epoch", owner: "a", needsShape: 2, freeEpoch: -1),
+          id: 2, key: "long lease", owner: "a", needsShape: 3, leaseSeconds: Lease.secondsMax + 1),
+        .held(id: 3, key: "value", owner: "a", needsShape: 3, value: nil),
+        .held(id: 4, key: "kind", owner: "a", needsShape: 3, kind: .min),
+        .held(id: 5, key: "owner", owner: "", needsShape: 3),
+        .held(id: 6, key: "owner's bytes", owner: nil, needsShape: 3, ownerIsDamaged: true),
+        .held(id: 7, key: "epoch", owner: "a", needsShape: 3, freeEpoch: -1),
       ]
       for row in rows { try database.put(row) }
       let node = try StoreNode(database)
@@ -55,10 +55,10 @@ extension StoreConformance {
         let isOwned = row.owner == "a"
         #expect(
           try await node.perform(.hold(row.key!, "b"))
-            == (isOwned ? .heldByAnother : .needsNewerServer(shape: 2)))
+            == (isOwned ? .heldByAnother : .needsNewerServer(shape: 3)))
         let shown = try await node.store.ask(.fetch(key: row.key!)).get()
         guard isOwned else {
-          #expect(shown == .needsNewerServer(shape: 2))
+          #expect(shown == .needsNewerServer(shape: 3))
           continue
         }
         guard case .found(let record?) = shown else { throw Unexpected(outcome: shown) }
@@ -68,9 +68,9 @@ extension StoreConformance {
       #expect(listed == ["epoch", "kind", "lease", "long lease", "value"])
     },
     Check("lists show a newer server's lock, of an unknown kind too") { database in
-      try database.put(.held(id: 1, key: "known", owner: "a", needsShape: 2, kind: 1))
-      try database.put(.held(id: 2, key: "unknown", owner: "a", needsShape: 2, kind: 7))
-      try database.put(.held(id: 3, key: "unowned", owner: nil, needsShape: 2, kind: 1))
+      try database.put(.held(id: 1, key: "known", owner: "a", needsShape: 3, kind: 1))
+      try database.put(.held(id: 2, key: "unknown", owner: "a", needsShape: 3, kind: 7))
+      try database.put(.held(id: 3, key: "unowned", owner: nil, needsShape: 3, kind: 1))
       let node = try StoreNode(database)
       defer { node.close() }
       #expect(try await node.list(.lock).map(\.key) == ["known", "unknown"])
@@ -79,7 +79,7 @@ extension StoreConformance {
     Check("a newer server's lease ends by the common rule, and clears needs_shape") { database in
       let clock = ManualClock()
       for (id, owner) in [(Int64(1), "a"), (2, nil)] {
-        try database.put(.held(id: id, key: "key-\(id)", owner: owner, needsShape: 2, kind: 7))
+        try database.put(.held(id: id, key: "key-\(id)", owner: owner, needsShape: 3, kind: 7))
       }
       // Scans go by row number: who has seen this one has seen the others.
       try database.put(.held(id: 9, key: "last", kind: 2, leaseSeconds: Lease.secondsMax))
@@ -91,7 +91,7 @@ extension StoreConformance {
       clock.advance(seconds: 14)
       for (id, owner) in [(Int64(1), "a"), (2, nil)] {
         try database.put(
-          .held(id: id, key: "key-\(id)", owner: owner, needsShape: 2, revision: 10, kind: 7))
+          .held(id: id, key: "key-\(id)", owner: owner, needsShape: 3, revision: 10, kind: 7))
         _ = try await node.perform(.hold("key-\(id)", "b"))
       }
       clock.advance(seconds: 14)

@@ -5,6 +5,8 @@ import Synchronization
 /// Where a ``FaultyEngine`` may fail.
 package enum FaultPoint: String, CaseIterable, Sendable {
   case openWriter, openReader
+  /// After a statement of a migration, which is done.
+  case migrate
   /// Of the writing connection; `write` stands for deleting and for setting meta too.
   case begin, meta, rows, write, commit, changes
   /// Of a reading connection.

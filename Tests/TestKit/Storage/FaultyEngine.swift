@@ -7,6 +7,7 @@ package struct FaultyEngine: StoreEngine {
   private let plan: FaultPlan
 
   package var location: String { engine.location }
+  package var shapes: KnownShapes { engine.shapes }
 
   package init(_ engine: any StoreEngine, plan: FaultPlan) {
     self.engine = engine
@@ -73,8 +74,20 @@ private final class FaultyWriter: StoreWriter {
     try at(.rows) { () throws(StoreError) in try writer.freeRows(afterID: id, limit: limit) }
   }
 
-  func write(_ changes: [RowChange]) throws(StoreError) -> [Int64] {
-    try at(.write) { () throws(StoreError) in try writer.write(changes) }
+  func rows(afterID id: Int64, limit: Int) throws(StoreError) -> [StoredRow] {
+    try at(.rows) { () throws(StoreError) in try writer.rows(afterID: id, limit: limit) }
+  }
+
+  func write(
+    _ changes: [RowChange], maintaining oldest: Int64
+  ) throws(StoreError) -> [Int64] {
+    try at(.write) { () throws(StoreError) in
+      try writer.write(changes, maintaining: oldest)
+    }
+  }
+
+  func refill(_ rows: [StoredRow], maintaining oldest: Int64) throws(StoreError) {
+    try at(.write) { () throws(StoreError) in try writer.refill(rows, maintaining: oldest) }
   }
 
   func delete(ids: [Int64]) throws(StoreError) {
@@ -83,6 +96,12 @@ private final class FaultyWriter: StoreWriter {
 
   func set(_ name: StoreMeta.Name, to value: Int64) throws(StoreError) {
     try at(.write) { () throws(StoreError) in try writer.set(name, to: value) }
+  }
+
+  func giveUpShapes(before shape: Int64, neededRelease release: String) throws(StoreError) {
+    try at(.write) { () throws(StoreError) in
+      try writer.giveUpShapes(before: shape, neededRelease: release)
+    }
   }
 
   func commit() throws(StoreError) {
@@ -139,6 +158,10 @@ private final class FaultyReader: StoreReader {
 
   func leases(afterID id: Int64, limit: Int) throws(StoreError) -> [SeenLease] {
     try at(.read) { () throws(StoreError) in try reader.leases(afterID: id, limit: limit) }
+  }
+
+  func lastID() throws(StoreError) -> Int64 {
+    try at(.read) { () throws(StoreError) in try reader.lastID() }
   }
 
   func end() { reader.end() }

@@ -7,18 +7,39 @@ package import Storage
 /// Every engine made of one ``MemoryDatabase`` is another server's way to the same rows.
 package struct MemoryEngine: StoreEngine {
   private let database: MemoryDatabase
+  package let shapes: KnownShapes
+  /// Where a migration is broken off; nil for nowhere.
+  private let faults: FaultPlan?
 
   package var location: String { "memory:" }
 
-  package init(_ database: MemoryDatabase) { self.database = database }
-
-  package func openWriter() throws(StoreError) -> any StoreWriter {
-    let meta = database.snapshot.meta
-    try Fence.check(meta, location: location)
-    return MemoryWriter(database)
+  package init(_ database: MemoryDatabase, _ shapes: KnownShapes, faults: FaultPlan? = nil) {
+    self.database = database
+    self.shapes = shapes
+    self.faults = faults
   }
 
-  package func openReader() throws(StoreError) -> any StoreReader { MemoryReader(database) }
+  package func openWriter() throws(StoreError) -> any StoreWriter {
+    try migrate()
+    return MemoryWriter(database, shapes)
+  }
+
+  package func openReader() throws(StoreError) -> any StoreReader {
+    MemoryReader(database, shapes)
+  }
+
+  /// Statement by statement, each of which stands by itself: as in an engine that has no transactions
+  /// around changes of its tables.
+  private func migrate() throws(StoreError) {
+    try Fence.check(database.snapshot.meta(shapes), self)
+    for column in shapes.newerColumnNames where !database.snapshot.columns.contains(column) {
+      database.edit { $0.columns.insert(column) }
+      if faults?.arrive(at: .migrate) != nil { throw Fault.error }
+    }
+    database.edit {
+      $0.set(.newestShape, to: max($0.meta(shapes).newestShape, shapes.newest))
+    }
+  }
 }
 
 /// The connection that changes rows: works on a copy of the state, which a commit puts in place.
@@ -27,7 +48,12 @@ final class MemoryWriter: StoreWriter {
   private var working: MemoryState?
   private var ownCommits: Int64 = 0
 
-  init(_ database: MemoryDatabase) { self.database = database }
+  private let shapes: KnownShapes
+
+  init(_ database: MemoryDatabase, _ shapes: KnownShapes) {
+    self.database = database
+    self.shapes = shapes
+  }
 
   deinit { rollback() }
 
@@ -57,23 +83,35 @@ final class MemoryWriter: StoreWriter {
     database.unlockForWriting()
   }
 
-  func meta() throws(StoreError) -> StoreMeta { working!.meta }
+  func meta() throws(StoreError) -> StoreMeta { working!.meta(shapes) }
 
   func rows(forKeys keys: [String]) throws(StoreError) -> [StoredRow?] {
-    keys.map { working!.row(forKey: $0)?.stored }
+    keys.map { working!.row(forKey: $0)?.stored(shapes) }
   }
 
   func rows(withIDs ids: [Int64]) throws(StoreError) -> [StoredRow?] {
-    ids.map { working!.rows[$0]?.stored }
+    ids.map { working!.rows[$0]?.stored(shapes) }
   }
 
   func freeRows(afterID id: Int64, limit: Int) throws(StoreError) -> [StoredRow] {
-    let free = working!.inOrderOfIDs(after: id).filter { $0.owner == nil && !$0.ownerIsDamaged }
-    return free.prefix(limit).map(\.stored)
+    let free = working!.inOrderOfIDs(after: id).filter {
+      $0.s1.owner == nil && !$0.s1.ownerIsDamaged
+    }
+    return free.prefix(limit).map { $0.stored(shapes) }
   }
 
-  func write(_ changes: [RowChange]) throws(StoreError) -> [Int64] {
-    changes.map { working!.write($0) }
+  func rows(afterID id: Int64, limit: Int) throws(StoreError) -> [StoredRow] {
+    working!.inOrderOfIDs(after: id).prefix(limit).map { $0.stored(shapes) }
+  }
+
+  func write(
+    _ changes: [RowChange], maintaining oldest: Int64
+  ) throws(StoreError) -> [Int64] {
+    changes.map { working!.write($0, shapes, maintaining: oldest) }
+  }
+
+  func refill(_ rows: [StoredRow], maintaining oldest: Int64) throws(StoreError) {
+    for row in rows { working!.refill(row, shapes, maintaining: oldest) }
   }
 
   func delete(ids: [Int64]) throws(StoreError) {
@@ -84,6 +122,11 @@ final class MemoryWriter: StoreWriter {
     working!.set(name, to: value)
   }
 
+  func giveUpShapes(before shape: Int64, neededRelease release: String) throws(StoreError) {
+    working!.set(.oldestShape, to: shape)
+    working!.neededRelease = release
+  }
+
   func changesByOthers() throws(StoreError) -> Int64 { database.commits - ownCommits }
 }
 
@@ -92,7 +135,12 @@ final class MemoryReader: StoreReader {
   private let database: MemoryDatabase
   private var snapshot: MemoryState?
 
-  init(_ database: MemoryDatabase) { self.database = database }
+  private let shapes: KnownShapes
+
+  init(_ database: MemoryDatabase, _ shapes: KnownShapes) {
+    self.database = database
+    self.shapes = shapes
+  }
 
   func begin() throws(StoreError) {
     precondition(snapshot == nil, "a snapshot within a snapshot")
@@ -101,34 +149,32 @@ final class MemoryReader: StoreReader {
 
   func end() { snapshot = nil }
 
-  func meta() throws(StoreError) -> StoreMeta { snapshot!.meta }
+  func meta() throws(StoreError) -> StoreMeta { snapshot!.meta(shapes) }
+
+  func lastID() throws(StoreError) -> Int64 { snapshot!.rows.keys.max() ?? 0 }
 
   func row(forKey key: String) throws(StoreError) -> StoredRow? {
-    snapshot!.row(forKey: key)?.stored
+    snapshot!.row(forKey: key)?.stored(shapes)
   }
 
   func rows(
     of kind: Kind?, prefix: String, afterKey key: String, limit: Int
   ) throws(StoreError) -> [StoredRow] {
     let found = snapshot!.heldInOrderOfKeys.filter { row in
-      let isOfUnknownKind = row.needsShape > S1.number && Kind(rawValue: row.kind) == nil
+      let isOfUnknownKind =
+        row.s1.needsShape > shapes.newest && Kind(rawValue: row.s1.kind) == nil
       let isOfKind =
-        kind.map { isOfUnknownKind ? $0 == .lock : row.kind == $0.rawValue } ?? true
-      return isOfKind && row.key?.utf8.starts(with: prefix.utf8) ?? prefix.isEmpty
-        && MemoryState.isInOrder(key, row.key)
+        kind.map { isOfUnknownKind ? $0 == .lock : row.s1.kind == $0.rawValue } ?? true
+      return isOfKind && row.s1.key?.utf8.starts(with: prefix.utf8) ?? prefix.isEmpty
+        && MemoryState.isInOrder(key, row.s1.key)
     }
-    return found.prefix(limit).map(\.stored)
+    return found.prefix(limit).map { $0.stored(shapes) }
   }
 
   func leases(afterID id: Int64, limit: Int) throws(StoreError) -> [SeenLease] {
     let watched = snapshot!.inOrderOfIDs(after: id).filter {
-      $0.owner != nil || $0.ownerIsDamaged || $0.needsShape > S1.number
+      $0.s1.owner != nil || $0.s1.ownerIsDamaged || $0.s1.needsShape > shapes.newest
     }
-    return watched.prefix(limit).map { row in
-      SeenLease(
-        id: row.id, sighting: Sighting(token: row.token, revision: row.revision),
-        lease: Lease(seconds: row.leaseSeconds) ?? .longest,
-        kind: row.needsShape > S1.number ? nil : Kind(rawValue: row.kind))
-    }
+    return watched.prefix(limit).map { $0.lease(shapes) }
   }
 }

@@ -14,6 +14,8 @@ package final class RecordingObserver: StoreObserver {
     package var stalls = 0
     package var skipped: [String] = []
     package var collected = 0
+    package var filled = 0
+    package var oldestShape = S1.number
     package var turns = 0
     package var locks = 0
     package var presences = 0
@@ -87,4 +89,6 @@ package final class RecordingObserver: StoreObserver {
   package func stalled(nanoseconds: Int64) { note { $0.stalls += 1 } }
   package func skipped(damage: String) { note { $0.skipped.append(damage) } }
   package func collected(rows: Int) { note { $0.collected += rows } }
+  package func filled(rows: Int) { note { $0.filled += rows } }
+  package func gaveUpShapes(before shape: Int64) { note { $0.oldestShape = shape } }
 }

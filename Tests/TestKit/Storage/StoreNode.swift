@@ -1,3 +1,4 @@
+import LockContent
 package import LockCore
 package import Storage
 
@@ -10,12 +11,12 @@ package final class StoreNode: Sendable {
 
   /// - Parameter clock: Each server has its own, as in life; tests that compare them share one.
   package init(
-    _ database: any TestDatabase, clock: ManualClock = ManualClock(),
+    _ database: any TestDatabase, shapes: KnownShapes = .all, clock: ManualClock = ManualClock(),
     limits: StoreLimits = .prompt
   ) throws {
     self.clock = clock
     store = try Store(
-      engine: FaultyEngine(database.engine(), plan: faults), limits: limits,
+      engine: FaultyEngine(database.engine(shapes), plan: faults), limits: limits,
       clock: clock.reading, observer: observer)
   }
 
@@ -109,7 +110,8 @@ extension Command {
   ) -> Command {
     .claim(
       key: key,
-      holder: Holder(kind: kind, owner: owner, value: value, lease: Lease(seconds: lease)!))
+      Claim(
+        kind: kind, owner: owner, lease: Lease(seconds: lease)!, content: Content(text: value)))
   }
 }
 

@@ -2,17 +2,27 @@ package import Storage
 
 /// A database that a test can look into and damage, past the store.
 package protocol TestDatabase: Sendable {
-  /// An engine of its own for each server.
-  func engine() -> any StoreEngine
+  /// An engine of its own for each server, which knows these shapes.
+  func engine(_ shapes: KnownShapes) -> any StoreEngine
 
-  /// Writes `row` as it stands, whatever it says, in the place of the row with its id.
+  /// Writes the columns of s1 as they stand, whatever they say, in the place of the row with its id.
   func put(_ row: S1Row) throws
 
   func row(forKey key: String) throws -> S1Row?
 
-  var meta: StoreMeta { get throws }
+  /// The columns of newer shapes that are not NULL.
+  func cells(forKey key: String) throws -> [String: Cell]
+
+  func set(_ column: String, to cell: Cell, forKey key: String) throws
+
+  func meta(_ shapes: KnownShapes) throws -> StoreMeta
 
   func set(_ name: StoreMeta.Name, to value: Int64, note: String) throws
+}
+
+extension TestDatabase {
+  package func engine() -> any StoreEngine { engine(.all) }
+  package var meta: StoreMeta { get throws { try meta(.all) } }
 }
 
 /// An engine in the list that the conformance suite runs over.

@@ -1,4 +1,6 @@
-/// Shape s1, the first one: tables, columns and statements, and what a row means.
+package import LockCore
+
+/// Shape s1, the first one: tables and columns, and what a row means.
 ///
 /// Frozen once released: later shapes add columns and tables beside these and never change them.
 ///
@@ -22,7 +24,7 @@
 ///
 /// `latchkey_meta` has a row for each name of ``StoreMeta/Name``; `note` beside `oldest_shape` says
 /// which release a server must have at least.
-package enum S1 {
+package enum S1: StoreShape {
   package static let number: Int64 = 1
 
   package static let resourceTable = "latchkey_resources"
@@ -53,81 +55,27 @@ package enum S1 {
       )
       """,
     ]
-      + StoreMeta.Name.allCases.map { name in
-        let value = name == .newestShape || name == .oldestShape ? number : 0
-        return dialect.insertIfMissing(
-          into: metaTable, "name, value, note", "'\(name.rawValue)', \(value), ''")
+      + metaNames.map { name in
+        dialect.insertIfMissing(
+          name, name == .newestShape || name == .oldestShape ? number : 0)
       }
   }
 
-  package static let columns =
-    "id, resource_key, needs_shape, token, revision, kind, owner, value, lease_seconds, free_epoch"
+  package static let metaNames: [StoreMeta.Name] = [
+    .newestShape, .oldestShape, .tokenFloor, .epoch,
+  ]
 
-  package static let meta = "SELECT name, value, note FROM \(metaTable)"
-  package static let setMeta = "UPDATE \(metaTable) SET value = ? WHERE name = ?"
-  package static let byKey = "SELECT \(columns) FROM \(resourceTable) WHERE resource_key = ?"
-  package static let byID = "SELECT \(columns) FROM \(resourceTable) WHERE id = ?"
-  package static let freeAfterID = """
-    SELECT \(columns) FROM \(resourceTable) WHERE id > ? AND owner IS NULL ORDER BY id LIMIT ?
-    """
-  /// A newer server's resource of an unknown kind counts as a lock.
-  package static let ofKindAfterKey = """
-    SELECT \(columns) FROM \(resourceTable)
-    WHERE resource_key > ? AND resource_key >= ? AND resource_key < ? AND owner IS NOT NULL AND
-    CASE WHEN needs_shape > \(number) AND kind NOT IN (1, 2) THEN 1 ELSE kind END = ?
-    ORDER BY resource_key LIMIT ?
-    """
-  package static let afterKey = """
-    SELECT \(columns) FROM \(resourceTable)
-    WHERE resource_key > ? AND resource_key >= ? AND resource_key < ? AND owner IS NOT NULL
-    ORDER BY resource_key LIMIT ?
-    """
-  /// Held rows, and free ones that a newer server's feature keeps from being used.
-  package static let leasesAfterID = """
-    SELECT id, token, revision, lease_seconds, kind, needs_shape FROM \(resourceTable)
-    WHERE id > ? AND (owner IS NOT NULL OR needs_shape > \(number)) ORDER BY id LIMIT ?
-    """
-  package static let insert = """
-    INSERT INTO \(resourceTable)
-    (needs_shape, token, revision, kind, owner, value, lease_seconds, free_epoch, resource_key)
-    VALUES (\(number), ?, ?, ?, ?, ?, ?, ?, ?)
-    """
-  package static let update = """
-    UPDATE \(resourceTable) SET needs_shape = \(number), token = ?, revision = ?, kind = ?,
-    owner = ?, value = ?, lease_seconds = ?, free_epoch = ? WHERE id = ?
-    """
-  /// Frees a row, and leaves kind and lease as the latest holder had them.
-  package static let free = """
-    UPDATE \(resourceTable) SET needs_shape = \(number), token = ?, revision = ?,
-    owner = NULL, value = '', free_epoch = ? WHERE id = ?
-    """
-  package static let delete = "DELETE FROM \(resourceTable) WHERE id = ?"
-}
+  package static let columnNames = [
+    "id", "resource_key", "needs_shape", "token", "revision", "kind", "owner", "value",
+    "lease_seconds", "free_epoch",
+  ]
 
-/// The few words in which SQL engines differ.
-package struct SQLDialect: Sendable {
-  /// A row number that the engine gives out.
-  package var identity: String
-  package var integer: String
-  /// Text of up to 512 bytes that can be a key and is compared by bytes.
-  package var name: String
-  /// Text of up to 65,536 bytes.
-  package var text: String
-  package var insertIfMissing:
-    @Sendable (_ table: String, _ columns: String, _ values: String) -> String
+  /// The lease of a row in which s1 says nothing of the holder: it is not maintained any more.
+  static let nothingSaid: Int64 = -1
 
-  package init(
-    identity: String, integer: String, name: String, text: String,
-    insertIfMissing: @escaping @Sendable (String, String, String) -> String
-  ) {
-    self.identity = identity
-    self.integer = integer
-    self.name = name
-    self.text = text
-    self.insertIfMissing = insertIfMissing
-  }
-
-  func insertIfMissing(into table: String, _ columns: String, _ values: String) -> String {
-    insertIfMissing(table, columns, values)
+  package static func express(_ holder: Holder) -> Holder {
+    Holder(
+      kind: holder.kind, owner: holder.owner, content: holder.content,
+      lease: Lease(seconds: holder.lease.seconds) ?? .longest)
   }
 }

@@ -1,3 +1,4 @@
+import LockContent
 import LockCore
 
 /// The columns of s1 as an engine read them: nothing is taken for granted.
@@ -33,35 +34,38 @@ package struct S1Row: Sendable {
     self.freeEpoch = freeEpoch
   }
 
-  /// The row in the terms of the core.
-  package var stored: StoredRow {
-    let isOfNewerServer = needsShape > S1.number
-    var record = LockRecord(key: key ?? "", holder: nil, token: token, revision: revision)
-    record.holder = isOfNewerServer ? shownHolder : holder
-    return StoredRow(
-      id: id, record: record, needsShape: needsShape, freeEpoch: freeEpoch,
-      lease: Lease(seconds: leaseSeconds), damage: isOfNewerServer ? damageToAll : damage)
+  /// From the columns of ``S1/columnNames``.
+  package init(_ cells: some RowCells) {
+    let owner = cells.text(6)
+    self.init(
+      id: cells.integer(0), key: cells.text(1), needsShape: cells.integer(2),
+      token: cells.integer(3), revision: cells.integer(4), kind: cells.integer(5), owner: owner,
+      ownerIsDamaged: owner == nil && !cells.isNull(6), value: cells.text(7),
+      leaseSeconds: cells.integer(8), freeEpoch: cells.isNull(9) ? nil : cells.integer(9))
   }
 
-  private var holder: Holder? {
+  /// What s1 says of the holder; nil where nobody holds it, or where s1 says nothing.
+  var holder: Holder? {
     guard let owner, let kind = Kind(rawValue: kind), let lease = Lease(seconds: leaseSeconds),
       let value
     else { return nil }
-    return Holder(kind: kind, owner: owner, value: value, lease: lease)
+    return Holder(kind: kind, owner: owner, content: Content(text: value), lease: lease)
   }
 
   /// What can be shown of the holder of a newer server's row. The columns may mean more there than
   /// s1 knows, so whatever cannot be read is replaced: somebody holds it, which is what matters.
-  private var shownHolder: Holder? {
+  var shownHolder: Holder? {
     guard let owner, !owner.isEmpty else { return nil }
     return Holder(
-      kind: Kind(rawValue: kind) ?? .lock, owner: owner, value: value ?? "",
+      kind: Kind(rawValue: kind) ?? .lock, owner: owner, content: Content(text: value ?? ""),
       lease: Lease(seconds: leaseSeconds) ?? .longest)
   }
 
-  /// What is wrong with a row of s1.
-  private var damage: String? {
-    if let fault = damageToAll { return fault }
+  /// Whether only newer shapes say who holds it how: s1 is not maintained any more.
+  var isSilent: Bool { owner != nil && leaseSeconds == S1.nothingSaid }
+
+  /// What is wrong with the columns of s1.
+  var damage: String? {
     if ownerIsDamaged { return fault("owner is not UTF-8 text") }
     if let freeEpoch, freeEpoch < 0 { return fault("free_epoch is \(freeEpoch)") }
     guard let owner else { return nil }
@@ -73,7 +77,7 @@ package struct S1Row: Sendable {
   }
 
   /// What is wrong with the columns that mean the same in every shape.
-  private var damageToAll: String? {
+  var damageToAll: String? {
     guard let key else { return fault("resource_key is not UTF-8 text") }
     if key.isEmpty { return fault("resource_key is empty") }
     if needsShape < 1 { return fault("needs_shape is \(needsShape)") }
@@ -82,13 +86,7 @@ package struct S1Row: Sendable {
     return nil
   }
 
-  private func fault(_ what: String) -> String {
+  func fault(_ what: String) -> String {
     "row \(id) of \(S1.resourceTable) is damaged: \(what)"
   }
-}
-
-/// The rule of `needs_shape`: what a server that knows no newer shape may do with a row.
-package enum NeedsShape {
-  /// Whether only newer servers may grant, renew, change or release what is in `row`.
-  package static func forbidsActing(on row: StoredRow) -> Bool { row.needsShape > S1.number }
 }

@@ -1,0 +1,200 @@
+import LockContent
+import LockCore
+import NIOCore
+import RPC
+import Storage
+import Synchronization
+import WireSchema
+
+/// This server among those that share its store: keeps its presence, watches the others', and draws the
+/// conclusions (``FleetView``).
+///
+/// From the rows under the reserved prefix alone, every server learns who lives and what each can do.
+final class Fleet: Sendable {
+  /// A server that is gone is missed after this many seconds.
+  static let leaseSeconds: Int64 = 15
+  /// How often the presence is renewed.
+  static let renewal = TimeAmount.seconds(5)
+  /// How often it is looked who lives.
+  static let look = TimeAmount.seconds(1)
+
+  private let serverID: String
+  /// Id and run: a server that was killed and started again shows at once, beside its former run.
+  private let owner: String
+  private let allowance: RollbackAllowance
+  /// How long a shape has to be of no use to anybody until it is given up.
+  private let settleNanoseconds: Int64
+  private let metrics: ServerMetrics
+  private let hasLeft = Atomic<Bool>(false)
+  private let state: Mutex<State>
+
+  private struct State {
+    var listen = ""
+    var held = (locks: 0, presences: 0)
+    /// Since when the shape that is still needed is the same one.
+    var needed: (shape: Int64, since: MonotonicTime)?
+    var isLooking = false
+  }
+
+  init(_ configuration: ServerConfiguration, metrics: ServerMetrics) {
+    serverID = configuration.serverID
+    owner = "\(serverID)/\(String(configuration.random(), radix: 16))"
+    allowance = configuration.rollback
+    settleNanoseconds = configuration.limits.fleetSettleTime.nanoseconds
+    self.metrics = metrics
+    state = Mutex(State())
+  }
+
+  /// Says where this server listens, once it does.
+  func listens(on address: String) { state.withLock { $0.listen = address } }
+
+  /// Notes what the store holds, for ``status(meta:lastRow:servers:location:offer:)``.
+  func note(locks: Int, presences: Int) {
+    state.withLock { $0.held = (locks, presences) }
+  }
+
+  // MARK: - The own presence
+
+  private var key: String { ReservedKeys.servers + owner }
+
+  private var presence: Latchkey_Fleet_V1_ServerPresence {
+    .with {
+      $0.software = Release.version
+      $0.wireOldest = WireVersions.spoken.oldest
+      $0.wireNewest = WireVersions.spoken.newest
+      $0.shapeOldest = UInt32(S1.number)
+      $0.shapeNewest = UInt32(KnownShapes.all.newest)
+      $0.shapeKept = UInt32(allowance.shapeKept)
+      $0.listen = state.withLock { $0.listen }
+    }
+  }
+
+  /// Claims or renews the presence, on the event loop of `loop`.
+  func announce(_ loop: EventLoopContext) {
+    guard !hasLeft.load(ordering: .relaxed) else { return }
+    // A message of strings and numbers always encodes.
+    let value = (try? presence.jsonString()) ?? "{}"
+    let claim = Claim(
+      kind: .presence, owner: owner, lease: Lease(seconds: Self.leaseSeconds)!,
+      content: Content(text: value))
+    // What the store fails at, the store reports.
+    loop.store.submit(.claim(key: key, claim), call: InternalCall(loop) { _ in })
+  }
+
+  /// Gives the presence up for good, or leaves it to the end of its lease where the store does not
+  /// answer by `deadline`.
+  func leave(_ loop: EventLoopContext, by deadline: MonotonicTime, done: @escaping () -> Void) {
+    hasLeft.store(true, ordering: .relaxed)
+    loop.store.submit(
+      .release(key: key, GrantName(owner: owner)), deadline: deadline,
+      call: InternalCall(loop, deadline: deadline) { _ in done() })
+  }
+
+  // MARK: - The others
+
+  /// Looks who lives, on the event loop of `loop`, and gives up what nobody needs any more.
+  ///
+  /// - Parameter looked: Told the wire versions to be offered; nil where the store did not answer.
+  func look(
+    _ loop: EventLoopContext,
+    _ looked: @escaping ((range: WireRange, reason: String)?) -> Void
+  ) {
+    // A store that hangs is asked once.
+    let wasLooking = state.withLock { state in
+      defer { state.isLooking = true }
+      return state.isLooking
+    }
+    guard !wasLooking else { return looked(nil) }
+    ask(.prefix(ReservedKeys.servers), loop) { [self] servers in
+      ask(.meta, loop) { [self] meta in
+        state.withLock { $0.isLooking = false }
+        guard case .success(.records(let records)) = servers,
+          case .success(.meta(let meta, let lastRow)) = meta
+        else { return looked(nil) }
+        let view = FleetView(records)
+        let others = view.without(serverID)
+        metrics.note(view, meta: meta, lastRow: lastRow)
+        giveUpShapes(others, meta, loop)
+        looked(others.offer(of: WireVersions.spoken))
+      }
+    }
+  }
+
+  private func ask(
+    _ query: Query, _ loop: EventLoopContext, _ body: @escaping (StoreResult) -> Void
+  ) {
+    let deadline = loop.clock() + Operations.storeMillisecondsMax * 1_000_000
+    loop.store.ask(
+      query, deadline: deadline, call: InternalCall(loop, deadline: deadline, body))
+  }
+
+  private func giveUpShapes(_ others: FleetView, _ meta: StoreMeta, _ loop: EventLoopContext) {
+    let needed = others.shapeNeeded(allowance, newest: KnownShapes.all.newest).shape
+    let now = loop.clock()
+    let since = state.withLock { state in
+      // A server that is just being replaced is missing for a moment.
+      if state.needed?.shape != needed { state.needed = (needed, now) }
+      return state.needed!.since
+    }
+    guard needed > meta.oldestShape, now - since >= settleNanoseconds else { return }
+    let release = RollbackAllowance.firstRelease(knowing: needed)
+    loop.store.giveUpShapes(before: needed, neededRelease: "\(release) or newer")
+  }
+
+  // MARK: - Status
+
+  /// The answer to /status.
+  func status(
+    meta: StoreMeta, lastRow: Int64, servers: [LockRecord], location: String,
+    offer: WireOffer
+  ) -> Latchkey_Fleet_V1_Status {
+    let view = FleetView(servers)
+    return .with { status in
+      status.serverID = serverID
+      status.server = presence
+      status.fleet = view.members.map { member in
+        .with {
+          $0.serverID = member.serverID
+          $0.run = member.run
+          $0.presence = member.presence
+        }
+      }
+      status.wireOfferedOldest = offer.range.oldest
+      status.wireOfferedNewest = offer.range.newest
+      status.wireReason = offer.reason
+      status.store = .with { store in
+        store.location = location
+        store.newestShape = UInt32(clamping: meta.newestShape)
+        store.oldestShape = UInt32(clamping: meta.oldestShape)
+        store.filledShape = UInt32(clamping: meta.filledShape)
+        store.backfillRow = meta.backfill.row == BackfillState.done ? 0 : meta.backfill.row
+        store.lastRow = lastRow
+        store.tokenFloor = meta.tokenFloor
+        let held = state.withLock { $0.held }
+        store.locks = Int64(held.locks)
+        store.presences = Int64(held.presences)
+        store.waiting = waiting(view.without(serverID), meta, offer)
+      }
+    }
+  }
+
+  /// What is kept for whom.
+  private func waiting(_ others: FleetView, _ meta: StoreMeta, _ offer: WireOffer) -> [String] {
+    var waiting: [String] = []
+    let needed = others.shapeNeeded(allowance, newest: KnownShapes.all.newest)
+    if meta.oldestShape < KnownShapes.all.newest {
+      waiting.append(
+        needed.shape > meta.oldestShape
+          ? "shapes before s\(needed.shape) are given up soon: nobody needs them"
+          : "shape s\(meta.oldestShape) is kept \(needed.reason)")
+    }
+    if meta.backfill.row != BackfillState.done || meta.backfill.since < meta.oldestShape {
+      waiting.append("rows are brought into shape s\(KnownShapes.all.newest) in the background")
+    }
+    if offer.range.newest < WireVersions.spoken.newest {
+      waiting.append(
+        "wire v\(WireVersions.spoken.newest) is not offered yet: \(offer.reason)")
+    }
+    return waiting
+  }
+}

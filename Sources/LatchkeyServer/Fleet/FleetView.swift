@@ -1,0 +1,87 @@
+import LockCore
+import Storage
+import WireSchema
+
+/// What follows from who lives: the servers of a store, as their presences have it. Pure.
+struct FleetView: Equatable {
+  struct Member: Equatable {
+    var serverID: String
+    /// What tells this run of the server from others with the same id.
+    var run: String
+    var presence: Latchkey_Fleet_V1_ServerPresence
+
+    /// In words for a person.
+    fileprivate var name: String {
+      "server \(serverID) (\(presence.software.isEmpty ? "unknown release" : presence.software))"
+    }
+
+    /// The wire versions it can speak; nil where it does not say.
+    fileprivate var wire: WireRange? {
+      WireRange(oldest: presence.wireOldest, newest: presence.wireNewest)
+    }
+
+    /// Nothing older than this is of use to it or to what it may be rolled back to. One that does not say
+    /// may need anything.
+    fileprivate var shapeNeeded: Int64 {
+      guard presence.shapeNewest >= 1 else { return S1.number }
+      let newest = Int64(presence.shapeNewest)
+      return presence.shapeKept >= 1 ? min(newest, Int64(presence.shapeKept)) : newest
+    }
+  }
+
+  /// In the order of their ids and runs.
+  let members: [Member]
+
+  init(_ members: [Member]) { self.members = members }
+
+  /// - Parameter records: What is held under ``ReservedKeys/servers``.
+  init(_ records: [LockRecord]) {
+    members = records.compactMap { record in
+      guard let holder = record.holder else { return nil }
+      let name = record.key.dropFirst(ReservedKeys.servers.count)
+      let id = String(name.prefix { $0 != "/" })
+      // A newer server may say more; one that says something else is listed by its id.
+      let presence = try? Codec.json.decode(
+        Latchkey_Fleet_V1_ServerPresence.self, from: Array(holder.content.text.utf8))
+      return Member(
+        serverID: id, run: String(name.dropFirst(id.count + 1)), presence: presence ?? .init())
+    }
+  }
+
+  /// The fleet beside a server. Former runs of it, which it has replaced, are not there any more, even
+  /// if their leases are.
+  func without(_ serverID: String) -> FleetView {
+    FleetView(members.filter { $0.serverID != serverID })
+  }
+
+  /// The wire versions to be offered: those that every server of the fleet speaks, so that a client may
+  /// go from one to the other with what it has in hand.
+  func offer(of own: WireRange) -> (range: WireRange, reason: String) {
+    var range = own
+    var limiting: Member?
+    for member in members {
+      guard let wire = member.wire,
+        let common = WireRange(
+          oldest: max(range.oldest, wire.oldest), newest: min(range.newest, wire.newest))
+      else { continue }
+      if common != range { limiting = member }
+      range = common
+    }
+    guard let limiting, let wire = limiting.wire else {
+      return (own, "this release speaks \(own)")
+    }
+    return (range, "\(limiting.name) speaks \(wire), this one \(own)")
+  }
+
+  /// The oldest shape that somebody needs, and for whom it is kept.
+  func shapeNeeded(_ allowance: RollbackAllowance, newest: Int64) -> (shape: Int64, reason: String) {
+    var needed = (
+      shape: min(allowance.shapeKept, newest),
+      reason: "so that this server can be rolled back to \(allowance.release)"
+    )
+    for member in members where member.shapeNeeded < needed.shape {
+      needed = (member.shapeNeeded, "for \(member.name)")
+    }
+    return needed
+  }
+}

@@ -1,0 +1,113 @@
+extension Attributes {
+  /// The attributes as a JSON object in its one canonical spelling: members in the order of the bytes of
+  /// their names, no blanks, the shortest numbers. They have to be ``isSound``.
+  public var json: String {
+    var text: [UInt8] = []
+    Self.write(.nested(self), to: &text)
+    return String(decoding: text, as: UTF8.self)
+  }
+
+  /// In the order of the bytes of their names.
+  package var sorted: [(name: String, value: AttributeValue)] {
+    values.map { ($0.key, $0.value) }
+      .sorted { $0.name.utf8.lexicographicallyPrecedes($1.name.utf8) }
+  }
+
+  private static func write(_ value: AttributeValue, to text: inout [UInt8]) {
+    switch value {
+    case .null: text += "null".utf8
+    case .boolean(let isTrue): text += (isTrue ? "true" : "false").utf8
+    case .number(let number): text += JSONNumber.text(of: number).utf8
+    case .string(let string): write(string, to: &text)
+    case .list(let items):
+      text.append(UInt8(ascii: "["))
+      for (index, item) in items.enumerated() {
+        if index > 0 { text.append(UInt8(ascii: ",")) }
+        write(item, to: &text)
+      }
+      text.append(UInt8(ascii: "]"))
+    case .nested(let attributes):
+      text.append(UInt8(ascii: "{"))
+      for (index, member) in attributes.sorted.enumerated() {
+        if index > 0 { text.append(UInt8(ascii: ",")) }
+        write(member.name, to: &text)
+        text.append(UInt8(ascii: ":"))
+        write(member.value, to: &text)
+      }
+      text.append(UInt8(ascii: "}"))
+    }
+  }
+
+  private static func write(_ string: String, to text: inout [UInt8]) {
+    text.append(UInt8(ascii: "\""))
+    for byte in string.utf8 {
+      switch byte {
+      case UInt8(ascii: "\""): text += "\\\"".utf8
+      case UInt8(ascii: "\\"): text += "\\\\".utf8
+      case UInt8(ascii: "\n"): text += "\\n".utf8
+      case UInt8(ascii: "\r"): text += "\\r".utf8
+      case UInt8(ascii: "\t"): text += "\\t".utf8
+      case 0..<0x20:
+        text += "\\u00".utf8
+        text += [hexDigits[Int(byte >> 4)], hexDigits[Int(byte & 15)]]
+      default: text.append(byte)
+      }
+    }
+    text.append(UInt8(ascii: "\""))
+  }
+
+  private static let hexDigits = Array("0123456789abcdef".utf8)
+}
+
+/// Numbers as JSON spells them.
+enum JSONNumber {
+  /// The shortest text that stands for `number`, which is finite.
+  static func text(of number: Double) -> String {
+    // Below, every whole number is a double, and reads better without an exponent.
+    if number == number.rounded(), abs(number) < 1e15 { return "\(Int64(number))" }
+    let text = "\(number)"
+    return text.hasSuffix(".0") ? String(text.dropLast(2)) : text
+  }
+
+  /// The double that `spelling`, a number of JSON, stands for, if there is one that is written with the
+  /// same digits: 0.1 has one, 9007199254740993 has not.
+  static func exactly(_ spelling: Substring) -> Double? {
+    if spelling.utf8.count <= 15, let whole = Int(spelling) { return Double(whole) }
+    guard let number = Double(spelling), number.isFinite,
+      Decimal(spelling) == Decimal(text(of: number)[...])
+    else { return nil }
+    return number
+  }
+
+  /// A number by its digits, whatever its spelling.
+  private struct Decimal: Equatable {
+    var isNegative = false
+    /// Without zeros at either end; empty for 0.
+    var digits: [UInt8] = []
+    /// The power of ten of the last digit.
+    var exponent = 0
+
+    init(_ spelling: Substring) {
+      var (isFraction, shift) = (false, 0)
+      let parts = spelling.utf8.split(
+        omittingEmptySubsequences: false, whereSeparator: { $0 | 0x20 == UInt8(ascii: "e") })
+      for byte in parts[0] {
+        switch byte {
+        case UInt8(ascii: "-"): isNegative = true
+        case UInt8(ascii: "."): isFraction = true
+        default:
+          digits.append(byte)
+          if isFraction { shift += 1 }
+        }
+      }
+      // An exponent that is no Int belongs to 0 or to a number that no double can hold.
+      exponent = (parts.count > 1 ? Int(Substring(parts[1])) ?? 0 : 0) &- shift
+      while digits.last == UInt8(ascii: "0") {
+        digits.removeLast()
+        exponent &+= 1
+      }
+      digits = Array(digits.drop { $0 == UInt8(ascii: "0") })
+      if digits.isEmpty { (isNegative, exponent) = (false, 0) }
+    }
+  }
+}

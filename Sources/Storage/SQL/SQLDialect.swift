@@ -1,0 +1,37 @@
+/// The few words in which SQL engines differ.
+package struct SQLDialect: Sendable {
+  /// A row number that the engine gives out.
+  package var identity: String
+  package var integer: String
+  /// Text of up to 512 bytes that can be a key and is compared by bytes.
+  package var name: String
+  /// Text of up to 65,536 bytes.
+  package var text: String
+  /// Any bytes.
+  package var bytes: String
+  package var insertIfMissing:
+    @Sendable (_ table: String, _ columns: String, _ values: String) -> String
+
+  package init(
+    identity: String, integer: String, name: String, text: String, bytes: String,
+    insertIfMissing: @escaping @Sendable (String, String, String) -> String
+  ) {
+    self.identity = identity
+    self.integer = integer
+    self.name = name
+    self.text = text
+    self.bytes = bytes
+    self.insertIfMissing = insertIfMissing
+  }
+
+  func type(of column: ShapeColumn) -> String {
+    switch column.type {
+    case .integer: integer
+    case .bytes: bytes
+    }
+  }
+
+  func insertIfMissing(_ name: StoreMeta.Name, _ value: Int64) -> String {
+    insertIfMissing(S1.metaTable, "name, value, note", "'\(name.text)', \(value), ''")
+  }
+}

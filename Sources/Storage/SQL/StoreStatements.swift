@@ -1,0 +1,109 @@
+import LockCore
+
+/// The statements of a store whose server knows certain shapes, for every SQL engine.
+package struct StoreStatements: Sendable {
+  package let meta = "SELECT name, value, note FROM \(S1.metaTable)"
+  package let setMeta = "UPDATE \(S1.metaTable) SET value = ? WHERE name = ?"
+  package let giveUp =
+    "UPDATE \(S1.metaTable) SET value = ?, note = ? WHERE name = '\(StoreMeta.Name.oldestShape.text)'"
+  package let lastID = "SELECT max(id) FROM \(S1.resourceTable)"
+  package let delete = "DELETE FROM \(S1.resourceTable) WHERE id = ?"
+
+  package let byKey: String
+  package let byID: String
+  package let freeAfterID: String
+  package let afterID: String
+  package let ofKindAfterKey: String
+  package let afterKey: String
+  package let leasesAfterID: String
+  package let insert: String
+  package let update: String
+  package let free: String
+  package let refill: String
+  package let clear: String
+
+  package init(_ shapes: KnownShapes) {
+    let table = S1.resourceTable
+    let columns = shapes.columnNames.joined(separator: ", ")
+    byKey = "SELECT \(columns) FROM \(table) WHERE resource_key = ?"
+    byID = "SELECT \(columns) FROM \(table) WHERE id = ?"
+    afterID = "SELECT \(columns) FROM \(table) WHERE id > ? ORDER BY id LIMIT ?"
+    freeAfterID = """
+      SELECT \(columns) FROM \(table) WHERE id > ? AND owner IS NULL ORDER BY id LIMIT ?
+      """
+    let heldInRange =
+      "resource_key > ? AND resource_key >= ? AND resource_key < ? AND owner IS NOT NULL"
+    afterKey = """
+      SELECT \(columns) FROM \(table) WHERE \(heldInRange) ORDER BY resource_key LIMIT ?
+      """
+    // A newer server's resource of an unknown kind counts as a lock.
+    ofKindAfterKey = """
+      SELECT \(columns) FROM \(table) WHERE \(heldInRange) AND
+      CASE WHEN needs_shape > \(shapes.newest) AND kind NOT IN (1, 2) THEN 1 ELSE kind END = ?
+      ORDER BY resource_key LIMIT ?
+      """
+    // Held rows, and free ones that a newer server's feature keeps from being used.
+    let leases = SeenLease.columnNames(shapes).joined(separator: ", ")
+    leasesAfterID = """
+      SELECT \(leases) FROM \(table)
+      WHERE id > ? AND (owner IS NOT NULL OR needs_shape > \(shapes.newest)) ORDER BY id LIMIT ?
+      """
+
+    // Whatever is written is a row of which every server may dispose.
+    let ordinary = "needs_shape = \(S1.number)"
+    let newer = shapes.newerColumnNames
+    let held = ["token", "revision", "kind", "owner", "value", "lease_seconds"] + newer
+    insert = """
+      INSERT INTO \(table) (needs_shape, \(held.joined(separator: ", ")), resource_key)
+      VALUES (\(S1.number), \(held.map { _ in "?" }.joined(separator: ", ")), ?)
+      """
+    update = """
+      UPDATE \(table) SET \(ordinary), free_epoch = NULL, \(Self.parameters(held)) WHERE id = ?
+      """
+    // Kind and lease stay as the latest holder had them.
+    let nothing = newer.map { ", \($0) = NULL" }.joined()
+    free = """
+      UPDATE \(table) SET \(ordinary), owner = NULL, value = ''\(nothing),
+      token = ?, revision = ?, free_epoch = ? WHERE id = ?
+      """
+    let unchanged = "WHERE id = ? AND token = ? AND revision = ?"
+    refill = """
+      UPDATE \(table) SET \(Self.parameters(["value", "lease_seconds"] + newer)) \(unchanged)
+      """
+    clear = "UPDATE \(table) SET value = ''\(nothing) \(unchanged)"
+  }
+
+  private static func parameters(_ columns: [String]) -> String {
+    columns.map { "\($0) = ?" }.joined(separator: ", ")
+  }
+}
+
+extension SeenLease {
+  private static let ownColumnNames = [
+    "id", "token", "revision", "lease_seconds", "kind", "needs_shape",
+  ]
+
+  /// Of each newer shape the stamp and the lease.
+  static func columnNames(_ shapes: KnownShapes) -> [String] {
+    ownColumnNames + shapes.newer.flatMap { $0.columns.prefix(3).map(\.name) }
+  }
+
+  /// From the columns of ``StoreStatements/leasesAfterID``.
+  package init(_ cells: some RowCells, _ shapes: KnownShapes) {
+    let (token, revision) = (cells.integer(1), cells.integer(2))
+    var lease = Lease(seconds: cells.integer(3))
+    var index = Self.ownColumnNames.count
+    for shape in shapes.newer {
+      // The newest shape that nobody older has written past; all between are as new.
+      if cells.integer(index) == token, cells.integer(index + 1) == revision {
+        lease = shape.lease(cells.integer(index + 2))
+      }
+      index += 3
+    }
+    self.init(
+      id: cells.integer(0), sighting: Sighting(token: token, revision: revision),
+      // A lease out of bounds marks a damaged row; it is watched for the longest time there is.
+      lease: lease ?? .longest,
+      kind: cells.integer(5) > shapes.newest ? nil : Kind(rawValue: cells.integer(4)))
+  }
+}

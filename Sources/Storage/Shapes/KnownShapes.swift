@@ -1,0 +1,198 @@
+package import LockCore
+
+/// The shapes that a server knows, and how they are one row.
+///
+/// A row carries every maintained shape side by side. Whoever reads goes from the oldest to the newest:
+/// what an older server wrote is merged into what the newer shape has, at every step.
+package struct KnownShapes: Sendable, CustomStringConvertible {
+  /// What this release knows.
+  package static let all = KnownShapes(after: [S2.self])
+
+  /// Those after s1, without gaps, the oldest first.
+  package let newer: [any NewerShape.Type]
+
+  package init(after newer: [any NewerShape.Type]) {
+    precondition(newer.map { $0.number } == Array(S1.number + 1..<S1.number + 1 + Int64(newer.count)))
+    self.newer = newer
+  }
+
+  package var newest: Int64 { S1.number + Int64(newer.count) }
+
+  /// The names in the meta table that this server reads, and where their values go.
+  package func read(_ name: String, _ value: Int64, note: String?, into meta: inout StoreMeta) {
+    switch name {
+    case StoreMeta.Name.newestShape.text: meta.newestShape = value
+    case StoreMeta.Name.oldestShape.text:
+      meta.oldestShape = value
+      meta.neededRelease = note ?? ""
+    case StoreMeta.Name.tokenFloor.text: meta.tokenFloor = value
+    case StoreMeta.Name.epoch.text: meta.epoch = value
+    case StoreMeta.Name.filledShape.text: meta.filledShape = value
+    case StoreMeta.Name.backfillRow(shape: newest).text: meta.backfill.row = value
+    case StoreMeta.Name.backfillSince(shape: newest).text: meta.backfill.since = value
+    default: break  // a name of a newer shape
+    }
+  }
+
+  package var columnNames: [String] { S1.columnNames + newerColumnNames }
+
+  package var newerColumnNames: [String] { newer.flatMap { $0.columns.map(\.name) } }
+
+  /// Such as "s1" or "s1 to s2".
+  package var description: String {
+    newer.isEmpty ? "s\(S1.number)" : "s\(S1.number) to s\(newest)"
+  }
+
+  // MARK: - Migration
+
+  /// Adds what is missing: nothing that is there is changed. It may be done again, by several servers at
+  /// once, and after it was broken off at any statement; only the last one says that it is complete.
+  ///
+  /// - Parameter existingColumns: Those that the table of resources has.
+  package func migration(_ dialect: SQLDialect, existingColumns: Set<String>) -> [String] {
+    var statements = S1.migration(dialect)
+    for shape in newer {
+      for column in shape.columns where !existingColumns.contains(column.name) {
+        statements.append(
+          "ALTER TABLE \(S1.resourceTable) ADD COLUMN \(column.name) \(dialect.type(of: column))")
+      }
+      statements += shape.tables(dialect)
+      statements += [
+        dialect.insertIfMissing(.backfillRow(shape: shape.number), 0),
+        dialect.insertIfMissing(.backfillSince(shape: shape.number), 0),
+      ]
+    }
+    if !newer.isEmpty {
+      statements += [
+        dialect.insertIfMissing(.filledShape, S1.number),
+        """
+        UPDATE \(S1.metaTable) SET value = \(newest)
+        WHERE name = '\(StoreMeta.Name.newestShape.text)' AND value < \(newest)
+        """,
+      ]
+    }
+    return statements
+  }
+
+  // MARK: - Reading
+
+  /// The row in the terms of the core.
+  package func row(_ cells: some RowCells) -> StoredRow {
+    let base = S1Row(cells)
+    var row = StoredRow(
+      id: base.id,
+      record: LockRecord(
+        key: base.key ?? "", holder: nil, token: base.token, revision: base.revision),
+      needsShape: base.needsShape, isOfNewerServer: base.needsShape > newest,
+      freeEpoch: base.freeEpoch, lease: Lease(seconds: base.leaseSeconds),
+      damage: base.damageToAll)
+    guard row.damage == nil else { return row }
+    if !row.isOfNewerServer, !base.isSilent, let damage = base.damage {
+      row.damage = damage
+      return row
+    }
+    let view = row.isOfNewerServer && !base.isSilent ? base.shownHolder : base.holder
+    do throws(Fault) {
+      (row.record.holder, row.isFilled) = try newestHolder(cells, view: view, of: base)
+      if base.isSilent, row.record.holder == nil { throw Fault(what: "no shape says who holds it") }
+    } catch {
+      // Whatever it is, somebody holds it: with a newer server's row no more has to be known.
+      row.record.holder = row.isOfNewerServer ? base.shownHolder : nil
+      row.damage = row.isOfNewerServer ? nil : base.damage ?? base.fault(error.what)
+    }
+    row.lease = row.record.holder?.lease ?? row.lease
+    return row
+  }
+
+  private struct Fault: Error { let what: String }
+
+  /// The reading rule.
+  ///
+  /// - Parameter view: The holder as s1 says it; nil where nobody holds it, or s1 says nothing.
+  private func newestHolder(
+    _ cells: some RowCells, view: Holder?, of base: S1Row
+  ) throws(Fault) -> (holder: Holder?, isFilled: Bool) {
+    var view = view
+    var older: any StoreShape.Type = S1.self
+    // Where s1 is all that is known, it is always as it should be.
+    var isFilled = true
+    var index = S1.columnNames.count
+    for shape in newer {
+      defer { index += shape.columns.count }
+      guard let owner = base.owner else {
+        // Nobody holds it, so there is nothing to say.
+        isFilled = isFilled && cells.isNull(index)
+        continue
+      }
+      guard cells.integer(index) == base.token else {
+        // What is there is of an earlier grant, if of any.
+        isFilled = false
+        continue
+      }
+      let shared = (kind: Kind(rawValue: base.kind) ?? .lock, owner: owner)
+      guard let own = shape.holder(cells, at: index + 2, shared: shared) else {
+        throw Fault(what: "the columns of s\(shape.number) do not hold what they should")
+      }
+      let isRewritten = cells.integer(index + 1) != base.revision
+      if let current = view {
+        view = Self.merge(current, into: own, through: older, isRewritten: isRewritten)
+      } else if !isRewritten {
+        view = own
+      } else {
+        throw Fault(what: "no shape says what its holder wrote last")
+      }
+      // Who writes a shape writes every maintained one before it as well.
+      isFilled = !isRewritten
+      older = shape
+    }
+    return (view, isFilled)
+  }
+
+  /// Brings what an older server may have changed into what the newer shape has, and keeps everything
+  /// that the older one cannot say.
+  ///
+  /// - Parameters:
+  ///   - view: The holder as the older shape has it.
+  ///   - newer: As the newer one has it, of the same grant.
+  ///   - older: The older shape.
+  ///   - isRewritten: Whether an older server wrote the row since the newer shape was written. Then the
+  ///     lease is the one that it has accepted, even if it is the newer one's in its own unit: that one
+  ///     may be shorter by less than this unit.
+  package static func merge(
+    _ view: Holder, into newer: Holder, through older: any StoreShape.Type, isRewritten: Bool
+  ) -> Holder {
+    let shown = older.express(newer)
+    var merged = view
+    if view.content == shown.content { merged.content = newer.content }
+    if view.lease == shown.lease, !isRewritten { merged.lease = newer.lease }
+    if view.labels == shown.labels { merged.labels = newer.labels }
+    if view.grantedAt == shown.grantedAt { merged.grantedAt = newer.grantedAt }
+    return merged
+  }
+
+  // MARK: - Writing
+
+  /// Adds the values of the columns that say what `holder` is, in every shape from `oldest` on. Those of
+  /// shapes that are not maintained any more say nothing.
+  package func add(
+    _ record: LockRecord, _ holder: Holder, maintaining oldest: Int64,
+    to parameters: inout some RowParameters
+  ) {
+    if oldest <= S1.number {
+      parameters.add(holder.content.text)
+      parameters.add(holder.lease.seconds)
+    } else {
+      parameters.add("")
+      parameters.add(S1.nothingSaid)
+    }
+    for shape in newer {
+      guard shape.number >= oldest else {
+        for _ in shape.columns { parameters.addNull() }
+        continue
+      }
+      parameters.add(record.token)
+      parameters.add(record.revision)
+      shape.add(holder, to: &parameters)
+    }
+  }
+}

@@ -1,0 +1,79 @@
+package import LockCore
+
+/// A shape of the store: what it can say of a holder.
+///
+/// | lens between two neighbours | here |
+/// |---|---|
+/// | create(old) | an older shape's holder as it stands: what only the newer one knows is empty |
+/// | project(new) | ``express(_:)`` of the older shape |
+/// | merge(old, into: new) | ``KnownShapes/merge(_:into:through:isRewritten:)`` |
+package protocol StoreShape: Sendable {
+  static var number: Int64 { get }
+  /// The nearest that this shape can say. Applied twice it changes nothing more, and no lease becomes
+  /// shorter by it.
+  static func express(_ holder: Holder) -> Holder
+}
+
+/// A shape that adds columns to the rows of the ones before.
+///
+/// Its first two columns are its stamp: token and revision of the row when its columns were last
+/// written. A server that does not know the shape leaves them as they are, so they tell whether
+/// somebody older has written the row since, and whether it is still the same grant.
+package protocol NewerShape: StoreShape {
+  /// Names and types of its columns, all of which may be NULL: the stamp's token and revision, then the
+  /// lease, then the others.
+  static var columns: [ShapeColumn] { get }
+  /// Creates tables that it has beside the rows, where they are missing.
+  static func tables(_ dialect: SQLDialect) -> [String]
+
+  static func lease(_ number: Int64) -> Lease?
+  /// The holder as its columns have it, where they are as this shape says.
+  ///
+  /// - Parameters:
+  ///   - index: That of the lease's column.
+  ///   - shared: What all shapes keep in the same columns.
+  static func holder(
+    _ cells: some RowCells, at index: Int, shared: (kind: Kind, owner: String)
+  ) -> Holder?
+  /// Adds the values of its columns after the stamp.
+  static func add(_ holder: Holder, to parameters: inout some RowParameters)
+}
+
+/// A column that a shape adds to the rows.
+package struct ShapeColumn: Sendable {
+  package enum ColumnType: Sendable {
+    case integer, bytes
+  }
+
+  package let name: String
+  package let type: ColumnType
+
+  package init(_ name: String, _ type: ColumnType) {
+    self.name = name
+    self.type = type
+  }
+}
+
+extension NewerShape {
+  package static func tables(_ dialect: SQLDialect) -> [String] { [] }
+}
+
+/// One row's columns as an engine read them, in the order of ``KnownShapes/columns``: nothing is taken
+/// for granted.
+package protocol RowCells {
+  /// What is no integer is given as a number that no column of Latchkey's may have: the least.
+  func integer(_ index: Int) -> Int64
+  func isNull(_ index: Int) -> Bool
+  /// Nil where the column does not hold UTF-8 text.
+  func text(_ index: Int) -> String?
+  /// Nil where the column does not hold bytes.
+  func bytes(_ index: Int) -> [UInt8]?
+}
+
+/// Takes the values of a statement's parameters, or of a row's columns, one after the other.
+package protocol RowParameters {
+  mutating func add(_ value: Int64)
+  mutating func add(_ value: String)
+  mutating func add(_ value: [UInt8])
+  mutating func addNull()
+}

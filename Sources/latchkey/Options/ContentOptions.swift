@@ -1,0 +1,74 @@
+import ArgumentParser
+import LatchkeyClient
+
+/// What a holder says of itself, by `claim`, `lock` and `presence`.
+struct ContentOptions: ParsableArguments {
+  @Option(help: "What others shall know of the holder.")
+  var value = ""
+
+  @Option(
+    help: ArgumentHelp(
+      """
+      The same as a named, typed value, in place of --value; may be given several times. The value is \
+      JSON, or else a string.
+      """, valueName: "name=value"))
+  var attribute: [AttributeOption] = []
+
+  @Option(
+    help: ArgumentHelp(
+      "Sticks a label on it; may be given several times. Needs servers of 0.3 or newer.",
+      valueName: "name=text"))
+  var label: [LabelOption] = []
+
+  /// The value, or that of the attributes.
+  var text: String { attributes?.json ?? value }
+  /// Nil where there are none.
+  var attributes: Attributes? { attribute.isEmpty ? nil : AttributeOption.attributes(attribute) }
+  var labels: [String: String] { LabelOption.labels(label) }
+
+  func validate() throws {
+    guard value.isEmpty || attribute.isEmpty else {
+      throw ValidationError("Give --value or --attribute, not both.")
+    }
+  }
+}
+
+/// `name=value`, where the value is JSON or else a string.
+struct AttributeOption: ExpressibleByArgument, Equatable {
+  let name: String
+  let value: AttributeValue
+
+  init?(argument: String) {
+    guard let (name, text) = argument.splitAtEqualsSign else { return nil }
+    self.name = name
+    // As the value of an object's only member, JSON is read by the rules of attributes.
+    let read = Attributes(exactly: "{\"\":\(text)}")
+    value = read.flatMap { $0.values.count == 1 ? $0[""] : nil } ?? .string(text)
+  }
+
+  static func attributes(_ options: [AttributeOption]) -> Attributes {
+    Attributes(Dictionary(options.map { ($0.name, $0.value) }) { _, last in last })
+  }
+}
+
+/// `name=text`.
+struct LabelOption: ExpressibleByArgument, Equatable {
+  let name: String
+  let text: String
+
+  init?(argument: String) {
+    guard let (name, text) = argument.splitAtEqualsSign else { return nil }
+    (self.name, self.text) = (name, text)
+  }
+
+  static func labels(_ options: [LabelOption]) -> [String: String] {
+    Dictionary(options.map { ($0.name, $0.text) }) { _, last in last }
+  }
+}
+
+extension String {
+  fileprivate var splitAtEqualsSign: (String, String)? {
+    guard let sign = firstIndex(of: "="), sign != startIndex else { return nil }
+    return (String(self[..<sign]), String(self[index(after: sign)...]))
+  }
+}

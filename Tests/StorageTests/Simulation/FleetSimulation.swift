@@ -1,0 +1,312 @@
+import LockContent
+import LockCore
+import TestKit
+import Testing
+
+@testable import Storage
+
+/// A fleet of servers of three shapes on one database, in virtual time, as a seed has it: servers start,
+/// are killed, suspended, upgraded and rolled back; transactions fail; migrations are broken off after
+/// any statement; shapes are given up. A model knows what every client was told, and every server's view
+/// is held to it.
+///
+/// One thread: whatever is random comes from the seed, so a schedule that fails fails again.
+struct FleetSimulation {
+  /// A server, as its process: what it knows is gone with it.
+  private struct Server {
+    let newest: Int64
+    let bench: TurnBench
+    /// It does nothing until then, and others take it for gone.
+    var suspendedUntil: MonotonicTime?
+  }
+
+  /// What clients know of a key.
+  private struct Known {
+    var owner: String?
+    /// The token of the latest grant.
+    var token: Int64 = 0
+    /// As the holder said it last, in the words of whoever took it.
+    var holder: Holder?
+    /// Until then nobody else may have it, since the holder counts on it.
+    var end = MonotonicTime(nanoseconds: 0)
+  }
+
+  private static let keys = (1...4).map { "key-\($0)" }
+  private static let slots = 5
+  private static let shapes: [any StoreShape.Type] = [S1.self, S2.self, S3.self]
+
+  private let seed: UInt64
+  private let database = MemoryDatabase()
+  private let clock = ManualClock()
+  private var random: SeededGenerator
+  private var servers: [Server?]
+  private var known = Dictionary(uniqueKeysWithValues: keys.map { ($0, Known()) })
+  private var owners = 0
+  /// Whoever was fenced off, so that a test can see that it happened.
+  private(set) var fenced = 0
+  private(set) var grants = 0
+  private(set) var migrationsBrokenOff = 0
+  private(set) var shapesGivenUp = 0
+  private(set) var olderRenewals = 0
+
+  init(seed: UInt64) {
+    self.seed = seed
+    random = SeededGenerator(seed: seed)
+    servers = Array(repeating: nil, count: Self.slots)
+  }
+
+  mutating func run(steps: Int) throws {
+    for _ in 0..<steps {
+      try step()
+      pass(milliseconds: Int64.random(in: 1...400, using: &random))
+    }
+    // At the end everybody can be asked once more, and a server of every shape that is left.
+    clock.advance(seconds: 10)
+    for index in servers.indices { servers[index] = nil }
+    for newest in oldestShape...3 { servers[Int(newest)] = try start(newest) }
+    try lookAtAll()
+  }
+
+  // MARK: - Steps
+
+  private mutating func step() throws {
+    let slot = Int.random(in: servers.indices, using: &random)
+    switch Int.random(in: 0..<100, using: &random) {
+    case 0..<8: try replace(slot)
+    case 8..<11: servers[slot] = nil
+    case 11..<15:
+      servers[slot]?.suspendedUntil =
+        clock.now + Int64.random(in: 1...6_000, using: &random) * 1_000_000
+    case 15..<17: try giveUpShapes()
+    case 17..<21:
+      servers[slot]?.bench.faults.fail(
+        [.begin, .rows, .write, .commit, .meta].randomElement(using: &random)!,
+        Fault.allCases.randomElement(using: &random)!,
+        skip: Int.random(in: 0...3, using: &random))
+    case 21..<30: try lookAtAll()
+    default: try act(slot)
+    }
+  }
+
+  /// Another release in the place of the one that is there: newer or older, as long as the store has it.
+  private mutating func replace(_ slot: Int) throws {
+    servers[slot] = nil
+    let newest = Int64.random(in: 1...3, using: &random)
+    let plan = FaultPlan()
+    if Int.random(in: 0..<4, using: &random) == 0 {
+      plan.fail(.migrate, skip: Int.random(in: 0..<12, using: &random))
+    }
+    do {
+      servers[slot] = try start(newest, plan)
+      #expect(newest >= oldestShape, "seed \(seed): a server was let in that is too old")
+    } catch let error as StoreError {
+      if error.code == .tooOldServer {
+        #expect(newest < oldestShape, "seed \(seed): \(error)")
+        fenced += 1
+      } else {
+        #expect(error == Fault.error, "seed \(seed): \(error)")
+        migrationsBrokenOff += 1
+      }
+    }
+  }
+
+  private func start(_ newest: Int64, _ plan: FaultPlan? = nil) throws -> Server {
+    var limits = StoreLimits()
+    limits.backfillRowsMax = 2
+    limits.stallNanoseconds = .max
+    limits.stallGraceNanoseconds = 0
+    limits.reopenNanoseconds = 0
+    limits.epochNanoseconds = 2_000_000_000
+    let engine = MemoryEngine(database, .upTo(newest), faults: plan)
+    return Server(
+      newest: newest,
+      bench: try TurnBench(engine: engine, database: database, clock: clock, limits: limits))
+  }
+
+  private func isAwake(_ server: Server) -> Bool {
+    server.suspendedUntil.map { $0 <= clock.now } ?? true
+  }
+
+  /// Time passes, and whoever is awake does its work.
+  private mutating func pass(milliseconds: Int64) {
+    clock.advance(nanoseconds: milliseconds * 1_000_000)
+    for case let server? in servers where isAwake(server) { server.bench.turn() }
+    // What was seen by a scan is taken in by the next turn.
+    for case let server? in servers where isAwake(server) { server.bench.turn() }
+  }
+
+  /// The fleet gives up what nobody needs who is seen. Who is suspended is not.
+  private mutating func giveUpShapes() throws {
+    let awake = servers.compactMap(\.self).filter(isAwake)
+    guard let needed = awake.map(\.newest).min(), needed > oldestShape,
+      let newest = awake.max(by: { $0.newest < $1.newest })
+    else { return }
+    newest.bench.turn(items: [.giveUpShapes(before: needed, neededRelease: "s\(needed)")])
+    // Where the transaction failed it is done later.
+    if oldestShape == needed { shapesGivenUp += 1 }
+  }
+
+  private var oldestShape: Int64 { database.meta(.upTo(3)).oldestShape }
+
+  // MARK: - Clients
+
+  private mutating func act(_ slot: Int) throws {
+    guard let server = servers[slot], isAwake(server) else { return }
+    let key = Self.keys.randomElement(using: &random)!
+    let command = command(key, through: server.newest)
+    let before = known[key]!
+    let sighting = stored(key)?.record.sighting
+    let result = server.bench.turn(command)[0]
+    switch result {
+    case .failure(let error) where error.code == .tooOldServer:
+      #expect(server.newest < oldestShape, "seed \(seed): \(error)")
+      fenced += 1
+      servers[slot] = nil
+    case .failure(let error):
+      #expect(error == Fault.error, "seed \(seed): \(error)")
+      // It was done or not: the database says which.
+      if let record = stored(key)?.record, record.sighting != sighting,
+        isDone(command, in: record)
+      {
+        done(command, key, by: server.newest, token: record.token)
+      }
+    case .success(.claimed(let token, _, let isNew)):
+      #expect(server.newest >= oldestShape, "seed \(seed): stale-fenced")
+      if isNew {
+        #expect(token > before.token, "seed \(seed): fence: \(token) after \(before.token)")
+        #expect(
+          before.owner == nil || before.end <= clock.now,
+          "seed \(seed): mutex: \(key) was granted while \(before.owner ?? "") holds it")
+      } else {
+        #expect(token == before.token, "seed \(seed): a renewal has another token")
+      }
+      done(command, key, by: server.newest, token: token)
+    case .success(.renewed), .success(.released):
+      done(command, key, by: server.newest, token: before.token)
+    case .success(.refused(.notTheHolder, _)):
+      // It may have ended; it may not have ended before its time.
+      #expect(
+        before.owner == nil || before.end <= clock.now, "seed \(seed): \(key) was lost too early")
+      known[key]!.owner = nil
+    case .success(.refused(.heldByAnother, _)): break
+    case .success(let outcome): Issue.record("seed \(seed): \(outcome)")
+    }
+  }
+
+  /// A command as clients of a server with this newest shape can ask for it.
+  private mutating func command(_ key: String, through newest: Int64) -> Command {
+    let known = known[key]!
+    let unit: Int64 = [1_000_000_000, 1_000_000, 1][Int(newest) - 1]
+    let lease = Lease(
+      nanoseconds: Int64.random(in: 1...(4_000_000_000 / unit), using: &random) * unit)!
+    owners += 1
+    let text = ["", "text \(owners)", #"{"n": \#(owners)}"#, #"{"n":\#(owners)}"#]
+      .randomElement(using: &random)!
+    var labels: [String: String] = [:]
+    var time: StatedTime?
+    if newest >= 2, Bool.random(using: &random) { labels["l\(owners % 3)"] = "\(owners)" }
+    if newest >= 2, Bool.random(using: &random) {
+      let nanoseconds = newest >= 3 ? Int32.random(in: 0..<1_000_000_000, using: &random) : 0
+      time = StatedTime(seconds: Int64(owners), nanoseconds: nanoseconds)
+    }
+    switch Int.random(in: 0..<10, using: &random) {
+    case 0..<2:
+      return .release(key: key, GrantName(token: nil, owner: known.owner ?? "nobody"))
+    case 2..<5 where known.owner != nil:
+      // Not every renewal says something; what it does not say stays.
+      let content = Bool.random(using: &random) ? Content(text: text) : nil
+      return .renew(
+        Renewal(
+          key: key, token: known.token, lease: Bool.random(using: &random) ? lease : nil,
+          content: content, labels: labels, grantedAt: time))
+    default:
+      let isOwn = known.owner != nil && Bool.random(using: &random)
+      let claim = Claim(
+        kind: .lock, owner: isOwn ? known.owner! : "owner-\(owners)", lease: lease,
+        content: newest == 1 || Bool.random(using: &random) ? Content(text: text) : nil,
+        labels: labels, grantedAt: time)
+      return .claim(key: key, claim)
+    }
+  }
+
+  /// Notes what a client was told to be done by a server with this newest shape.
+  private mutating func done(_ command: Command, _ key: String, by newest: Int64, token: Int64) {
+    var next = known[key]!
+    let isRenewal = next.token == token && next.owner != nil
+    let shape = Self.shapes[Int(newest) - 1]
+    switch command {
+    case .claim(_, let claim):
+      let current = isRenewal ? next.holder : nil
+      next.holder = claim.holder(renewing: current)
+      next.owner = claim.owner
+    case .renew(let renewal):
+      var holder = next.holder!
+      // A lease that stays is that which the server saw.
+      holder.lease = renewal.lease ?? shape.express(holder).lease
+      holder.content = renewal.content ?? holder.content
+      holder.labels.change(renewal.labels)
+      holder.grantedAt = renewal.grantedAt ?? holder.grantedAt
+      next.holder = holder
+    default:
+      next.owner = nil
+      next.holder = nil
+    }
+    if isRenewal, newest < 3, !(next.holder?.labels.isEmpty ?? true) { olderRenewals += 1 }
+    if !isRenewal, next.owner != nil { grants += 1 }
+    next.token = token
+    if let lease = next.holder?.lease { next.end = clock.now + lease.nanoseconds }
+    known[key] = next
+  }
+
+  /// Whether a record that has just changed did so by `command`, and not by the end of its lease.
+  private func isDone(_ command: Command, in record: LockRecord) -> Bool {
+    switch command {
+    case .claim(_, let claim): record.holder?.owner == claim.owner
+    case .renew: record.holder != nil
+    default: record.holder == nil
+    }
+  }
+
+  // MARK: - What has to be true
+
+  private func stored(_ key: String) -> StoredRow? {
+    database.stored(key, .upTo(3))
+  }
+
+  /// Every server that is awake and not too old sees of each key what its clients were told.
+  private mutating func lookAtAll() throws {
+    for index in servers.indices {
+      guard let server = servers[index], isAwake(server) else { continue }
+      guard server.newest >= oldestShape else { continue }
+      for key in Self.keys { try look(at: key, through: server) }
+    }
+  }
+
+  private mutating func look(at key: String, through server: Server) throws {
+    let known = known[key]!
+    let row = database.stored(key, .upTo(server.newest))
+    #expect(row?.damage == nil, "seed \(seed): \(row?.damage ?? "")")
+    let token = row?.record.token ?? 0
+    #expect(row == nil || token == known.token, "seed \(seed): the token of \(key)")
+    let label: Comment = "seed \(seed): \(key) through s\(server.newest)"
+    guard let holder = row?.record.holder else {
+      #expect(known.owner == nil || known.end <= clock.now, "\(label): its lease ended too early")
+      self.known[key]!.owner = nil
+      return
+    }
+    guard let expected = known.holder else {
+      Issue.record("\(label): held, but it was released")
+      return
+    }
+    var view = expected
+    for shape in Self.shapes.reversed() where shape.number >= server.newest {
+      view = shape.express(view)
+    }
+    #expect(holder.owner == view.owner, label)
+    #expect(holder.content == view.content, label)
+    #expect(holder.content.attributes == view.content.attributes, label)
+    #expect(holder.labels == view.labels, label)
+    #expect(holder.grantedAt == view.grantedAt, label)
+    #expect(holder.lease == view.lease, label)
+  }
+}

@@ -1,0 +1,34 @@
+import Foundation
+import Testing
+
+/// *mutex*, *fence*, *never-early*, *shared-store*, *free-rollback* and *stale-fenced* over thousands of
+/// schedules.
+@Suite("Simulated fleets", .timeLimit(.minutes(5)))
+struct FleetSimulationTests {
+  /// LATCHKEY_SCHEDULES asks for more than these.
+  private static let schedules =
+    ProcessInfo.processInfo.environment["LATCHKEY_SCHEDULES"].flatMap(Int.init) ?? 1_000
+  /// A fixed part of the seeds, and a fresh one.
+  private static let fresh = UInt64.random(in: 1_000_000...1_000_000_000)
+
+  @Test("servers of three shapes in every order of arrival and departure")
+  func schedules() throws {
+    var (fenced, grants, brokenOff, givenUp, renewals) = (0, 0, 0, 0, 0)
+    for number in 0..<UInt64(Self.schedules) {
+      let seed = number % 2 == 0 ? number : Self.fresh + number
+      var simulation = FleetSimulation(seed: seed)
+      try simulation.run(steps: 60)
+      fenced += simulation.fenced
+      grants += simulation.grants
+      brokenOff += simulation.migrationsBrokenOff
+      givenUp += simulation.shapesGivenUp
+      renewals += simulation.olderRenewals
+    }
+    print(
+      "\(Self.schedules) schedules: \(grants) grants, \(renewals) renewals by older servers of what "
+        + "only newer ones know, \(fenced) servers fenced, \(brokenOff) migrations broken off, "
+        + "\(givenUp) times shapes were given up")
+    // What never happened was not tested.
+    for count in [fenced, grants, brokenOff, givenUp, renewals] { #expect(count > 0) }
+  }
+}
