@@ -140,8 +140,8 @@ let package = Package(
         "LatchkeyServer", "LatchkeyClient", "HTTP2", "RPC", "Storage", "StorageSQLite", "LockCore",
         "TestKit", "WireSchema", "latchkeyd", "latchkey", protobuf,
       ],
-      // Recorded databases: tests find them by the path of their source file.
-      exclude: ["Capsules"],
+      // Recorded databases, which tests find by the path of their source file; programs in Python.
+      exclude: ["Capsules", "Fleet"],
       swiftSettings: strict),
   ],
   swiftLanguageModes: [.v6]

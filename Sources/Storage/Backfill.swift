@@ -26,7 +26,8 @@ struct Backfill {
   ) throws(StoreError) -> Int {
     let start = clock()
     var state = meta.backfill
-    guard shapes.newest > S1.number, state.row != BackfillState.done || state.since < meta.oldestShape
+    guard shapes.newest > S1.number,
+      state.row != BackfillState.done || state.since < meta.oldestShape
     else {
       nextStep = start + limits.backfillLookNanoseconds
       return 0

@@ -8,7 +8,8 @@ package enum Fence {
     else {
       throw StoreError(
         .unusable,
-        "the store \(engine.location) is damaged: \(S1.metaTable) lacks shapes, token floor or epoch")
+        "the store \(engine.location) is damaged: \(S1.metaTable) lacks shapes, token floor or epoch"
+      )
     }
     guard meta.oldestShape <= engine.shapes.newest else {
       let needed = meta.neededRelease.isEmpty ? "a newer release" : meta.neededRelease

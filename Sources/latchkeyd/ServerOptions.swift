@@ -65,4 +65,12 @@ struct ServerOptions: ParsableArguments {
       [LATCHKEY_FREE_ROW_SECONDS, default 3600]
       """, valueName: "seconds"))
   var freeRowSeconds: String?
+
+  @Option(
+    help: ArgumentHelp(
+      """
+      How many releases back a rollback has to be possible: for as long, the store keeps what they can \
+      read. 0 keeps nothing for releases that do not run. [LATCHKEY_ROLLBACK_RELEASES, default 1]
+      """, valueName: "count"))
+  var rollbackReleases: String?
 }

@@ -70,6 +70,9 @@ struct ServerSettings {
     configuration.store.queueMax = try number(
       options.maxQueue, "LATCHKEY_MAX_QUEUE", "--max-queue", configuration.store.queueMax,
       1...10_000_000)
+    configuration.rollback = RollbackAllowance(
+      releases: try number(
+        options.rollbackReleases, "LATCHKEY_ROLLBACK_RELEASES", "--rollback-releases", 1, 0...100))
     let drain = try number(
       options.drainSeconds, "LATCHKEY_DRAIN_SECONDS", "--drain-seconds", 10, 0...3_600)
     configuration.limits.drainTimeout = .seconds(Int64(drain))

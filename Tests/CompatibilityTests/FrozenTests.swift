@@ -1,4 +1,5 @@
 import HTTP2
+import LatchkeyServer
 import RPC
 import Storage
 import StorageSQLite
@@ -208,6 +209,12 @@ struct FrozenTests {
       #expect(commit.isNull || commit.string?.count == 40)
       let version = try #require(release.member("version").string)
       #expect(try ProtocolFiles.capsules().contains(version), "no database of \(version)")
+    }
+    // What a server may be rolled back to.
+    #expect(RollbackAllowance.history.count == releases.count)
+    for (known, release) in zip(RollbackAllowance.history, releases) {
+      #expect(try release.member("version").string == known.version)
+      #expect(try release.member("shape").member("newest").integer == known.newestShape)
     }
     let numbers = WireVersions.all.map { $0.number }
     #expect(numbers == Array(1...WireVersions.spoken.newest))

@@ -88,6 +88,60 @@ struct HandshakeTests {
     #expect(settingsSeen > 0 && framesSeen > 0 && fieldsSeen > 0)
   }
 
+  @Test("the range follows the fleet, on the live connection: SETTINGS, HELLO and headers")
+  func fleet() async throws {
+    let folder = try StoreFolder()
+    let server = try await InProcessServer.start(store: folder.file, id: "new")
+    let connection = try await RawConnection.open(port: server.port)
+    connection.send(Frame.preface + Frame.settings([]).bytes)
+    var hellos = 0
+    func nextOffer(_ range: WireRange) async throws -> Latchkey_Handshake_V1_Hello {
+      hellos += 1
+      let frames = try await Self.frames(connection) { [hellos] frames in
+        frames.compactMap(Self.hello).count >= hellos
+      }
+      let hello = try #require(frames.compactMap(Self.hello).last)
+      #expect(WireRange(hello.wire) == range)
+      let settings = frames.filter { $0.type == Frame.Kind.settings }.flatMap(\.settings)
+        .last { $0.id == WireRange.settingID }
+      #expect(settings?.value == range.settingsValue)
+      return hello
+    }
+    #expect(
+      try await nextOffer(WireVersions.spoken).reason
+        == "this release speaks \(WireVersions.spoken)")
+
+    // An older server comes, as its presence has it; then it goes.
+    let older = WireRange(oldest: 1, newest: 2)!
+    let file = try SQLiteFile(folder.file)
+    try file.run(
+      """
+      INSERT INTO latchkey_resources
+      (resource_key, needs_shape, token, revision, kind, owner, value, lease_seconds) VALUES
+      ('_latchkey/servers/old/1', 1, 1, 1, 2, 'old/1',
+        '{"software":"0.2.0","wireOldest":1,"wireNewest":2,"shapeOldest":1,"shapeNewest":1}', 3600)
+      """)
+    #expect(
+      try await nextOffer(older).reason
+        == "server old (0.2.0) speaks v1 to v2, this one \(WireVersions.spoken)")
+    let answer = try await HTTPVersion.http1.send(
+      .json("Fetch", #"{"key":"k"}"#), port: server.port)
+    #expect(answer.value(of: "latchkey-wire") == "1-2")
+    // What is not offered is understood all the same.
+    let newest = Call.json("Get", #"{"key":"k"}"#, wire: 3)
+    #expect(try await HTTPVersion.http2.send(newest, port: server.port).status == 404)
+
+    try file.run(
+      "UPDATE latchkey_resources SET owner = NULL, revision = 2 WHERE resource_key LIKE '%/old/1'")
+    _ = try await nextOffer(WireVersions.spoken)
+    connection.close()
+    try await server.stop()
+  }
+
+  private static func hello(_ frame: Frame) -> Latchkey_Handshake_V1_Hello? {
+    frame.type == Frame.Kind.hello ? HelloFrame.decode(frame.payload) : nil
+  }
+
   // MARK: - What the server takes
 
   @Test("a server works with every client, however greased")

@@ -185,7 +185,9 @@ struct TimeCapsuleTests {
     UPDATE latchkey_meta SET value = 3, note = '0.9.0' WHERE name = 'oldest_shape';
     """
 
-  @Test("a store that has left every known shape behind is refused and not touched", arguments: versions)
+  @Test(
+    "a store that has left every known shape behind is refused and not touched", arguments: versions
+  )
   func contractedStore(_ version: String) async throws {
     let capsule = try Capsule(version)
     try capsule.run(Self.contracted)

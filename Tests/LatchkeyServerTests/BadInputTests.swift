@@ -78,7 +78,9 @@ import WireSchema
     connection.close()
     let text = String(decoding: received, as: UTF8.self)
     #expect(rubbish.answer.isEmpty || text.contains(rubbish.answer), "got \(text.prefix(200))")
-    if text.hasPrefix("HTTP/1.1") { #expect(text.contains("latchkey-wire: \(WireVersions.spoken.headerValue)")) }
+    if text.hasPrefix("HTTP/1.1") {
+      #expect(text.contains("latchkey-wire: \(WireVersions.spoken.headerValue)"))
+    }
 
     for version in HTTPVersion.allCases {
       let fetch = Call.json("Fetch", #"{"key":"k"}"#)

@@ -11,7 +11,8 @@ import WireSchema
 /// What long answers may take together, and that nobody works for a peer that is gone.
 @Suite struct ListBoundTests {
   private static func record(_ key: String, value: String = "") -> LockRecord {
-    let holder = Holder(kind: .lock, owner: "o", content: Content(text: value), lease: Lease(seconds: 60)!)
+    let holder = Holder(
+      kind: .lock, owner: "o", content: Content(text: value), lease: Lease(seconds: 60)!)
     return LockRecord(key: key, holder: holder, token: 1, revision: 1)
   }
 

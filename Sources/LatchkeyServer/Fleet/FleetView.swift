@@ -74,7 +74,8 @@ struct FleetView: Equatable {
   }
 
   /// The oldest shape that somebody needs, and for whom it is kept.
-  func shapeNeeded(_ allowance: RollbackAllowance, newest: Int64) -> (shape: Int64, reason: String) {
+  func shapeNeeded(_ allowance: RollbackAllowance, newest: Int64) -> (shape: Int64, reason: String)
+  {
     var needed = (
       shape: min(allowance.shapeKept, newest),
       reason: "so that this server can be rolled back to \(allowance.release)"

@@ -219,7 +219,8 @@ extension ServerMetrics: StoreObserver {
   package func filled(rows: Int) { filledRows.increment(by: Int64(rows)) }
 
   package func gaveUpShapes(before shape: Int64) {
-    logger.notice("nobody needs the older shapes of the store any more: they were given up",
+    logger.notice(
+      "nobody needs the older shapes of the store any more: they were given up",
       metadata: ["oldest": "s\(shape)"])
   }
 

@@ -12,8 +12,8 @@ package struct KnownShapes: Sendable, CustomStringConvertible {
   package let newer: [any NewerShape.Type]
 
   package init(after newer: [any NewerShape.Type]) {
-    precondition(newer.map { $0.number } == Array(S1.number + 1..<S1.number + 1 + Int64(newer.count)))
     self.newer = newer
+    precondition(zip(newer, S1.number + 1...newest + 1).allSatisfy { $0.number == $1 })
   }
 
   package var newest: Int64 { S1.number + Int64(newer.count) }

@@ -51,7 +51,7 @@ struct ListCommand: AsyncParsableCommand {
     let kinds = kind.map { [$0] } ?? ResourceKind.allCases
     let resources = try await connection.withClient { client in
       var resources: [Resource] = []
-      for kind in kinds { 
+      for kind in kinds {
         resources += try await client.fetchAll(
           kind, prefix: prefix, attributes: AttributeOption.attributes(attribute),
           labels: LabelOption.labels(label))

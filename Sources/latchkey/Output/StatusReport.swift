@@ -18,11 +18,23 @@ struct StatusReport {
       "wire \(range(server.wireOldest, server.wireNewest)), "
         + "shape \(range(server.shapeOldest, server.shapeNewest))",
     ])
+    if status.wireOfferedNewest > 0 {
+      facts.append([
+        "server offers",
+        "wire \(range(status.wireOfferedOldest, status.wireOfferedNewest)) (\(status.wireReason))",
+      ])
+    }
     facts.append(["store", status.store.location])
     facts.append([
       "store shapes",
       "newest \(status.store.newestShape), oldest maintained \(status.store.oldestShape)",
     ])
+    if status.store.backfillRow > 0 {
+      facts.append([
+        "backfill", "row \(status.store.backfillRow) of \(status.store.lastRow)",
+      ])
+    }
+    for reason in status.store.waiting { facts.append(["", reason]) }
     facts.append(["token floor", "\(status.store.tokenFloor)"])
     facts.append(["locks", "\(status.store.locks)"])
     facts.append([
@@ -32,13 +44,15 @@ struct StatusReport {
 
     guard !status.fleet.isEmpty else { return }
     StandardOutput.line("")
-    var fleet = Table("SERVER", "RUN", "SOFTWARE", "WIRE", "SHAPE", "LISTEN")
+    var fleet = Table("SERVER", "RUN", "SOFTWARE", "WIRE", "SHAPE", "KEEPS", "LISTEN")
     for entry in status.fleet {
       let presence = entry.presence
       fleet.append([
         entry.serverID, entry.run, presence.software,
         range(presence.wireOldest, presence.wireNewest),
-        range(presence.shapeOldest, presence.shapeNewest), presence.listen,
+        range(presence.shapeOldest, presence.shapeNewest),
+        presence.shapeKept > 0 ? "\(presence.shapeKept)" : "\(presence.shapeNewest)",
+        presence.listen,
       ])
     }
     fleet.print()
@@ -60,13 +74,22 @@ struct StatusReport {
       ),
       (
         "server",
-        .object([JSON.Member("id", .text(status.serverID))] + members(of: status.server))
+        .object(
+          [JSON.Member("id", .text(status.serverID))] + members(of: status.server)
+            + [
+              JSON.Member("offers", range(status.wireOfferedOldest, status.wireOfferedNewest)),
+              JSON.Member("offerReason", .text(status.wireReason)),
+            ])
       ),
       (
         "store",
         .members(
           ("location", .text(status.store.location)),
           ("shape", range(status.store.oldestShape, status.store.newestShape)),
+          ("filledShape", .integer(status.store.filledShape)),
+          ("backfillRow", .integer(status.store.backfillRow)),
+          ("lastRow", .integer(status.store.lastRow)),
+          ("waiting", .list(status.store.waiting.map { JSON.text($0) })),
           ("tokenFloor", .integer(status.store.tokenFloor)),
           ("locks", .integer(status.store.locks)),
           ("presences", .integer(status.store.presences)))
@@ -87,6 +110,7 @@ struct StatusReport {
       JSON.Member("software", .text(presence.software)),
       JSON.Member("wire", range(presence.wireOldest, presence.wireNewest)),
       JSON.Member("shape", range(presence.shapeOldest, presence.shapeNewest)),
+      JSON.Member("shapeKept", .integer(presence.shapeKept)),
       JSON.Member("listen", .text(presence.listen)),
     ]
   }
