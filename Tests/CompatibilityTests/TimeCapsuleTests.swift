@@ -74,6 +74,33 @@ struct TimeCapsuleTests {
     #expect(meta.oldestShape == capsule.meta["oldest_shape"])
   }
 
+  @Test("what only newer shapes say is there, whoever wrote last", arguments: versions)
+  func newerShapes(_ version: String) throws {
+    let capsule = try Capsule(version)
+    guard capsule.rows.contains(where: { $0["s2_token"] != nil }) else { return }
+    let reader = try SQLiteEngine(path: capsule.folder.file).openReader()
+    try reader.begin()
+    defer { reader.end() }
+    func holder(_ key: String) throws -> Holder? { try reader.row(forKey: key)?.record.holder }
+    let labels = ["team": "payments", "größe": "xl"]
+    let time = StatedTime(milliseconds: 1_795_608_000_250)
+    #expect(try holder("labels")?.labels == labels && holder("labels")?.grantedAt == time)
+    #expect(try holder("milliseconds")?.lease == Lease(milliseconds: 3_600_250))
+    #expect(try holder("labels-released") == nil)
+    let renewed = try #require(try holder("labels-renewed-by-v1"))
+    #expect(renewed.labels == ["team": "payments"] && renewed.content.attributes == ["zone": "z2"])
+    let spelled = try #require(try holder("spelled"))
+    #expect(spelled.content.text == #" {"zone" : "z1", "cores" : 8.0}"#)
+    #expect(spelled.content.attributes == ["zone": "z1", "cores": 8])
+    #expect(try holder("inexact")?.content.attributes == nil)
+    #expect(
+      try holder("attributes")?.content.attributes
+        == [
+          "s": "ü", "n": -1.5, "t": true, "f": false, "z": .null, "list": [1, ["2"]],
+          "nested": ["deep": [:]],
+        ])
+  }
+
   @Test(
     "a server serves it: holders hold, the free is granted with a greater token",
     arguments: versions)

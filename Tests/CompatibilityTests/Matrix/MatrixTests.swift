@@ -11,9 +11,10 @@ struct MatrixTests {
 
     var testDescription: String { "client \(client.version), server \(server.version)" }
 
+    /// Those that the present version is part of: the others were tried when they were the present.
     static let all = ReleasedPrograms.all.flatMap { client in
       ReleasedPrograms.all.map { Pairing(client: client, server: $0) }
-    }
+    }.filter { $0.client.isHead || $0.server.isHead }
   }
 
   @Test("any-pair: the scenario table", arguments: Pairing.all, Route.allCases)
@@ -41,7 +42,7 @@ struct MatrixTests {
         "echo begins; exec sleep 600")
       defer { holder.signal(SIGKILL) }
       try await holder.output.line(containing: "begins")
-      for second in ReleasedPrograms.all {
+      for second in first.neighbours {
         for (server, afterCrash) in [(second, false), (first, true)] {
           try await stage.replaceServer(by: server, afterCrash: afterCrash)
           let before = try #require(try stage.row("k"))

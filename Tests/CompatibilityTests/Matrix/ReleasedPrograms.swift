@@ -18,6 +18,11 @@ struct ReleasedPrograms: Sendable, CustomTestStringConvertible {
     version: "HEAD", newestWire: WireVersions.spoken.newest,
     server: Program.folder + "/latchkeyd", client: Program.folder + "/latchkey")
 
+  var isHead: Bool { version == Self.head.version }
+
+  /// What it is to be replaced by in tests of the present version: this one, and that one by all.
+  var neighbours: [ReleasedPrograms] { isHead ? Self.all : [Self.head] }
+
   /// Every release that has a commit in Protocol/releases.json, then the present one.
   ///
   /// The older ones take minutes to build: `.ci/build-release` does that, and LATCHKEY_RELEASES says
