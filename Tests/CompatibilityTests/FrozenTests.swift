@@ -18,6 +18,7 @@ struct FrozenTests {
     arguments: [
       ("latchkey/v1/locks.proto", "v1.txt"),
       ("latchkey/v2/locks.proto", "v2.txt"),
+      ("latchkey/v3/locks.proto", "v3.txt"),
       ("latchkey/handshake/v1/handshake.proto", "handshake.txt"),
     ])
   func protoFile(_ path: String, _ copy: String) throws {
@@ -190,6 +191,17 @@ struct FrozenTests {
     }
     let id = try SQLiteFile(folder.file).run("PRAGMA application_id")
     #expect(id.first?["application_id"] == "\(0x4C54_4B59)")
+  }
+
+  @Test("shape s2 is as recorded, and adds to s1 without changing it")
+  func shapeS2() throws {
+    let shapes = KnownShapes(after: [S2.self])
+    let all = shapes.migration(
+      SQLiteEngine.dialect, existingColumns: Set(S1.columnNames))
+    let s1 = S1.migration(SQLiteEngine.dialect)
+    #expect(Array(all.prefix(s1.count)) == s1)
+    let added = all.dropFirst(s1.count).map { "\($0);\n" }.joined()
+    #expect(try added == ProtocolFiles.text("frozen/s2.sqlite.sql"))
   }
 
   // MARK: - Releases
