@@ -40,7 +40,7 @@ package enum ClientLimits {
   // Leases.
 
   /// The shortest lease: a shorter one would be lost at every hiccup of a network.
-  package static let leaseMin: Duration = .milliseconds(100)
+  package static let leaseMin: Duration = .milliseconds(500)
   /// The longest lease: 365 days.
   package static let leaseMax: Duration = .seconds(31_536_000)
   /// A renewal is sent after this part of the lease, times 0.9 to 1.1 at random.

@@ -295,6 +295,7 @@ private struct Observer: StoreObserver {
   func stalled(nanoseconds: Int64) { metrics.stalled(nanoseconds: nanoseconds) }
   func skipped(damage: String) { metrics.skipped(damage: damage) }
   func collected(rows: Int) { metrics.collected(rows: rows) }
+  func upkeepFailed(_ error: StoreError) { metrics.upkeepFailed(error) }
   func filled(rows: Int) { metrics.filled(rows: rows) }
   func gaveUpShapes(before shape: Int64) { metrics.gaveUpShapes(before: shape) }
 }

@@ -24,13 +24,18 @@ struct WireOffer: Sendable {
 
   /// As it stands in the handshake.
   func handshake(serverID: String, grease: UInt64) -> HandshakeOffer {
-    let hello = Latchkey_Handshake_V1_Hello.with {
+    var hello = Latchkey_Handshake_V1_Hello.with {
       $0.software = Release.version
       $0.serverID = serverID
       $0.wire = range.message
       $0.reason = reason
     }
-    return HandshakeOffer(
-      settingsValue: range.settingsValue, hello: HelloFrame.encode(hello, grease: grease))
+    var bytes = HelloFrame.encode(hello, grease: grease)
+    if bytes.count > HelloFrame.bytesMax {
+      // The reason is another server's words in part.
+      hello.reason = ""
+      bytes = HelloFrame.encode(hello, grease: grease)
+    }
+    return HandshakeOffer(settingsValue: range.settingsValue, hello: bytes)
   }
 }

@@ -1,6 +1,6 @@
 extension Attributes {
   /// The attributes as a JSON object in its one canonical spelling: members in the order of the bytes of
-  /// their names, no blanks, the shortest numbers. They have to be ``isSound``.
+  /// their names, no blanks, numbers as ECMAScript writes them. They have to be ``isSound``.
   public var json: String {
     var text: [UInt8] = []
     Self.write(.nested(self), to: &text)
@@ -61,12 +61,27 @@ extension Attributes {
 
 /// Numbers as JSON spells them.
 enum JSONNumber {
-  /// The shortest text that stands for `number`, which is finite.
+  /// The text of `number`, which is finite, as ECMAScript has it (ECMA-262, Number::toString; so does RFC
+  /// 8785): the fewest digits that stand for it, with an exponent only where it is very large or small.
   static func text(of number: Double) -> String {
-    // Below, every whole number is a double, and reads better without an exponent.
     if number == number.rounded(), abs(number) < 1e15 { return "\(Int64(number))" }
-    let text = "\(number)"
-    return text.hasSuffix(".0") ? String(text.dropLast(2)) : text
+    // Swift prints the fewest digits as well, in another form.
+    let decimal = Decimal("\(number)"[...])
+    let digits = String(decoding: decimal.digits, as: UTF8.self)
+    // How many digits stand before the point.
+    let whole = digits.count + decimal.exponent
+    let sign = decimal.isNegative ? "-" : ""
+    switch whole {
+    case digits.count...21: return sign + digits + String(repeating: "0", count: decimal.exponent)
+    case 1..<max(digits.count, 1):
+      return sign + digits.prefix(whole) + "." + digits.dropFirst(whole)
+    case -5...0: return sign + "0." + String(repeating: "0", count: -whole) + digits
+    default:
+      let rest = digits.dropFirst()
+      let exponent = whole - 1
+      return sign + digits.prefix(1) + (rest.isEmpty ? "" : "." + rest)
+        + (exponent < 0 ? "e-" : "e+") + String(abs(exponent))
+    }
   }
 
   /// The double that `spelling`, a number of JSON, stands for, if there is one that is written with the

@@ -71,7 +71,7 @@ package enum Decisions {
     }
     let isRenewal = record?.holder != nil
     let holder = claim.holder(renewing: record?.holder)
-    guard holder.labels.count <= NameLimits.labelsMax else { return .refused(.tooManyLabels) }
+    guard mayHave(holder.labels, after: record?.holder) else { return .refused(.tooManyLabels) }
     let latestToken = max(record?.token ?? tokenFloor, tokenFloor)
     let (nextToken, tokenOverflow) = latestToken.addingReportingOverflow(1)
     let (revision, revisionOverflow) = (record?.revision ?? 0).addingReportingOverflow(1)
@@ -101,7 +101,7 @@ package enum Decisions {
     holder.content = content ?? holder.content
     holder.grantedAt = grantedAt ?? holder.grantedAt
     holder.labels.change(labels)
-    guard holder.labels.count <= NameLimits.labelsMax else { return .refused(.tooManyLabels) }
+    guard mayHave(holder.labels, after: record.holder) else { return .refused(.tooManyLabels) }
     return .renewed(
       LockRecord(key: record.key, holder: holder, token: token, revision: revision))
   }
@@ -122,6 +122,11 @@ package enum Decisions {
   package static func expire(seenAs sighting: Sighting, on record: LockRecord?) -> LockRecord? {
     guard let record, record.holder != nil, record.sighting == sighting else { return nil }
     return freed(record)
+  }
+
+  /// Who has more labels already, as a newer server may let it, keeps them.
+  private static func mayHave(_ labels: [String: String], after current: Holder?) -> Bool {
+    labels.count <= max(NameLimits.labelsMax, current?.labels.count ?? 0)
   }
 
   private static func freed(_ record: LockRecord) -> LockRecord? {

@@ -14,6 +14,21 @@ package enum NameLimits {
     !text.isEmpty && isText(text, bytesMax: bytesMax)
   }
 
+  /// Whether `name` has 1 to ``labelNameBytesMax`` ASCII letters, digits, ".", "-", "_" and "/". No two of
+  /// these are the same name in another spelling, whatever compares them.
+  package static func isLabelName(_ name: String) -> Bool {
+    (1...labelNameBytesMax).contains(name.utf8.count)
+      && name.utf8.allSatisfy {
+        switch $0 {
+        case UInt8(ascii: "a")...UInt8(ascii: "z"), UInt8(ascii: "A")...UInt8(ascii: "Z"),
+          UInt8(ascii: "0")...UInt8(ascii: "9"), UInt8(ascii: "."), UInt8(ascii: "-"),
+          UInt8(ascii: "_"), UInt8(ascii: "/"):
+          true
+        default: false
+        }
+      }
+  }
+
   /// Whether `text` has at most `bytesMax` bytes and no NUL.
   package static func isText(_ text: String, bytesMax: Int) -> Bool {
     var text = text

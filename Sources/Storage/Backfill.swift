@@ -10,6 +10,8 @@ struct Backfill {
   private let limits: StoreLimits
   private let shapes: KnownShapes
   private var nextStep: MonotonicTime
+  /// Whether the latest step found nothing left to do.
+  private var isDone = false
 
   init(limits: StoreLimits, shapes: KnownShapes, now: MonotonicTime) {
     self.limits = limits
@@ -21,33 +23,54 @@ struct Backfill {
   var due: MonotonicTime { nextStep }
 
   /// Does one step inside the transaction of `writer`. Returns how many rows were written.
+  ///
+  /// It ends after so many rows or so much time, whatever comes first: who waits for the database must
+  /// not notice.
   mutating func step(
     _ writer: any StoreWriter, meta: StoreMeta, clock: () -> MonotonicTime
   ) throws(StoreError) -> Int {
     let start = clock()
     var state = meta.backfill
-    guard shapes.newest > S1.number,
-      state.row != BackfillState.done || state.since < meta.oldestShape
-    else {
-      nextStep = start + limits.backfillLookNanoseconds
+    isDone = shapes.newest == S1.number
+    guard !isDone, state.row != BackfillState.done || state.since < meta.oldestShape else {
+      isDone = true
       return 0
     }
     if state.since < meta.oldestShape {
       state = BackfillState(since: meta.oldestShape)
       try writer.set(.backfillSince(shape: shapes.newest), to: state.since)
     }
-    let rows = try writer.rows(afterID: state.row, limit: limits.backfillRowsMax)
-    let stale = rows.filter { !$0.isFilled && $0.damage == nil && !$0.isOfNewerServer }
-    if !stale.isEmpty { try writer.refill(stale, maintaining: meta.oldestShape) }
-    if rows.count == limits.backfillRowsMax, let last = rows.last {
-      try writer.set(.backfillRow(shape: shapes.newest), to: last.id)
-    } else {
-      try writer.set(.backfillRow(shape: shapes.newest), to: BackfillState.done)
-      if state.since > meta.filledShape { try writer.set(.filledShape, to: state.since) }
+    var filled = 0
+    var looked = 0
+    while looked < limits.backfillRowsMax, clock() - start < limits.backfillStepNanoseconds {
+      // Values may be large, so there are few at a time.
+      let rows = try writer.rows(afterID: state.row, limit: Self.chunkRows)
+      let stale = rows.filter { !$0.isFilled && $0.damage == nil && !$0.isOfNewerServer }
+      if !stale.isEmpty { try writer.refill(stale, maintaining: meta.oldestShape) }
+      filled += stale.count
+      looked += rows.count
+      state.row = rows.last?.id ?? state.row
+      if rows.count < Self.chunkRows {
+        state.row = BackfillState.done
+        break
+      }
     }
-    // So much of the time is left to everything else.
-    let end = clock()
-    nextStep = end + max(limits.backfillPauseNanoseconds, 4 * (end - start))
-    return stale.count
+    try writer.set(.backfillRow(shape: shapes.newest), to: state.row)
+    if state.row == BackfillState.done, state.since > meta.filledShape {
+      try writer.set(.filledShape, to: state.since)
+    }
+    return filled
+  }
+
+  private static let chunkRows = 20
+
+  /// Leaves most of the time to everything else, after a step that took from `start` to `now`, the commit
+  /// included.
+  mutating func rest(since start: MonotonicTime, now: MonotonicTime) {
+    nextStep =
+      now
+      + (isDone
+        ? limits.backfillLookNanoseconds
+        : max(limits.backfillPauseNanoseconds, 4 * (now - start)))
   }
 }

@@ -18,7 +18,7 @@ final class CommandWriter {
     /// Nobody is to wait any more.
     case endWaits
     /// Fence every server off that does not know a shape.
-    case giveUpShapes(before: Int64, neededRelease: String)
+    case giveUpShapes(Upkeep.GivingUp)
 
     /// What counts in ``StoreLimits/queueBytesMax``.
     var byteCount: Int {
@@ -39,9 +39,7 @@ final class CommandWriter {
   private var leases = LeaseTable()
   private var stalls: StallWatch
   private var collector: Collector
-  private var backfill: Backfill
-  /// What is to be given up in the next transaction.
-  private var givingUp: (before: Int64, neededRelease: String)?
+  private var upkeep: Upkeep
   private var scans: ScanSchedule
   private var pacer: CommitPacer
   private var pulses: [Pulse] = []
@@ -64,7 +62,7 @@ final class CommandWriter {
     reopenAfter = now
     stalls = StallWatch(limits: limits, now: now)
     collector = Collector(limits: limits, now: now)
-    backfill = Backfill(limits: limits, shapes: engine.shapes, now: now)
+    upkeep = Upkeep(limits: limits, shapes: engine.shapes, now: now)
     scans = ScanSchedule(limits: limits, now: now)
     pacer = CommitPacer(now: now)
     waiting = WaitingRoom(limits: limits)
@@ -83,7 +81,7 @@ final class CommandWriter {
     if stalls.mayExpire(at: now), let look = leases.nextLook { next = min(next, look) }
     // While the store fails, nothing gets done sooner by looking more often than at every tick.
     if !stalls.isStoreFailing {
-      next = min(next, collector.due, backfill.due)
+      next = min(next, collector.due, upkeep.due)
       if !waiting.isEmpty { next = min(next, waitedKeys.due(at: now)) }
     }
     if let end = waiting.nextEnd { next = min(next, end) }
@@ -116,7 +114,7 @@ final class CommandWriter {
       case .abandoned(let call): waiting.remove(call)
       case .endWaits:
         for call in waiting.close() { replies.add(.failure(.shuttingDown), for: call) }
-      case .giveUpShapes(let shape, let release): givingUp = (shape, release)
+      case .giveUpShapes(let order): upkeep.giveUp(order)
       }
     }
     // What is due is asked for only after what was waiting has been taken in.
@@ -138,6 +136,7 @@ final class CommandWriter {
       }
     } while part.upperBound < work.commands.count
     replies.deliver()
+    keepUp(at: now)
     observer.waiting(waiting.count)
     observer.holding(locks: leases.count(of: .lock), presences: leases.count(of: .presence))
   }
@@ -162,7 +161,7 @@ final class CommandWriter {
       if scans.isDue(at: now), scans.shouldStart(changes: try writer.changesByOthers(), at: now) {
         startScan()
       }
-      let keeps = collector.due <= now || backfill.due <= now || givingUp != nil
+      let collects = collector.due <= now
       let looked =
         waiting.isEmpty
         ? []
@@ -170,11 +169,11 @@ final class CommandWriter {
           try writer.changesByOthers()
         }
       guard
-        !part.isEmpty || !due.isEmpty || keeps || stalls.isStoreFailing || !looked.isEmpty
+        !part.isEmpty || !due.isEmpty || collects || stalls.isStoreFailing || !looked.isEmpty
       else { return [] }
       do throws(StoreError) {
         return try transact(
-          writer, work, part, due: due, looked: looked, start: now)
+          writer, work, part, due: due, looked: looked, collects: collects, start: now)
       } catch {
         waitedKeys.putBack(looked)
         throw error
@@ -187,11 +186,11 @@ final class CommandWriter {
 
   private func transact(
     _ writer: any StoreWriter, _ work: CommandBatch, _ part: Range<Int>, due: [LeaseTable.Due],
-    looked: [String], start: MonotonicTime
+    looked: [String], collects: Bool, start: MonotonicTime
   ) throws(StoreError) -> [StoreResult?] {
     let commands = work.commands
     pacer.began(requests: part.count, at: start)
-    let (collectorBefore, backfillBefore) = (collector, backfill)
+    let collectorBefore = collector
     do {
       try writer.begin()
       let meta = try writer.meta()
@@ -218,27 +217,28 @@ final class CommandWriter {
       // After a failure only a write that is committed shows that the store works again: a full
       // disk can still be read, and nobody may have anything else to write.
       if stalls.isStoreFailing { try writer.set(.epoch, to: meta.epoch) }
-      let collected =
-        collector.due <= start ? try collector.step(writer, meta: meta, now: start) : []
-      let filled =
-        backfill.due <= start ? try backfill.step(writer, meta: meta, clock: clock) : 0
-      if let (shape, release) = givingUp, shape > meta.oldestShape {
-        try writer.giveUpShapes(before: shape, neededRelease: release)
-      }
+      let collected = collects ? try collector.step(writer, meta: meta, now: start) : []
       try writer.commit()
-      if let (shape, _) = givingUp {
-        if shape > meta.oldestShape { observer.gaveUpShapes(before: shape) }
-        givingUp = nil
-      }
-      if filled > 0 { observer.filled(rows: filled) }
       committed(batch, due: due, dueSlots: dueSlots, commands: part.count, start: start)
       if !collected.isEmpty { observer.collected(rows: collected.count) }
       return results
     } catch {
       writer.rollback()
       waiting.rollback()
-      (collector, backfill) = (collectorBefore, backfillBefore)
+      collector = collectorBefore
       throw error
+    }
+  }
+
+  /// After the commands, and not while they fail.
+  private func keepUp(at now: MonotonicTime) {
+    guard upkeep.due <= now, !stalls.isStoreFailing, let writer else { return }
+    do throws(StoreError) {
+      try upkeep.run(writer, engine, observer: observer, clock: clock)
+    } catch {
+      writer.rollback()
+      if !writer.isUsable { self.writer = nil }
+      observer.upkeepFailed(error)
     }
   }
 

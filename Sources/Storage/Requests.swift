@@ -55,7 +55,7 @@ package indirect enum Command: Equatable, Sendable {
 
 extension Holder {
   /// What its text takes, in bytes.
-  var byteCount: Int { owner.utf8.count + content.text.utf8.count + labels.byteCount }
+  package var byteCount: Int { owner.utf8.count + content.text.utf8.count + labels.byteCount }
 }
 
 extension Claim {

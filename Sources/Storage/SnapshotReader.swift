@@ -88,11 +88,10 @@ final class SnapshotReader {
           ? .refused(.needsNewerServer(shape: row.needsShape), nil) : .found(nil))
     case .list(let range, let sink): return .success(.listed(try list(range, into: sink, reader)))
     case .prefix(let prefix):
-      return .success(
-        .records(
-          sound(
-            try reader.rows(
-              of: nil, prefix: prefix, afterKey: "", limit: limits.prefixRowsMax))))
+      let rows = try reader.rows(
+        of: nil, prefix: prefix, afterKey: "", limit: limits.prefixRowsMax)
+      // Somebody is there, if it cannot be read who.
+      return .success(.records(rows.map(\.shown)))
     case .meta: return .success(.meta(meta, lastRow: try reader.lastID()))
     }
   }

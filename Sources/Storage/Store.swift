@@ -162,9 +162,15 @@ package final class Store: Sendable {
 
   /// Fences every server off that does not know `shape`. For good: nobody may need them any more.
   ///
-  /// - Parameter release: The release that a server must have at least, in words.
-  package func giveUpShapes(before shape: Int64, neededRelease release: String) {
-    commands.appendAlways(.giveUpShapes(before: shape, neededRelease: release))
+  /// - Parameters:
+  ///   - release: The release that a server must have at least, in words.
+  ///   - deadline: Later it is not done any more: somebody may have come who needs it.
+  package func giveUpShapes(
+    before shape: Int64, neededRelease release: String, deadline: MonotonicTime
+  ) {
+    commands.appendAlways(
+      .giveUpShapes(
+        Upkeep.GivingUp(shape: shape, neededRelease: release, deadline: deadline)))
   }
 
   package var shapes: KnownShapes { engine.shapes }

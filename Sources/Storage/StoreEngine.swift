@@ -173,6 +173,16 @@ package struct StoredRow: Equatable, Sendable {
   }
 }
 
+extension StoredRow {
+  /// Its record; of a damaged row one that says no more than that it is there.
+  var shown: LockRecord {
+    guard damage != nil else { return record }
+    var shown = record
+    shown.holder = Holder(kind: .presence, owner: "?", content: .empty, lease: .longest)
+    return shown
+  }
+}
+
 /// A row to be written.
 package struct RowChange: Equatable, Sendable {
   /// Nil for a key that has no row yet.

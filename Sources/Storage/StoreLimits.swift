@@ -41,12 +41,13 @@ package struct StoreLimits: Sendable {
   /// Rows that one step of the collection looks at, and the pause between two steps.
   package var collectRowsMax = 500
   package var collectPauseNanoseconds: Int64 = 50_000_000
-  /// Rows that one step of the backfill looks at, and the least pause between two steps. A step that takes
-  /// long makes the pause four times as long as it took.
+  /// Rows that one step of the backfill looks at, how long it goes on with more of them, and the least
+  /// pause between two steps. A step that takes long makes the pause four times as long as it took.
   package var backfillRowsMax = 200
+  package var backfillStepNanoseconds: Int64 = 5_000_000
   package var backfillPauseNanoseconds: Int64 = 5_000_000
   /// How often a server whose rows are all filled looks whether older shapes were given up.
-  package var backfillLookNanoseconds: Int64 = 1_000_000_000
+  package var backfillLookNanoseconds: Int64 = 10_000_000_000
   /// How long a connection that failed is left before another is opened.
   package var reopenNanoseconds: Int64 = 500_000_000
 

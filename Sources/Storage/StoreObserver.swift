@@ -20,6 +20,8 @@ package protocol StoreObserver: Sendable {
   func skipped(damage: String)
   /// Rows were brought into the newest shape.
   func filled(rows: Int)
+  /// What the store does by itself failed; it will be tried again.
+  func upkeepFailed(_ error: StoreError)
   /// Older shapes were given up: servers that do not know this one are fenced off.
   func gaveUpShapes(before shape: Int64)
   /// Rows that had been free for long were deleted.

@@ -82,7 +82,7 @@ struct TimeCapsuleTests {
     try reader.begin()
     defer { reader.end() }
     func holder(_ key: String) throws -> Holder? { try reader.row(forKey: key)?.record.holder }
-    let labels = ["team": "payments", "größe": "xl"]
+    let labels = ["team": "payments", "size": "größe"]
     let time = StatedTime(milliseconds: 1_795_608_000_250)
     #expect(try holder("labels")?.labels == labels && holder("labels")?.grantedAt == time)
     #expect(try holder("milliseconds")?.lease == Lease(milliseconds: 3_600_250))

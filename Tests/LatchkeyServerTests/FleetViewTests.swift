@@ -82,6 +82,22 @@ struct FleetViewTests {
     #expect(view.members.map(\.serverID) == ["a", "b"])
     #expect(view.members.map(\.run) == ["1f", ""])
     #expect(view.members.map(\.presence.wireNewest) == [9, 0])
-    #expect(view.without("a").members.map(\.serverID) == ["b"])
+    #expect(view.without("a/1f").members.map(\.serverID) == ["b"])
+    #expect(view.without("a/2").members.count == 2)
+  }
+
+  @Test("what another server says of itself is bounded: it goes into this one's frames")
+  func foreignText() {
+    let long = String(repeating: "x", count: 60_000)
+    let record = LockRecord(
+      key: "_latchkey/servers/\(String(repeating: "i", count: 400))/1",
+      holder: Holder(
+        kind: .presence, owner: "o",
+        content: Content(text: #"{"software":"\#(long)","wireOldest":1,"wireNewest":2}"#),
+        lease: .longest),
+      token: 1, revision: 1)
+    let view = FleetView([record])
+    let (range, reason) = view.offer(of: WireRange(oldest: 1, newest: 3)!)
+    #expect(range.newest == 2 && reason.utf8.count < 400)
   }
 }

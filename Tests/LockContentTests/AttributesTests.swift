@@ -50,7 +50,10 @@ struct AttributesTests {
     #expect(Attributes(exactly: "{\"a\":\(deepest)}") == nil)
     var value = AttributeValue.nested([:])
     for _ in 0..<15 { value = ["a": value] }
-    guard case .nested(let sound) = value else { return }
+    guard case .nested(let sound) = value else {
+      Issue.record("not nested")
+      return
+    }
     #expect(sound.isSound)
     #expect(!(["a": value] as Attributes).isSound)
   }
@@ -67,8 +70,14 @@ struct AttributesTests {
     arguments: [
       (["b": 1, "a": 1.0], #"{"a":1,"b":1}"#),
       (
-        ["n": [0, -0.0, 0.1, 1e15, 1e16, 1e23, -1.5e-9, 123_456_789_012_345]],
-        #"{"n":[0,0,0.1,1000000000000000,1e+16,1e+23,-1.5e-09,123456789012345]}"#
+        [
+          "n": [
+            0, -0.0, 0.1, 1e15, 1e16, 1e20, 1e21, 1.5e22, -1.5e-9, 1e-6, 1e-7, 0.000001234, 1e300,
+            2.5e-308, 123.456, 123_456_789_012_345_680,
+          ]
+        ],
+        #"{"n":[0,0,0.1,1000000000000000,10000000000000000,100000000000000000000,1e+21,1.5e+22,"#
+          + #"-1.5e-9,0.000001,1e-7,0.000001234,1e+300,2.5e-308,123.456,123456789012345680]}"#
       ),
       (["s": "\"\\/\n\r\t\u{8}\u{1f}ü🔒"], #"{"s":"\"\\/\n\r\t\u0008\u001fü🔒"}"#),
       (["\u{ffff}": 1, "\u{10000}": 2], "{\"\u{ffff}\":1,\"\u{10000}\":2}"),

@@ -19,7 +19,7 @@ extension LatchkeyClient {
   ///   - labels: What is to be stuck on it, by name: needs servers of wire v3.
   ///   - grantedAt: When the owner was granted it, since 1970-01-01T00:00:00Z, for people to see: needs
   ///     servers of wire v3.
-  ///   - lease: 100 ms to 365 days. The server counts in milliseconds, one before wire v3 in whole
+  ///   - lease: 500 ms to 365 days. The server counts in milliseconds, one before wire v3 in whole
   ///     seconds, rounded up.
   ///   - wait: How long to wait while another owner has it; nil waits for as long as it takes.
   /// - Throws: ``LatchkeyError/Code/waitEnded`` where another owner has it, and what every call

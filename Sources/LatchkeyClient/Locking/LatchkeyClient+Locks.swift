@@ -21,7 +21,7 @@ extension LatchkeyClient {
   ///   - value: What is to be known of the holder: at most 65,536 bytes of UTF-8 without NUL.
   ///   - attributes: The value as named, typed values, in its place.
   ///   - labels: What is to be stuck on it, by name: needs servers of wire v3.
-  ///   - lease: How long the lock survives this process or its connection: 100 ms to 365 days.
+  ///   - lease: How long the lock survives this process or its connection: 500 ms to 365 days.
   ///   - wait: How long to wait while another owner has it; nil waits for as long as it takes, also
   ///     for servers that cannot be reached. Zero tries once. A request under way when the time is up
   ///     is still waited for.

@@ -29,7 +29,7 @@ public struct LeaderElectedService<Child: Service>: Service {
   ///   - key: The lock that the leader holds.
   ///   - client: Its way to the servers; to be shut down after this service has ended.
   ///   - value: What is to be known of the leader.
-  ///   - lease: How long nobody leads after a leader died: 100 ms to 365 days.
+  ///   - lease: How long nobody leads after a leader died: 500 ms to 365 days.
   ///   - logger: Hears of terms that begin and end; the client's unless given.
   ///   - makeChild: Called at the begin of each term.
   public init(

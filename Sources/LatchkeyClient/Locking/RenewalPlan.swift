@@ -13,7 +13,9 @@ struct RenewalPlan {
   /// When an attempt that begins at `now` is given up, so that one dead server does not cost the
   /// lease, nor anything done after the lease is over.
   func attemptDeadline(at now: Instant, leaseDeadline: Instant) -> Instant {
-    let part = max(lease / ClientLimits.renewTimeoutDivisor, ClientLimits.renewTimeoutMin)
+    let part = max(
+      lease / ClientLimits.renewTimeoutDivisor,
+      min(ClientLimits.renewTimeoutMin, lease / ClientLimits.renewAfterDivisor))
     return min(now + min(part, requestTimeout), leaseDeadline)
   }
 

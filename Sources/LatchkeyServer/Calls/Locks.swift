@@ -119,6 +119,9 @@ enum Locks {
       countMax: message.pageSize == 0 ? NewestWire.pageSizeDefault : Int(message.pageSize))
     range.attributes = try Check.attributes(message.attributes).attributes ?? [:]
     range.labels = try Check.labels(message.labels)
+    guard range.labels.values.allSatisfy({ !$0.isEmpty }) else {
+      throw WireError(.invalidArgument, "invalid-labels", "no label has an empty text")
+    }
     return range
   }
 
@@ -277,15 +280,15 @@ private enum Check {
     guard !labels.isEmpty else { return [:] }
     guard labels.count <= NameLimits.labelsMax,
       labels.allSatisfy({ name, text in
-        NameLimits.isName(name, bytesMax: NameLimits.labelNameBytesMax)
+        NameLimits.isLabelName(name)
           && NameLimits.isText(text, bytesMax: NameLimits.labelTextBytesMax)
       })
     else {
       throw WireError(
         .invalidArgument, "invalid-labels",
         "there are at most \(NameLimits.labelsMax), with names of 1 to "
-          + "\(NameLimits.labelNameBytesMax) bytes of UTF-8 and texts of at most "
-          + "\(NameLimits.labelTextBytesMax), no NUL")
+          + "\(NameLimits.labelNameBytesMax) ASCII letters, digits, \".\", \"-\", \"_\" and \"/\", and "
+          + "texts of at most \(NameLimits.labelTextBytesMax) bytes of UTF-8, no NUL")
     }
     return labels
   }

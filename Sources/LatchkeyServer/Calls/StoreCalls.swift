@@ -73,12 +73,15 @@ private final class GetCall: UnaryCall, @unchecked Sendable {
 
   override func body(of outcome: Outcome) throws(RPCError) -> [UInt8] {
     // Before it is encoded: what there is no room for shall cost nothing.
+    var estimate = 0
     if case .found(let record?) = outcome, let holder = record.holder {
-      let bytes = holder.content.text.utf8.count
-      // A text that is attributes as well is there twice.
-      try makeRoom(for: holder.content.attributes == nil ? bytes : 2 * bytes)
+      estimate = holder.byteCount
+      try makeRoom(for: estimate)
     }
-    return try written { () throws(WireError) in try Locks.answer(toGet: key, outcome) }
+    let body = try written { () throws(WireError) in try Locks.answer(toGet: key, outcome) }
+    // Some versions have more to say of it.
+    if body.count > 2 * estimate { try makeRoom(for: body.count) }
+    return body
   }
 }
 

@@ -112,9 +112,10 @@ final class Fleet: Sendable {
           case .success(.meta(let meta, let lastRow)) = meta
         else { return looked(nil) }
         let view = FleetView(records)
-        let others = view.without(serverID)
+        let others = view.without(owner)
         metrics.note(view, meta: meta, lastRow: lastRow)
-        giveUpShapes(others, meta, loop)
+        // Who did not fit into the answer may need anything.
+        if records.count < StoreLimits().prefixRowsMax { giveUpShapes(others, meta, loop) }
         looked(others.offer(of: WireVersions.spoken))
       }
     }
@@ -138,7 +139,9 @@ final class Fleet: Sendable {
     }
     guard needed > meta.oldestShape, now - since >= settleNanoseconds else { return }
     let release = RollbackAllowance.firstRelease(knowing: needed)
-    loop.store.giveUpShapes(before: needed, neededRelease: "\(release) or newer")
+    loop.store.giveUpShapes(
+      before: needed, neededRelease: "\(release) or newer",
+      deadline: now + Self.look.nanoseconds)
   }
 
   // MARK: - Status
@@ -173,7 +176,7 @@ final class Fleet: Sendable {
         let held = state.withLock { $0.held }
         store.locks = Int64(held.locks)
         store.presences = Int64(held.presences)
-        store.waiting = waiting(view.without(serverID), meta, offer)
+        store.waiting = waiting(view.without(owner), meta, offer)
       }
     }
   }

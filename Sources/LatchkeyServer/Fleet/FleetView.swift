@@ -29,6 +29,10 @@ struct FleetView: Equatable {
     }
   }
 
+  private static let softwareCharactersMax = 32
+  private static let listenCharactersMax = 256
+  private static let idCharactersMax = 128
+
   /// In the order of their ids and runs.
   let members: [Member]
 
@@ -41,17 +45,23 @@ struct FleetView: Equatable {
       let name = record.key.dropFirst(ReservedKeys.servers.count)
       let id = String(name.prefix { $0 != "/" })
       // A newer server may say more; one that says something else is listed by its id.
-      let presence = try? Codec.json.decode(
-        Latchkey_Fleet_V1_ServerPresence.self, from: Array(holder.content.text.utf8))
+      var presence =
+        (try? Codec.json.decode(
+          Latchkey_Fleet_V1_ServerPresence.self, from: Array(holder.content.text.utf8)))
+        ?? Latchkey_Fleet_V1_ServerPresence()
+      // What it says goes into frames, metrics and logs of this server.
+      presence.software = String(presence.software.prefix(Self.softwareCharactersMax))
+      presence.listen = String(presence.listen.prefix(Self.listenCharactersMax))
       return Member(
-        serverID: id, run: String(name.dropFirst(id.count + 1)), presence: presence ?? .init())
+        serverID: String(id.prefix(Self.idCharactersMax)),
+        run: String(name.dropFirst(id.count + 1)), presence: presence)
     }
   }
 
-  /// The fleet beside a server. Former runs of it, which it has replaced, are not there any more, even
-  /// if their leases are.
-  func without(_ serverID: String) -> FleetView {
-    FleetView(members.filter { $0.serverID != serverID })
+  /// The fleet beside one run of a server, by id and run. Another run with the same id may be a server that
+  /// was given it by mistake.
+  func without(_ owner: String) -> FleetView {
+    FleetView(members.filter { "\($0.serverID)/\($0.run)" != owner })
   }
 
   /// The wire versions to be offered: those that every server of the fleet speaks, so that a client may

@@ -147,13 +147,16 @@ extension ServerMetrics {
     gauge("latchkey_backfill_row").record(isDone ? lastRow : meta.backfill.row)
     let counts = Dictionary(view.members.map { ($0.presence.software, 1) }, uniquingKeysWith: +)
     let known = releases.withLock { known in
-      known.formUnion(counts.keys)
+      for release in counts.keys where known.count < Self.releasesMax { known.insert(release) }
       return known
     }
     for release in known {
       gauge("latchkey_fleet_servers", ("software", release)).record(counts[release] ?? 0)
     }
   }
+
+  /// Releases that have a count of their own; others are not counted.
+  private static let releasesMax = 32
 
   private func gauge(_ label: String, _ dimensions: (String, String)...) -> Gauge {
     Gauge(label: label, dimensions: dimensions, factory: factory)
@@ -214,6 +217,12 @@ extension ServerMetrics: StoreObserver {
   package func skipped(damage: String) {
     damaged.increment()
     logger.error("a damaged row was left out of an answer", metadata: ["row": "\(damage)"])
+  }
+
+  package func upkeepFailed(_ error: StoreError) {
+    logger.warning(
+      "rows could not be brought into the newest shape; it is tried again",
+      metadata: ["error": "\(error)"])
   }
 
   package func filled(rows: Int) { filledRows.increment(by: Int64(rows)) }

@@ -24,7 +24,7 @@ extension Resource {
     let isTextShown = names.isEmpty || attributes.contains { $0 == nil }
     var table = Table(
       (["KEY", "KIND", "OWNER", "TOKEN"] + (isTextShown ? ["VALUE"] : [])
-        + names.map { $0.uppercased() } + (labels ? ["LABELS"] : []))
+        + names + (labels ? ["LABELS"] : []))
         .map { ($0, .left) })
     for (resource, attributes) in zip(resources, attributes) {
       let isText = names.isEmpty || attributes == nil

@@ -9,7 +9,7 @@ struct Table {
 
   /// - Parameter columns: Their headings; a table without any starts with its first row.
   init(_ columns: [(heading: String, alignment: Alignment)]) {
-    self.columns = columns
+    self.columns = columns.map { ($0.heading.escapingControls(), $0.alignment) }
   }
 
   init(_ headings: String...) {

@@ -1,7 +1,6 @@
 import LockContent
 import LockCore
 import TestKit
-import Testing
 
 @testable import Storage
 
@@ -42,6 +41,8 @@ struct FleetSimulation {
   private var servers: [Server?]
   private var known = Dictionary(uniqueKeysWithValues: keys.map { ($0, Known()) })
   private var owners = 0
+  /// What was not as promised, in words.
+  private(set) var broken: [String] = []
   /// Whoever was fenced off, so that a test can see that it happened.
   private(set) var fenced = 0
   private(set) var grants = 0
@@ -98,13 +99,13 @@ struct FleetSimulation {
     }
     do {
       servers[slot] = try start(newest, plan)
-      #expect(newest >= oldestShape, "seed \(seed): a server was let in that is too old")
+      check(newest >= oldestShape, "a server was let in that is too old")
     } catch let error as StoreError {
       if error.code == .tooOldServer {
-        #expect(newest < oldestShape, "seed \(seed): \(error)")
+        check(newest < oldestShape, "\(error)")
         fenced += 1
       } else {
-        #expect(error == Fault.error, "seed \(seed): \(error)")
+        check(error == Fault.error, "\(error)")
         migrationsBrokenOff += 1
       }
     }
@@ -116,6 +117,7 @@ struct FleetSimulation {
     limits.stallNanoseconds = .max
     limits.stallGraceNanoseconds = 0
     limits.reopenNanoseconds = 0
+    limits.backfillLookNanoseconds = 500_000_000
     limits.epochNanoseconds = 2_000_000_000
     let engine = MemoryEngine(database, .upTo(newest), faults: plan)
     return Server(
@@ -141,8 +143,10 @@ struct FleetSimulation {
     guard let needed = awake.map(\.newest).min(), needed > oldestShape,
       let newest = awake.max(by: { $0.newest < $1.newest })
     else { return }
-    newest.bench.turn(items: [.giveUpShapes(before: needed, neededRelease: "s\(needed)")])
-    // Where the transaction failed it is done later.
+    let order = Upkeep.GivingUp(
+      shape: needed, neededRelease: "s\(needed)", deadline: clock.now + 1_000_000_000)
+    newest.bench.turn(items: [.giveUpShapes(order)])
+    // Where the transaction failed, it is not done.
     if oldestShape == needed { shapesGivenUp += 1 }
   }
 
@@ -159,11 +163,11 @@ struct FleetSimulation {
     let result = server.bench.turn(command)[0]
     switch result {
     case .failure(let error) where error.code == .tooOldServer:
-      #expect(server.newest < oldestShape, "seed \(seed): \(error)")
+      check(server.newest < oldestShape, "\(error)")
       fenced += 1
       servers[slot] = nil
     case .failure(let error):
-      #expect(error == Fault.error, "seed \(seed): \(error)")
+      check(error == Fault.error, "\(error)")
       // It was done or not: the database says which.
       if let record = stored(key)?.record, record.sighting != sighting,
         isDone(command, in: record)
@@ -171,25 +175,24 @@ struct FleetSimulation {
         done(command, key, by: server.newest, token: record.token)
       }
     case .success(.claimed(let token, _, let isNew)):
-      #expect(server.newest >= oldestShape, "seed \(seed): stale-fenced")
+      check(server.newest >= oldestShape, "stale-fenced")
       if isNew {
-        #expect(token > before.token, "seed \(seed): fence: \(token) after \(before.token)")
-        #expect(
+        check(token > before.token, "fence: \(token) after \(before.token)")
+        check(
           before.owner == nil || before.end <= clock.now,
-          "seed \(seed): mutex: \(key) was granted while \(before.owner ?? "") holds it")
+          "mutex: \(key) was granted while \(before.owner ?? "") holds it")
       } else {
-        #expect(token == before.token, "seed \(seed): a renewal has another token")
+        check(token == before.token, "a renewal has another token")
       }
       done(command, key, by: server.newest, token: token)
     case .success(.renewed), .success(.released):
       done(command, key, by: server.newest, token: before.token)
     case .success(.refused(.notTheHolder, _)):
       // It may have ended; it may not have ended before its time.
-      #expect(
-        before.owner == nil || before.end <= clock.now, "seed \(seed): \(key) was lost too early")
+      check(before.owner == nil || before.end <= clock.now, "\(key) was lost too early")
       known[key]!.owner = nil
     case .success(.refused(.heldByAnother, _)): break
-    case .success(let outcome): Issue.record("seed \(seed): \(outcome)")
+    case .success(let outcome): check(false, "\(outcome)")
     }
   }
 
@@ -285,28 +288,30 @@ struct FleetSimulation {
   private mutating func look(at key: String, through server: Server) throws {
     let known = known[key]!
     let row = database.stored(key, .upTo(server.newest))
-    #expect(row?.damage == nil, "seed \(seed): \(row?.damage ?? "")")
-    let token = row?.record.token ?? 0
-    #expect(row == nil || token == known.token, "seed \(seed): the token of \(key)")
-    let label: Comment = "seed \(seed): \(key) through s\(server.newest)"
+    func hold(_ isTrue: Bool, _ what: String) {
+      check(isTrue, "\(key) through s\(server.newest): \(what)")
+    }
+    hold(row?.damage == nil, row?.damage ?? "")
+    hold(row == nil || row?.record.token == known.token, "another token")
     guard let holder = row?.record.holder else {
-      #expect(known.owner == nil || known.end <= clock.now, "\(label): its lease ended too early")
+      hold(known.owner == nil || known.end <= clock.now, "its lease ended too early")
       self.known[key]!.owner = nil
       return
     }
-    guard let expected = known.holder else {
-      Issue.record("\(label): held, but it was released")
-      return
-    }
+    guard let expected = known.holder else { return hold(false, "held, but it was released") }
     var view = expected
     for shape in Self.shapes.reversed() where shape.number >= server.newest {
       view = shape.express(view)
     }
-    #expect(holder.owner == view.owner, label)
-    #expect(holder.content == view.content, label)
-    #expect(holder.content.attributes == view.content.attributes, label)
-    #expect(holder.labels == view.labels, label)
-    #expect(holder.grantedAt == view.grantedAt, label)
-    #expect(holder.lease == view.lease, label)
+    hold(holder.owner == view.owner, "another owner")
+    hold(holder.content == view.content, "\(holder.content.text) for \(view.content.text)")
+    hold(holder.content.attributes == view.content.attributes, "other attributes")
+    hold(holder.labels == view.labels, "labels \(holder.labels) for \(view.labels)")
+    hold(holder.grantedAt == view.grantedAt, "another time")
+    hold(holder.lease == view.lease, "\(holder.lease) for \(view.lease)")
+  }
+
+  private mutating func check(_ isTrue: Bool, _ what: @autoclosure () -> String) {
+    if !isTrue { broken.append("seed \(seed): \(what())") }
   }
 }

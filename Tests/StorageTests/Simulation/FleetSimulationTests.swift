@@ -18,6 +18,10 @@ struct FleetSimulationTests {
       let seed = number % 2 == 0 ? number : Self.fresh + number
       var simulation = FleetSimulation(seed: seed)
       try simulation.run(steps: 60)
+      guard simulation.broken.isEmpty else {
+        Issue.record("\(simulation.broken.prefix(3).joined(separator: "; "))")
+        return
+      }
       fenced += simulation.fenced
       grants += simulation.grants
       brokenOff += simulation.migrationsBrokenOff

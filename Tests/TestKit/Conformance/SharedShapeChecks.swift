@@ -169,7 +169,8 @@ extension StoreConformance {
       // The last thing that the older server does is seen by nobody before it is fenced off.
       _ = try await old.claim("key", "a", lease: 90, value: "by the older")
       _ = try await old.claim("only", "b", lease: 90, value: "by the older alone")
-      new.store.giveUpShapes(before: 2, neededRelease: "0.3.0 or newer")
+      new.store.giveUpShapes(
+        before: 2, neededRelease: "0.3.0 or newer", deadline: .distantFuture)
       await new.observer.reaches { $0.oldestShape == 2 }
       for key in ["key", "only"] {
         let result = await old.store.perform(.hold(key, "a"))
@@ -207,7 +208,8 @@ extension StoreConformance {
       claim.grantedAt = time
       _ = try await fleet[3].perform(.claim(key: "key", claim))
       _ = try await fleet[1].claim("key", "a", value: "by s1")
-      fleet[3].store.giveUpShapes(before: 3, neededRelease: "0.9.0")
+      fleet[3].store.giveUpShapes(
+        before: 3, neededRelease: "0.9.0", deadline: .distantFuture)
       await fleet[3].observer.reaches { $0.oldestShape == 3 }
       for older in [1, 2] as [Int64] {
         let result = await fleet[older].store.ask(.fetch(key: "key"))
@@ -250,4 +252,8 @@ extension Outcome {
   fileprivate var token: Int64? {
     if case .claimed(let token, _, _) = self { token } else { nil }
   }
+}
+
+extension MonotonicTime {
+  fileprivate static let distantFuture = MonotonicTime(nanoseconds: .max)
 }

@@ -15,6 +15,7 @@ package final class RecordingObserver: StoreObserver {
     package var skipped: [String] = []
     package var collected = 0
     package var filled = 0
+    package var failedUpkeeps = 0
     package var oldestShape = S1.number
     package var turns = 0
     package var locks = 0
@@ -89,6 +90,7 @@ package final class RecordingObserver: StoreObserver {
   package func stalled(nanoseconds: Int64) { note { $0.stalls += 1 } }
   package func skipped(damage: String) { note { $0.skipped.append(damage) } }
   package func collected(rows: Int) { note { $0.collected += rows } }
+  package func upkeepFailed(_ error: StoreError) { note { $0.failedUpkeeps += 1 } }
   package func filled(rows: Int) { note { $0.filled += rows } }
   package func gaveUpShapes(before shape: Int64) { note { $0.oldestShape = shape } }
 }

@@ -125,6 +125,7 @@ extension StoreLimits {
     limits.stallNanoseconds = Lease.longest.nanoseconds
     limits.stallGraceNanoseconds = 0
     limits.reopenNanoseconds = 0
+    limits.backfillLookNanoseconds = 1_000_000_000
     return limits
   }
 }

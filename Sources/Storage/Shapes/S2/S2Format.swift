@@ -76,7 +76,8 @@ package enum S2Format {
     case .boolean(let isTrue): bytes.append(isTrue ? 2 : 1)
     case .number(let number):
       bytes.append(3)
-      withUnsafeBytes(of: number.bitPattern.bigEndian) { bytes += $0 }
+      // A text has no sign of zero.
+      withUnsafeBytes(of: (number == 0 ? 0 : number).bitPattern.bigEndian) { bytes += $0 }
     case .string(let text):
       bytes.append(4)
       append(text, to: &bytes)
