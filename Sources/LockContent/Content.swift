@@ -1,37 +1,70 @@
 /// What a holder wants to be known: a text, and the attributes that it stands for where it is a JSON
 /// object.
+///
+/// Texts and attributes may be large, and most of the time nobody asks for both. So each is made of the
+/// other only when it is asked for, every time.
 package struct Content: Equatable, Sendable {
-  /// What versions before attributes know: exactly as it was written, or ``Attributes/json``.
-  package let text: String
-  /// Nil where the text is no JSON object that attributes hold exactly.
-  package let attributes: Attributes?
+  private let ownText: String?
+  /// The attributes as bytes, where the text is their canonical one and they have been made already.
+  package let binary: [UInt8]?
 
   package static let empty = Content(text: "")
 
   package init(text: String) {
-    self.text = text
-    attributes = Attributes(exactly: text)
+    ownText = text
+    binary = nil
   }
 
   /// - Parameter attributes: They have to be ``Attributes/isSound``.
   package init(_ attributes: Attributes) {
-    text = attributes.json
-    self.attributes = attributes
+    ownText = attributes.json
+    binary = attributes.binary
   }
 
-  /// Of a text whose attributes are known already.
-  package init(text: String, attributes: Attributes?) {
-    self.text = text
-    self.attributes = attributes
+  /// - Parameters:
+  ///   - binary: Attributes that ``Attributes/isBinary(_:)``.
+  ///   - text: Their canonical text, where it is at hand.
+  package init(binary: [UInt8], text: String? = nil) {
+    ownText = text
+    self.binary = binary
   }
 
-  /// Whether the text is the one that its attributes have.
-  package var isCanonical: Bool { attributes.map { $0.json == text } ?? false }
+  /// Whether it is the empty text.
+  package var isEmpty: Bool { ownText?.isEmpty ?? false }
+
+  /// What versions before attributes know: exactly as it was written, or ``Attributes/json``.
+  package var text: String {
+    ownText ?? binary.flatMap { Attributes(binary: $0[...]) }?.json ?? ""
+  }
+
+  /// Nil where the text is no JSON object that attributes hold exactly.
+  package var attributes: Attributes? {
+    binary.map { Attributes(binary: $0[...]) } ?? ownText.flatMap { Attributes(exactly: $0) }
+  }
+
+  /// Whether its text is at hand and is that of `other`.
+  package func hasText(of other: Content) -> Bool {
+    ownText.map { $0.utf8.elementsEqual(other.text.utf8) } ?? false
+  }
 
   /// The text says it all. It counts by its bytes.
-  package static func == (a: Content, b: Content) -> Bool { a.text.utf8.elementsEqual(b.text.utf8) }
+  package static func == (a: Content, b: Content) -> Bool {
+    if let a = a.binary, let b = b.binary { return a == b }
+    return a.text.utf8.elementsEqual(b.text.utf8)
+  }
 }
 
 extension Content: ExpressibleByStringLiteral {
   package init(stringLiteral text: String) { self.init(text: text) }
+}
+
+extension String {
+  /// Tells two texts apart that nobody made on purpose to look the same: FNV-1a with 64 bits (Fowler, Noll,
+  /// Vo).
+  package var hash64: UInt64 {
+    var text = self
+    return text.withUTF8 { bytes in
+      bytes.reduce(0xcbf2_9ce4_8422_2325) { ($0 ^ UInt64($1)) &* 0x100_0000_01b3 }
+    }
+  }
 }

@@ -96,11 +96,33 @@ struct AttributesTests {
       let text = attributes.json
       #expect(Attributes(exactly: text) == attributes)
       #expect(Content(text: text) == Content(attributes))
-      #expect(Content(text: text).isCanonical)
+      #expect(Content(text: text).attributes == attributes)
       // Another spelling is the same attributes, and stays as it was written.
       let spelled = Content(text: " " + text)
       #expect(spelled.attributes == attributes && spelled.text == " " + text)
-      #expect(!spelled.isCanonical && spelled != Content(attributes))
+      #expect(spelled != Content(attributes))
+      // So are the bytes, which are smaller than most texts.
+      let binary = attributes.binary
+      #expect(Attributes.isBinary(binary[...]) && Attributes(binary: binary[...]) == attributes)
+      #expect(
+        Content(binary: binary).text == text && Content(binary: binary) == Content(text: text))
+      for end in binary.indices { #expect(Attributes(binary: binary[..<end]) == nil) }
     }
+  }
+
+  @Test("bytes that are no attributes are refused, and passing over them says the same")
+  func rubbish() {
+    var generator = SeededGenerator(seed: 5)
+    for _ in 0..<5_000 {
+      var bytes = Attributes.random(using: &generator).binary
+      for _ in 0..<Int.random(in: 1...3, using: &generator) {
+        let index = bytes.indices.randomElement(using: &generator)!
+        bytes[index] = UInt8.random(in: 0...255, using: &generator)
+      }
+      // Only a name that comes twice is noticed later.
+      if Attributes(binary: bytes[...]) != nil { #expect(Attributes.isBinary(bytes[...])) }
+    }
+    let deep = Array(repeating: [UInt8](arrayLiteral: 1, 0, 6), count: 100_000).flatMap(\.self)
+    #expect(!Attributes.isBinary(deep[...]) && Attributes(binary: deep[...]) == nil)
   }
 }

@@ -25,7 +25,6 @@ extension NewestWire.Resource {
     kind = NewestWire.Kind(holder.kind)
     owner = holder.owner
     value = holder.content.text
-    if let attributes = holder.content.attributes { self.attributes = attributes.message }
     token = record.token
     revision = record.revision
     lease = Google_Protobuf_Duration(holder.lease)

@@ -130,7 +130,8 @@ package struct KnownShapes: Sendable, CustomStringConvertible {
         continue
       }
       let shared = (kind: Kind(rawValue: base.kind) ?? .lock, owner: owner)
-      guard let own = shape.holder(cells, at: index + 2, shared: shared) else {
+      guard let own = shape.holder(cells, at: index + 2, shared: shared, older: view)
+      else {
         throw Fault(what: "the columns of s\(shape.number) do not hold what they should")
       }
       let isRewritten = cells.integer(index + 1) != base.revision
@@ -163,7 +164,9 @@ package struct KnownShapes: Sendable, CustomStringConvertible {
   ) -> Holder {
     let shown = older.express(newer)
     var merged = view
-    if view.content == shown.content { merged.content = newer.content }
+    // Nothing of content is the newer one's alone. It is only written in another way, which is still right
+    // where nobody older wrote and the text is the same one.
+    if !isRewritten, newer.content.hasText(of: view.content) { merged.content = newer.content }
     if view.lease == shown.lease, !isRewritten { merged.lease = newer.lease }
     if view.labels == shown.labels { merged.labels = newer.labels }
     if view.grantedAt == shown.grantedAt { merged.grantedAt = newer.grantedAt }

@@ -32,8 +32,10 @@ package protocol NewerShape: StoreShape {
   /// - Parameters:
   ///   - index: That of the lease's column.
   ///   - shared: What all shapes keep in the same columns.
+  ///   - older: The holder as the shapes before have it, if they say anything: what is the same there need
+  ///     not be made again.
   static func holder(
-    _ cells: some RowCells, at index: Int, shared: (kind: Kind, owner: String)
+    _ cells: some RowCells, at index: Int, shared: (kind: Kind, owner: String), older: Holder?
   ) -> Holder?
   /// Adds the values of its columns after the stamp.
   static func add(_ holder: Holder, to parameters: inout some RowParameters)

@@ -1,3 +1,4 @@
+import LockContent
 package import SwiftProtobuf
 
 /// Wire v3: the calls of Protocol/latchkey/v3/locks.proto.
@@ -92,10 +93,29 @@ package enum V3: Sendable {
       case .renew(let message): try codec.encode(message)
       case .renewMany(let message): try codec.encode(message)
       case .release: codec.emptyMessage
-      case .get(let message): try codec.encode(message)
-      case .list(let message): try codec.encode(message)
+      case .get(let message):
+        try codec.encode(
+          Latchkey_V3_GetResponse.with {
+            if message.hasResource { $0.resource = message.resource.withAttributes }
+          })
+      case .list(let message):
+        try codec.encode(
+          Latchkey_V3_ListResponse.with {
+            $0.resources = message.resources.map(\.withAttributes)
+            $0.more = message.more
+          })
       }
     }
+  }
+}
+
+extension Latchkey_V3_Resource {
+  /// The value is seen as attributes only where v3 itself is written: no older version shows them.
+  fileprivate var withAttributes: Latchkey_V3_Resource {
+    guard let attributes = Attributes(exactly: value) else { return self }
+    var resource = self
+    resource.attributes = attributes.message
+    return resource
   }
 }
 

@@ -12,8 +12,8 @@ struct ClaimCommand: AsyncParsableCommand {
 
         latchkey claim nightly --owner "$HOSTNAME-$$" --ttl 1m
 
-      JSON: an object with key, kind, owner, value, token, revision, leaseSeconds, attributes, labels; \
-      token and revision are null where the server is of 0.1.
+      JSON: an object with key, kind, owner, value, token, revision, leaseSeconds, attributes, labels, \
+      grantedAt; token and revision are null where the server is of 0.1.
 
       EXIT CODES: 0 the owner holds the key now; 75 another does; 69 no server can be reached; \
       64 usage.
@@ -41,18 +41,22 @@ struct ClaimCommand: AsyncParsableCommand {
 
   func run() async throws {
     var resource = Resource(key: key, kind: kind, owner: owner, value: content.text)
-    resource.labels = content.labels
-    let grant = try await connection.withClient { client in
+    let (grant, found) = try await connection.withClient { client in
       do {
-        return try await client.claim(
+        let grant = try await client.claim(
           key, owner: owner, value: content.value, attributes: content.attributes,
           labels: content.labels, kind: kind, lease: ttl.duration)
+        // A renewal has labels that it does not name.
+        return (grant, try await client.fetch(key))
       } catch let error as LatchkeyError where error.code == .heldByAnother {
         throw await Failure(heldByAnother: key, error, client)
       }
     }
     (resource.token, resource.revision) = (grant.token, grant.revision)
     resource.lease = grant.lease
+    if let found, found.owner == owner {
+      (resource.labels, resource.grantedAt) = (found.labels, found.grantedAt)
+    }
     switch output.output {
     case .table: Resource.table([resource]).print()
     case .json: StandardOutput.line(resource.json.text)

@@ -19,7 +19,7 @@ struct ListCommand: AsyncParsableCommand {
       VALUE has what is no JSON object.
 
       JSON: an array of objects with key, kind, owner, value, token, revision, leaseSeconds, attributes, \
-      labels. Token, revision and leaseSeconds are null where the server is of 0.1, attributes where the \
+      labels, grantedAt (in seconds since 1970). Token, revision and leaseSeconds are null where the server is of 0.1, attributes where the \
       value is no JSON object.
 
       EXIT CODES: 0; 69 no server can be reached; 64 usage.

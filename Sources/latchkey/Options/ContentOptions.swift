@@ -43,7 +43,11 @@ struct AttributeOption: ExpressibleByArgument, Equatable {
     self.name = name
     // As the value of an object's only member, JSON is read by the rules of attributes.
     let read = Attributes(exactly: "{\"\":\(text)}")
-    value = read.flatMap { $0.values.count == 1 ? $0[""] : nil } ?? .string(text)
+    let json = read.flatMap { $0.values.count == 1 ? $0[""] : nil }
+    // A number that cannot be held exactly is not made a string behind anybody's back.
+    let isNumber = !text.isEmpty && text.allSatisfy { "0123456789+-.eE".contains($0) }
+    guard json != nil || !isNumber || Double(text) == nil else { return nil }
+    value = json ?? .string(text)
   }
 
   static func attributes(_ options: [AttributeOption]) -> Attributes {

@@ -21,12 +21,13 @@ package enum S3: NewerShape {
   package static func lease(_ number: Int64) -> Lease? { Lease(nanoseconds: number) }
 
   package static func holder(
-    _ cells: some RowCells, at index: Int, shared: (kind: Kind, owner: String)
+    _ cells: some RowCells, at index: Int, shared: (kind: Kind, owner: String), older: Holder?
   ) -> Holder? {
     guard let lease = lease(cells.integer(index)), let said = cells.bytes(index + 1),
       let count = said.first, said.count > Int(count),
       let labels = S2Format.labels(Array(said[1..<(1 + Int(count))])),
-      let content = S2Format.content(Array(said[(1 + Int(count))...]))
+      let content = S2Format.content(
+        Array(said[(1 + Int(count))...]), older: older?.content)
     else { return nil }
     var holder = Holder(
       kind: shared.kind, owner: shared.owner, content: content, lease: lease, labels: labels)

@@ -32,12 +32,14 @@ package enum S2: NewerShape {
   package static func lease(_ number: Int64) -> Lease? { Lease(milliseconds: number) }
 
   package static func holder(
-    _ cells: some RowCells, at index: Int, shared: (kind: Kind, owner: String)
+    _ cells: some RowCells, at index: Int, shared: (kind: Kind, owner: String), older: Holder?
   ) -> Holder? {
     guard let lease = lease(cells.integer(index)) else { return nil }
     var holder = Holder(kind: shared.kind, owner: shared.owner, content: .empty, lease: lease)
     if !cells.isNull(index + 1) {
-      guard let content = cells.bytes(index + 1).flatMap(S2Format.content) else { return nil }
+      guard let bytes = cells.bytes(index + 1),
+        let content = S2Format.content(bytes, older: older?.content)
+      else { return nil }
       holder.content = content
     }
     if !cells.isNull(index + 2) {
@@ -53,7 +55,7 @@ package enum S2: NewerShape {
 
   package static func add(_ holder: Holder, to parameters: inout some RowParameters) {
     parameters.add(holder.lease.milliseconds)
-    if holder.content.text.isEmpty {
+    if holder.content.isEmpty {
       parameters.addNull()
     } else {
       parameters.add(S2Format.bytes(of: holder.content))
