@@ -1,3 +1,5 @@
+import Glibc
+
 /// What a holder wants to be known: a text, and the attributes that it stands for where it is a JSON
 /// object.
 ///
@@ -44,13 +46,13 @@ package struct Content: Equatable, Sendable {
 
   /// Whether its text is at hand and is that of `other`.
   package func hasText(of other: Content) -> Bool {
-    ownText.map { $0.utf8.elementsEqual(other.text.utf8) } ?? false
+    ownText?.isSameText(as: other.text) ?? false
   }
 
   /// The text says it all. It counts by its bytes.
   package static func == (a: Content, b: Content) -> Bool {
     if let a = a.binary, let b = b.binary { return a == b }
-    return a.text.utf8.elementsEqual(b.text.utf8)
+    return a.text.isSameText(as: b.text)
   }
 }
 
@@ -59,6 +61,21 @@ extension Content: ExpressibleByStringLiteral {
 }
 
 extension String {
+  /// Whether both have the same bytes. Swift's own `==` also takes two Unicode spellings of "é" for the
+  /// same.
+  package func isSameText(as other: String) -> Bool {
+    var other = other
+    return other.withUTF8 { hasBytes(UnsafeRawBufferPointer($0)) }
+  }
+
+  package func hasBytes(_ bytes: UnsafeRawBufferPointer) -> Bool {
+    var text = self
+    return text.withUTF8 { own in
+      own.count == bytes.count
+        && (own.isEmpty || memcmp(own.baseAddress!, bytes.baseAddress!, own.count) == 0)
+    }
+  }
+
   /// Tells two texts apart that nobody made on purpose to look the same: FNV-1a with 64 bits (Fowler, Noll,
   /// Vo).
   package var hash64: UInt64 {

@@ -1,3 +1,5 @@
+import LockContent
+
 /// The bounds on what clients name and say, in bytes of UTF-8.
 package enum NameLimits {
   package static let keyBytesMax = 512
@@ -39,10 +41,7 @@ package enum NameLimits {
 extension String {
   /// Whether both are the same name. Names are compared by their bytes, in the store and here:
   /// Swift's own `==` also takes two Unicode spellings of "é" for the same.
-  package func isSameName(as other: String) -> Bool {
-    var (own, other) = (self, other)
-    return own.withUTF8 { own in other.withUTF8 { own.elementsEqual($0) } }
-  }
+  package func isSameName(as other: String) -> Bool { isSameText(as: other) }
 }
 
 /// A name that a dictionary finds by its bytes (see ``Swift/String/isSameName(as:)``).

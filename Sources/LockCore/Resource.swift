@@ -128,8 +128,8 @@ package struct Claim: Equatable, Sendable {
     // What is there already need not be written anew.
     let same = current.flatMap { $0.content.hasText(of: content ?? $0.content) ? $0.content : nil }
     return Holder(
-      kind: kind, owner: owner, content: same ?? content ?? current?.content ?? .empty, lease: lease,
-      labels: labels, grantedAt: grantedAt ?? current?.grantedAt)
+      kind: kind, owner: owner, content: same ?? content ?? current?.content ?? .empty,
+      lease: lease, labels: labels, grantedAt: grantedAt ?? current?.grantedAt)
   }
 }
 

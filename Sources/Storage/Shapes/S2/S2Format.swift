@@ -17,13 +17,17 @@ package enum S2Format {
 
   package static func bytes(of content: Content) -> [UInt8] {
     let text = content.text
-    guard let binary = content.binary ?? reformatted(text) else { return [0] + text.utf8 }
+    guard let binary = content.binary ?? reformatted(text) else {
+      var bytes: [UInt8] = [0]
+      bytes.append(contentsOf: Array(text.utf8))
+      return bytes
+    }
     return [1] + withUnsafeBytes(of: text.hash64.bigEndian) { Array($0) } + binary
   }
 
   private static func reformatted(_ text: String) -> [UInt8]? {
     guard text.utf8.count <= textBytesMax, let attributes = Attributes(exactly: text),
-      attributes.json.utf8.elementsEqual(text.utf8)
+      attributes.json.isSameText(as: text)
     else { return nil }
     return attributes.binary
   }
@@ -33,7 +37,10 @@ package enum S2Format {
   package static func content(_ bytes: [UInt8], older: Content?) -> Content? {
     switch bytes.first {
     case 0:
-      if let older, older.text.utf8.elementsEqual(bytes.dropFirst()) { return older }
+      let isOlder = bytes.withUnsafeBytes {
+        older?.text.hasBytes(UnsafeRawBufferPointer(rebasing: $0.dropFirst())) ?? false
+      }
+      if isOlder { return older }
       return String(validating: bytes.dropFirst(), as: UTF8.self).map { Content(text: $0) }
     case 1:
       guard bytes.count > 9, Attributes.isBinary(bytes[9...]) else { return nil }
