@@ -23,10 +23,16 @@ package final class RecordingObserver: StoreObserver {
     package var waiting = 0
   }
 
+  private struct Waiter {
+    let id: Int
+    let condition: @Sendable (Totals) -> Bool
+    let continuation: CheckedContinuation<Void, Never>
+  }
+
   private struct State {
     var totals = Totals()
-    var waiting:
-      [(condition: @Sendable (Totals) -> Bool, continuation: CheckedContinuation<Void, Never>)] = []
+    var waiting: [Waiter] = []
+    var waiters = 0
   }
 
   private let state = Mutex(State())
@@ -35,15 +41,27 @@ package final class RecordingObserver: StoreObserver {
 
   package var totals: Totals { state.withLock { $0.totals } }
 
-  /// Returns as soon as `condition` holds. The test's own time limit ends a wait in vain.
+  /// Returns as soon as `condition` holds. The test's own time limit cancels a wait in vain.
   package func reaches(_ condition: @escaping @Sendable (Totals) -> Bool) async {
-    await withCheckedContinuation { continuation in
-      let isMet = state.withLock { state in
-        if condition(state.totals) { return true }
-        state.waiting.append((condition, continuation))
-        return false
+    let id = state.withLock { state in
+      state.waiters += 1
+      return state.waiters
+    }
+    await withTaskCancellationHandler {
+      await withCheckedContinuation { continuation in
+        let isOver = state.withLock { state in
+          if Task.isCancelled || condition(state.totals) { return true }
+          state.waiting.append(Waiter(id: id, condition: condition, continuation: continuation))
+          return false
+        }
+        if isOver { continuation.resume() }
       }
-      if isMet { continuation.resume() }
+    } onCancel: {
+      let waiter = state.withLock { state in
+        let index = state.waiting.firstIndex { $0.id == id }
+        return index.map { state.waiting.remove(at: $0) }
+      }
+      waiter?.continuation.resume()
     }
   }
 
