@@ -42,7 +42,7 @@ extension AttributeValue {
     case (.null, .null): true
     case (.boolean(let a), .boolean(let b)): a == b
     case (.number(let a), .number(let b)): a == b
-    case (.string(let a), .string(let b)): a.utf8.elementsEqual(b.utf8)
+    case (.string(let a), .string(let b)): a.isSameText(as: b)
     case (.list(let a), .list(let b)): a == b
     case (.nested(let a), .nested(let b)): a == b
     default: false

@@ -49,6 +49,13 @@ package struct Content: Equatable, Sendable {
     ownText?.isSameText(as: other.text) ?? false
   }
 
+  /// What `new` makes of it; nil leaves it as it is, and so does the same text: what is there already need
+  /// not be made anew.
+  package func changed(to new: Content?) -> Content {
+    guard let new, !hasText(of: new) else { return self }
+    return new
+  }
+
   /// The text says it all. It counts by its bytes.
   package static func == (a: Content, b: Content) -> Bool {
     if let a = a.binary, let b = b.binary { return a == b }

@@ -98,7 +98,7 @@ package enum Decisions {
     let (revision, overflow) = record.revision.addingReportingOverflow(1)
     guard !overflow else { return .refused(.numbersExhausted) }
     holder.lease = lease ?? holder.lease
-    holder.content = content ?? holder.content
+    holder.content = holder.content.changed(to: content)
     holder.grantedAt = grantedAt ?? holder.grantedAt
     holder.labels.change(labels)
     guard mayHave(holder.labels, after: record.holder) else { return .refused(.tooManyLabels) }

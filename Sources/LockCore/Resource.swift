@@ -125,10 +125,8 @@ package struct Claim: Equatable, Sendable {
   package func holder(renewing current: Holder?) -> Holder {
     var labels = current?.labels ?? [:]
     labels.change(self.labels)
-    // What is there already need not be written anew.
-    let same = current.flatMap { $0.content.hasText(of: content ?? $0.content) ? $0.content : nil }
     return Holder(
-      kind: kind, owner: owner, content: same ?? content ?? current?.content ?? .empty,
+      kind: kind, owner: owner, content: (current?.content ?? .empty).changed(to: content),
       lease: lease, labels: labels, grantedAt: grantedAt ?? current?.grantedAt)
   }
 }

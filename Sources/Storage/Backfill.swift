@@ -31,11 +31,10 @@ struct Backfill {
   ) throws(StoreError) -> Int {
     let start = clock()
     var state = meta.backfill
-    isDone = shapes.newest == S1.number
-    guard !isDone, state.row != BackfillState.done || state.since < meta.oldestShape else {
-      isDone = true
-      return 0
-    }
+    isDone =
+      shapes.newest == S1.number
+      || (state.row == BackfillState.done && state.since >= meta.oldestShape)
+    guard !isDone else { return 0 }
     if state.since < meta.oldestShape {
       state = BackfillState(since: meta.oldestShape)
       try writer.set(.backfillSince(shape: shapes.newest), to: state.since)

@@ -48,7 +48,7 @@ final class Operations: Sendable {
   /// Whether this server should get requests: not while it shuts down or its store cannot be used.
   private func readyz(_ exchange: any Exchange, _ loop: EventLoopContext) {
     guard !loop.isDraining else { return plain(exchange, loop, status: 503, "shutting down") }
-    ask(.meta, by: deadline(loop), loop) { [self] result in
+    loop.ask(.meta, by: deadline(loop)) { [self] result in
       switch (result, loop.store.health) {
       case (.success, .working): plain(exchange, loop, status: 200, "ready")
       case (.success, .failing(let error)), (.failure(let error), _):
@@ -65,8 +65,8 @@ final class Operations: Sendable {
 
   private func status(_ exchange: any Exchange, _ loop: EventLoopContext) {
     let deadline = deadline(loop)
-    ask(.meta, by: deadline, loop) { [self] meta in
-      ask(.prefix(ReservedKeys.servers), by: deadline, loop) { [self] servers in
+    loop.ask(.meta, by: deadline) { [self] meta in
+      loop.ask(.prefix(ReservedKeys.servers), by: deadline) { [self] servers in
         do {
           guard case .meta(let meta, let lastRow) = try meta.get(),
             case .records(let rows) = try servers.get()
@@ -90,20 +90,21 @@ final class Operations: Sendable {
     loop.clock() + Self.storeMillisecondsMax * 1_000_000
   }
 
-  private func ask(
-    _ query: Query, by deadline: MonotonicTime, _ loop: EventLoopContext,
-    _ body: @escaping (StoreResult) -> Void
-  ) {
-    let call = InternalCall(loop, deadline: deadline, body)
-    loop.store.ask(query, deadline: deadline, call: call)
-  }
-
   private func plain(
     _ exchange: any Exchange, _ loop: EventLoopContext, status: Int, _ text: String
   ) {
     exchange.respond(
       loop.answers.headers(status: status, contentType: "text/plain; charset=utf-8"),
       body: Array("\(text)\n".utf8))
+  }
+}
+
+extension EventLoopContext {
+  /// Asks the store a question of the server's own.
+  func ask(
+    _ query: Query, by deadline: MonotonicTime, _ body: @escaping (StoreResult) -> Void
+  ) {
+    store.ask(query, deadline: deadline, call: InternalCall(self, deadline: deadline, body))
   }
 }
 

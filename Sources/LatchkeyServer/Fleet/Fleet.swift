@@ -105,8 +105,9 @@ final class Fleet: Sendable {
       return state.isLooking
     }
     guard !wasLooking else { return looked(nil) }
-    ask(.prefix(ReservedKeys.servers), loop) { [self] servers in
-      ask(.meta, loop) { [self] meta in
+    let deadline = loop.clock() + Operations.storeMillisecondsMax * 1_000_000
+    loop.ask(.prefix(ReservedKeys.servers), by: deadline) { [self] servers in
+      loop.ask(.meta, by: deadline) { [self] meta in
         state.withLock { $0.isLooking = false }
         guard case .success(.records(let records)) = servers,
           case .success(.meta(let meta, let lastRow)) = meta
@@ -119,14 +120,6 @@ final class Fleet: Sendable {
         looked(others.offer(of: WireVersions.spoken))
       }
     }
-  }
-
-  private func ask(
-    _ query: Query, _ loop: EventLoopContext, _ body: @escaping (StoreResult) -> Void
-  ) {
-    let deadline = loop.clock() + Operations.storeMillisecondsMax * 1_000_000
-    loop.store.ask(
-      query, deadline: deadline, call: InternalCall(loop, deadline: deadline, body))
   }
 
   private func giveUpShapes(_ others: FleetView, _ meta: StoreMeta, _ loop: EventLoopContext) {
