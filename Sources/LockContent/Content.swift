@@ -44,6 +44,15 @@ package struct Content: Equatable, Sendable {
     binary.map { Attributes(binary: $0[...]) } ?? ownText.flatMap { Attributes(exactly: $0) }
   }
 
+  /// False where a look at its beginning tells that it has no ``attributes``.
+  package var mayBeAttributes: Bool {
+    guard binary == nil, let ownText else { return true }
+    return ownText.utf8.first { !" \n\r\t".utf8.contains($0) } == UInt8(ascii: "{")
+  }
+
+  /// Of the attributes, where they have been made already, else of the text.
+  package var byteCount: Int { binary?.count ?? text.utf8.count }
+
   /// Whether its text is at hand and is that of `other`.
   package func hasText(of other: Content) -> Bool {
     ownText?.isSameText(as: other.text) ?? false

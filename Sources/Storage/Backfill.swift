@@ -45,7 +45,10 @@ struct Backfill {
       // Values may be large, so there are few at a time.
       let rows = try writer.rows(afterID: state.row, limit: Self.chunkRows)
       let stale = rows.filter { !$0.isFilled && $0.damage == nil && !$0.isOfNewerServer }
-      if !stale.isEmpty { try writer.refill(stale, maintaining: meta.oldestShape) }
+      if !stale.isEmpty {
+        try writer.refill(stale, maintaining: meta.oldestShape)
+        try writer.setTerms(stale.map(TermChange.init))
+      }
       filled += stale.count
       looked += rows.count
       state.row = rows.last?.id ?? state.row

@@ -12,6 +12,8 @@ struct BatchTransaction {
     /// Nil where the store has no row.
     var row: StoredRow?
     var isChanged = false
+    /// Whether what it is found by may have to be written.
+    var areTermsStale = false
     /// What was last granted or renewed in this transaction, where it was freed again.
     var latestHold: LockRecord?
   }
@@ -175,6 +177,8 @@ struct BatchTransaction {
     try write(
       slots.indices.filter { slots[$0].latestHold != nil && slots[$0].row?.record.holder == nil },
       isFirst: false)
+    let found = slots.filter(\.areTermsStale).compactMap(\.row).map(TermChange.init)
+    if !found.isEmpty { try writer.setTerms(found) }
   }
 
   private mutating func write(_ changed: [Int], isFirst: Bool) throws(StoreError) {
@@ -197,6 +201,12 @@ struct BatchTransaction {
     let isFree = record.holder == nil
     if isFree, slots[slot].isChanged, let held = slots[slot].row?.record, held.holder != nil {
       slots[slot].latestHold = held
+    }
+    let row = slots[slot].row
+    if row.map({ !$0.isFilled || $0.isOfNewerServer }) ?? false
+      || Terms.mayDiffer(row?.record.holder, record.holder)
+    {
+      slots[slot].areTermsStale = true
     }
     slots[slot].row = StoredRow(
       id: slots[slot].id ?? 0, record: record, needsShape: S1.number,

@@ -59,6 +59,9 @@ struct Collector {
     }
     guard let highest = collectable.map(\.record.token).max() else { return [] }
     if highest > meta.tokenFloor { try writer.set(.tokenFloor, to: highest) }
+    // Whoever freed the others took their terms away.
+    let stale = collectable.filter { !$0.isFilled }
+    if !stale.isEmpty { try writer.setTerms(stale.map(TermChange.init)) }
     try writer.delete(ids: collectable.map(\.id))
     return collectable.map(\.id)
   }

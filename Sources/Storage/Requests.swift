@@ -165,6 +165,8 @@ package enum Query: Sendable {
 
 /// Takes a long list page by page, so that it never stands in memory as records.
 package protocol RecordSink: AnyObject, Sendable {
+  /// Whether anybody still waits for the list. Asked at every page, which may bring nothing.
+  var isWanted: Bool { get }
   /// - Returns: Whether to go on; false where there is no room for more, or nobody waits for it any
   ///   more.
   func append(_ records: [LockRecord]) -> Bool

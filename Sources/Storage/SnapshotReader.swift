@@ -86,7 +86,7 @@ final class SnapshotReader {
       return .success(
         row.isOfNewerServer
           ? .refused(.needsNewerServer(shape: row.needsShape), nil) : .found(nil))
-    case .list(let range, let sink): return .success(.listed(try list(range, into: sink, reader)))
+    case .list(let range, let sink): return .success(.listed(try list(range, into: sink, reader, meta)))
     case .prefix(let prefix):
       let rows = try reader.rows(
         of: nil, prefix: prefix, afterKey: "", limit: limits.prefixRowsMax)
@@ -97,16 +97,21 @@ final class SnapshotReader {
   }
 
   private func list(
-    _ range: Query.Range, into sink: any RecordSink, _ reader: any StoreReader
+    _ range: Query.Range, into sink: any RecordSink, _ reader: any StoreReader, _ meta: StoreMeta
   ) throws(StoreError) -> Outcome.ListEnd {
-    var latestKey = range.afterKey
+    let term = meta.filledShape >= S2.number ? try rarestTerm(of: range, reader) : nil
+    var range = range
     var room = range.countMax
-    while true {
+    while sink.isWanted {
       // One more than there is room for shows that there are more.
       let limit =
         room < limits.pageMax && !range.hasFilter ? room + 1 : limits.pageMax
-      let rows = try reader.rows(
-        of: range.kind, prefix: range.prefix, afterKey: latestKey, limit: limit)
+      let (rows, latestKey) =
+        if let term {
+          try page(of: range, withTerm: term, reader, limit)
+        } else {
+          try page(of: range, reader, limit)
+        }
       // A newer server's row may have no owner that could be shown.
       let records = sound(rows).filter { record in
         guard let holder = record.holder, !ReservedKeys.contains(record.key) else { return false }
@@ -116,13 +121,56 @@ final class SnapshotReader {
       guard page.isEmpty || sink.append(page) else { return .stopped }
       guard page.count == records.count else { return .more }
       room -= page.count
-      guard rows.count == limit else { return .complete }
-      // A key that is damaged is no place to go on from: its neighbours would come again for ever.
-      guard let last = rows.last(where: { !$0.record.key.isEmpty }) else {
-        throw StoreError(.damaged, rows.last?.damage ?? "a key of \(S1.resourceTable) is empty")
-      }
-      latestKey = last.record.key
+      guard let latestKey else { return .complete }
+      range.afterKey = latestKey
     }
+    return .stopped
+  }
+
+  /// Up to `limit` rows of a range, and the key that they go up to; nil where there are no more.
+  private func page(
+    of range: Query.Range, _ reader: any StoreReader, _ limit: Int
+  ) throws(StoreError) -> (rows: [StoredRow], latestKey: String?) {
+    let rows = try reader.rows(
+      of: range.kind, prefix: range.prefix, afterKey: range.afterKey, limit: limit)
+    guard rows.count == limit else { return (rows, nil) }
+    // A key that is damaged is no place to go on from: its neighbours would come again for ever.
+    guard let last = rows.last(where: { !$0.record.key.isEmpty }) else {
+      throw StoreError(.damaged, rows.last?.damage ?? "a key of \(S1.resourceTable) is empty")
+    }
+    return (rows, last.record.key)
+  }
+
+  /// The same, of those that a term leads to.
+  private func page(
+    of range: Query.Range, withTerm term: String, _ reader: any StoreReader, _ limit: Int
+  ) throws(StoreError) -> (rows: [StoredRow], latestKey: String?) {
+    let keys = try reader.keys(
+      withTerm: term, prefix: range.prefix, afterKey: range.afterKey, limit: limit)
+    var rows: [StoredRow] = []
+    for key in keys {
+      guard let row = try reader.row(forKey: key) else { continue }
+      if row.damage != nil || range.kind == nil || row.record.holder?.kind == range.kind {
+        rows.append(row)
+      }
+    }
+    return (rows, keys.count == limit ? keys.last : nil)
+  }
+
+  /// Of the terms that lead to what is looked for the one that leads to the least.
+  private func rarestTerm(
+    of range: Query.Range, _ reader: any StoreReader
+  ) throws(StoreError) -> String? {
+    let terms = Terms.of(range)
+    guard terms.count > 1 else { return terms.first }
+    var rarest: (term: String, count: Int)?
+    for term in terms {
+      let count = try reader.keys(
+        withTerm: term, prefix: range.prefix, afterKey: range.afterKey, limit: limits.pageMax
+      ).count
+      if count < rarest?.count ?? .max { rarest = (term, count) }
+    }
+    return rarest?.term
   }
 
   /// A damaged row does not keep the others from being listed, but it is not passed over in silence.

@@ -43,6 +43,9 @@ package protocol StoreWriter: AnyObject {
   /// stays.
   func refill(_ rows: [StoredRow], maintaining oldest: Int64) throws(StoreError)
   func delete(ids: [Int64]) throws(StoreError)
+  /// Puts new terms of keys in the place of what they had. Where no shape of this server has terms, it
+  /// does nothing.
+  func setTerms(_ changes: [TermChange]) throws(StoreError)
   func set(_ name: StoreMeta.Name, to value: Int64) throws(StoreError)
   /// Fences every server off that does not know `shape`.
   ///
@@ -69,6 +72,11 @@ package protocol StoreReader: AnyObject {
   func rows(
     of kind: Kind?, prefix: String, afterKey key: String, limit: Int
   ) throws(StoreError) -> [StoredRow]
+  /// Up to `limit` keys that have `term` or ``Terms/whatever``, start with `prefix` and come after `key`, by
+  /// their bytes. Asked only where ``KnownShapes/haveTerms``.
+  func keys(
+    withTerm term: String, prefix: String, afterKey key: String, limit: Int
+  ) throws(StoreError) -> [String]
   /// Up to `limit` rows with ids above `id` that a server has to watch, by id.
   func leases(afterID id: Int64, limit: Int) throws(StoreError) -> [SeenLease]
   /// The greatest id there is; 0 where there is no row.

@@ -21,7 +21,7 @@ package struct SQLiteEngine: StoreEngine {
 
   package static let dialect = SQLDialect(
     identity: "INTEGER PRIMARY KEY", integer: "INTEGER", name: "TEXT", text: "TEXT",
-    bytes: "BLOB",
+    bytes: "BLOB", keyedByPrimaryKey: " WITHOUT ROWID",
     insertIfMissing: { "INSERT OR IGNORE INTO \($0) (\($1)) VALUES (\($2))" })
 
   /// The file.

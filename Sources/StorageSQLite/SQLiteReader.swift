@@ -11,6 +11,8 @@ final class SQLiteReader: StoreReader {
   private let byKey: SQLiteStatement
   private let ofKindAfterKey: SQLiteStatement
   private let afterKey: SQLiteStatement
+  /// Nil where no shape has terms.
+  private let keysByTerm: SQLiteStatement?
   private let leasesAfterID: SQLiteStatement
   private let lastIDStatement: SQLiteStatement
 
@@ -24,6 +26,7 @@ final class SQLiteReader: StoreReader {
     byKey = try connection.prepare(statements.byKey)
     ofKindAfterKey = try connection.prepare(statements.ofKindAfterKey)
     afterKey = try connection.prepare(statements.afterKey)
+    keysByTerm = shapes.haveTerms ? try connection.prepare(statements.keysByTerm) : nil
     leasesAfterID = try connection.prepare(statements.leasesAfterID)
     lastIDStatement = try connection.prepare(statements.lastID)
   }
@@ -49,13 +52,27 @@ final class SQLiteReader: StoreReader {
     of kind: Kind?, prefix: String, afterKey key: String, limit: Int
   ) throws(StoreError) -> [StoredRow] {
     let statement = kind == nil ? afterKey : ofKindAfterKey
-    statement.bind(1, key)
-    statement.bind(2, prefix)
-    // U+10FFFF comes after every key that starts with the prefix, in the order of UTF-8 bytes.
-    statement.bind(3, prefix + "\u{10FFFF}")
-    if let kind { statement.bind(4, kind.rawValue) }
-    statement.bind(kind == nil ? 4 : 5, Int64(limit))
+    var parameters = statement.parameters()
+    parameters.addRange(prefix: prefix, afterKey: key)
+    if let kind { parameters.add(kind.rawValue) }
+    parameters.add(Int64(limit))
     return try statement.allRows(shapes)
+  }
+
+  func keys(
+    withTerm term: String, prefix: String, afterKey key: String, limit: Int
+  ) throws(StoreError) -> [String] {
+    guard let statement = keysByTerm else { return [] }
+    var parameters = statement.parameters()
+    parameters.add(term)
+    parameters.addRange(prefix: prefix, afterKey: key)
+    parameters.addRange(prefix: prefix, afterKey: key)
+    parameters.add(Int64(limit))
+    return try statement.query { () throws(StoreError) in
+      var keys: [String] = []
+      while try statement.step() { keys.append(statement.text(0) ?? "") }
+      return keys
+    }
   }
 
   func lastID() throws(StoreError) -> Int64 {
@@ -74,6 +91,16 @@ final class SQLiteReader: StoreReader {
       while try statement.step() { leases.append(SeenLease(statement, shapes)) }
       return leases
     }
+  }
+}
+
+extension SQLiteParameters {
+  /// What ``StoreStatements`` has for a range of keys.
+  fileprivate mutating func addRange(prefix: String, afterKey key: String) {
+    add(key)
+    add(prefix)
+    // U+10FFFF comes after every key that starts with the prefix, in the order of UTF-8 bytes.
+    add(prefix + "\u{10FFFF}")
   }
 }
 

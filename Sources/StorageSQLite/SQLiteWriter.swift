@@ -20,6 +20,8 @@ final class SQLiteWriter: StoreWriter {
   private let refillStatement: SQLiteStatement
   private let clear: SQLiteStatement
   private let deleteStatement: SQLiteStatement
+  /// Nil where no shape has terms.
+  private let termStatements: (delete: SQLiteStatement, insert: SQLiteStatement)?
   private let dataVersion: SQLiteStatement
 
   init(_ connection: SQLiteConnection, _ shapes: KnownShapes) throws(StoreError) {
@@ -41,6 +43,12 @@ final class SQLiteWriter: StoreWriter {
     refillStatement = try connection.prepare(statements.refill)
     clear = try connection.prepare(statements.clear)
     deleteStatement = try connection.prepare(statements.delete)
+    termStatements =
+      shapes.haveTerms
+      ? (
+        try connection.prepare(statements.deleteTerms),
+        try connection.prepare(statements.insertTerm)
+      ) : nil
     dataVersion = try connection.prepare("PRAGMA data_version")
   }
 
@@ -146,6 +154,19 @@ final class SQLiteWriter: StoreWriter {
     for id in ids {
       deleteStatement.bind(1, id)
       try deleteStatement.run()
+    }
+  }
+
+  func setTerms(_ changes: [TermChange]) throws(StoreError) {
+    guard let (delete, insert) = termStatements else { return }
+    for change in changes {
+      delete.bind(1, change.key)
+      try delete.run()
+      for term in change.terms {
+        insert.bind(1, change.key)
+        insert.bind(2, term)
+        try insert.run()
+      }
     }
   }
 

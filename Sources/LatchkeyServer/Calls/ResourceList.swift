@@ -29,6 +29,8 @@ final class ResourceList: RecordSink, @unchecked Sendable {
     self.bytesMax = bytesMax
   }
 
+  var isWanted: Bool { share != nil }
+
   func append(_ records: [LockRecord]) -> Bool {
     do throws(RPCError) {
       return try add(records)

@@ -9,11 +9,15 @@ package struct SQLDialect: Sendable {
   package var text: String
   /// Any bytes.
   package var bytes: String
+  /// What stands after a table's columns so that its rows are kept in the order of its primary key, where
+  /// that has to be asked for.
+  package var keyedByPrimaryKey: String
   package var insertIfMissing:
     @Sendable (_ table: String, _ columns: String, _ values: String) -> String
 
   package init(
     identity: String, integer: String, name: String, text: String, bytes: String,
+    keyedByPrimaryKey: String,
     insertIfMissing: @escaping @Sendable (String, String, String) -> String
   ) {
     self.identity = identity
@@ -21,6 +25,7 @@ package struct SQLDialect: Sendable {
     self.name = name
     self.text = text
     self.bytes = bytes
+    self.keyedByPrimaryKey = keyedByPrimaryKey
     self.insertIfMissing = insertIfMissing
   }
 

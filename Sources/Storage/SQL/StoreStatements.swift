@@ -12,6 +12,10 @@ package struct StoreStatements: Sendable {
   package let lastID = "SELECT max(id) FROM \(S1.resourceTable)"
   package let delete = "DELETE FROM \(S1.resourceTable) WHERE id = ?"
 
+  package let deleteTerms = "DELETE FROM \(Terms.table) WHERE resource_key = ?"
+  package let insertTerm = "INSERT INTO \(Terms.table) (resource_key, term) VALUES (?, ?)"
+  package let keysByTerm: String
+
   package let byKey: String
   package let byID: String
   package let freeAfterID: String
@@ -34,8 +38,14 @@ package struct StoreStatements: Sendable {
     freeAfterID = """
       SELECT \(columns) FROM \(table) WHERE id > ? AND owner IS NULL ORDER BY id LIMIT ?
       """
-    let heldInRange =
-      "resource_key > ? AND resource_key >= ? AND resource_key < ? AND owner IS NOT NULL"
+    let inRange = "resource_key > ? AND resource_key >= ? AND resource_key < ?"
+    let heldInRange = "\(inRange) AND owner IS NOT NULL"
+    // Each part is in the order of the keys already.
+    let keys = "SELECT resource_key FROM \(Terms.table) WHERE term ="
+    keysByTerm = """
+      \(keys) ? AND \(inRange) UNION \(keys) '\(Terms.whatever)' AND \(inRange)
+      ORDER BY resource_key LIMIT ?
+      """
     afterKey = """
       SELECT \(columns) FROM \(table) WHERE \(heldInRange) ORDER BY resource_key LIMIT ?
       """

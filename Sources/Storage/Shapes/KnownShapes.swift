@@ -34,6 +34,9 @@ package struct KnownShapes: Sendable, CustomStringConvertible {
     }
   }
 
+  /// Whether what is held can be found by ``Terms``.
+  package var haveTerms: Bool { newest >= S2.number }
+
   package var columnNames: [String] { S1.columnNames + newerColumnNames }
 
   package var newerColumnNames: [String] { newer.flatMap { $0.columns.map(\.name) } }

@@ -162,6 +162,18 @@ struct SQLiteDatabase: TestDatabase {
     try statement.run()
   }
 
+  func terms(ofKey key: String) throws -> [String] {
+    let connection = try connection()
+    let statement = try connection.prepare(
+      "SELECT term FROM latchkey_terms WHERE resource_key = ?")
+    statement.bind(1, key)
+    return try statement.query { () throws(StoreError) in
+      var terms: [String] = []
+      while try statement.step() { terms.append(statement.text(0) ?? "") }
+      return terms
+    }
+  }
+
   func meta(_ shapes: KnownShapes) throws -> StoreMeta {
     try readMeta(connection().prepare(StoreStatements(shapes).meta), shapes)
   }

@@ -30,6 +30,7 @@ import Testing
     }
     func put(_ row: S1Row) throws { throw Fault.error }
     func set(_ name: StoreMeta.Name, to value: Int64, note: String) throws { throw Fault.error }
+    func terms(ofKey key: String) throws -> [String] { throw Fault.error }
     func cells(forKey key: String) throws -> [String: Cell] { throw Fault.error }
     func set(_ column: String, to cell: Cell, forKey key: String) throws { throw Fault.error }
     func row(forKey key: String) throws -> S1Row? {
@@ -155,6 +156,7 @@ private struct LimitedDatabase: TestDatabase {
   func engine(_ shapes: KnownShapes) -> any StoreEngine { limited }
   func put(_ row: S1Row) throws { try database.put(row) }
   func row(forKey key: String) throws -> S1Row? { try database.row(forKey: key) }
+  func terms(ofKey key: String) throws -> [String] { try database.terms(ofKey: key) }
   func cells(forKey key: String) throws -> [String: Cell] { try database.cells(forKey: key) }
   func set(_ column: String, to cell: Cell, forKey key: String) throws {
     try database.set(column, to: cell, forKey: key)

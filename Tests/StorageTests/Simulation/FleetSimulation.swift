@@ -49,6 +49,8 @@ struct FleetSimulation {
   private(set) var migrationsBrokenOff = 0
   private(set) var shapesGivenUp = 0
   private(set) var olderRenewals = 0
+  /// How many holders were looked at that have terms.
+  private(set) var found = 0
 
   init(seed: UInt64) {
     self.seed = seed
@@ -302,6 +304,15 @@ struct FleetSimulation {
     var view = expected
     for shape in Self.shapes.reversed() where shape.number >= server.newest {
       view = shape.express(view)
+    }
+    if server.newest >= S2.number {
+      let terms = Terms.of(holder)
+      // Where older servers may have written, a list does without.
+      if row?.isFilled ?? false || database.meta(.upTo(2)).filledShape >= S2.number {
+        let present = database.terms(ofKey: key)
+        hold(terms.allSatisfy(present.contains), "\(terms), but found by \(present)")
+        if !terms.isEmpty { found += 1 }
+      }
     }
     hold(holder.owner == view.owner, "another owner")
     hold(holder.content == view.content, "\(holder.content.text) for \(view.content.text)")

@@ -13,7 +13,7 @@ struct FleetSimulationTests {
 
   @Test("servers of three shapes in every order of arrival and departure")
   func schedules() throws {
-    var (fenced, grants, brokenOff, givenUp, renewals) = (0, 0, 0, 0, 0)
+    var (fenced, grants, brokenOff, givenUp, renewals, found) = (0, 0, 0, 0, 0, 0)
     for number in 0..<UInt64(Self.schedules) {
       let seed = number % 2 == 0 ? number : Self.fresh + number
       var simulation = FleetSimulation(seed: seed)
@@ -27,12 +27,13 @@ struct FleetSimulationTests {
       brokenOff += simulation.migrationsBrokenOff
       givenUp += simulation.shapesGivenUp
       renewals += simulation.olderRenewals
+      found += simulation.found
     }
     print(
       "\(Self.schedules) schedules: \(grants) grants, \(renewals) renewals by older servers of what "
         + "only newer ones know, \(fenced) servers fenced, \(brokenOff) migrations broken off, "
         + "\(givenUp) times shapes were given up")
     // What never happened was not tested.
-    for count in [fenced, grants, brokenOff, givenUp, renewals] { #expect(count > 0) }
+    for count in [fenced, grants, brokenOff, givenUp, renewals, found] { #expect(count > 0) }
   }
 }

@@ -247,24 +247,6 @@ private struct MixedFleet {
   func close() { for node in nodes { node.close() } }
 }
 
-extension Outcome {
-  /// Of the grant that a claim brought.
-  fileprivate var token: Int64? {
-    if case .claimed(let token, _, _) = self { token } else { nil }
-  }
-}
-
-extension StoreNode {
-  /// Lets the store come to its turn until `condition` holds, as often as it may ever need.
-  fileprivate func turns(until condition: () throws -> Bool) async throws {
-    for _ in 0..<1_000 {
-      if try condition() { return }
-      await nextTurn()
-    }
-    Issue.record("a thousand turns in vain")
-  }
-}
-
 extension MonotonicTime {
   fileprivate static let distantFuture = MonotonicTime(nanoseconds: .max)
 }

@@ -94,6 +94,10 @@ private final class FaultyWriter: StoreWriter {
     try at(.write) { () throws(StoreError) in try writer.delete(ids: ids) }
   }
 
+  func setTerms(_ changes: [TermChange]) throws(StoreError) {
+    try at(.write) { () throws(StoreError) in try writer.setTerms(changes) }
+  }
+
   func set(_ name: StoreMeta.Name, to value: Int64) throws(StoreError) {
     try at(.write) { () throws(StoreError) in try writer.set(name, to: value) }
   }
@@ -153,6 +157,14 @@ private final class FaultyReader: StoreReader {
   ) throws(StoreError) -> [StoredRow] {
     try at(.read) { () throws(StoreError) in
       try reader.rows(of: kind, prefix: prefix, afterKey: key, limit: limit)
+    }
+  }
+
+  func keys(
+    withTerm term: String, prefix: String, afterKey key: String, limit: Int
+  ) throws(StoreError) -> [String] {
+    try at(.read) { () throws(StoreError) in
+      try reader.keys(withTerm: term, prefix: prefix, afterKey: key, limit: limit)
     }
   }
 

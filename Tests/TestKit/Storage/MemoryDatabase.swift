@@ -61,6 +61,8 @@ extension MemoryDatabase: TestDatabase {
     edit { $0.set(column, to: cell, forKey: key) }
   }
 
+  package func terms(ofKey key: String) -> [String] { snapshot.terms(ofKey: key) }
+
   package func meta(_ shapes: KnownShapes) -> StoreMeta { snapshot.meta(shapes) }
 
   package func set(_ name: StoreMeta.Name, to value: Int64, note: String) {
@@ -133,8 +135,23 @@ struct MemoryState: Sendable {
   private var latestID: Int64 = 0
   private var meta: [StoreMeta.Name: Int64] = [.newestShape: S1.number, .oldestShape: S1.number]
   var neededRelease = ""
+  /// What each key is found by, as bytes.
+  private var terms: [NameBytes: (key: String, terms: [[UInt8]])] = [:]
   /// The columns of newer shapes that there are.
   var columns: Set<String> = []
+
+  mutating func setTerms(_ change: TermChange) {
+    terms[NameBytes(change.key)] =
+      change.terms.isEmpty ? nil : (change.key, change.terms.map { Array($0.utf8) })
+  }
+
+  func keys(withTerm term: String) -> [String] {
+    terms.values.filter { $0.terms.contains(Array(term.utf8)) || $0.terms.contains([]) }.map(\.key)
+  }
+
+  func terms(ofKey key: String) -> [String] {
+    terms[NameBytes(key)]?.terms.map { String(decoding: $0, as: UTF8.self) } ?? []
+  }
 
   func row(forKey key: String) -> MemoryRow? { idOfKey[NameBytes(key)].flatMap { rows[$0] } }
 

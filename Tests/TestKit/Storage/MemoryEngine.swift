@@ -118,6 +118,11 @@ final class MemoryWriter: StoreWriter {
     for id in ids { working!.remove(id: id) }
   }
 
+  func setTerms(_ changes: [TermChange]) throws(StoreError) {
+    guard shapes.haveTerms else { return }
+    for change in changes { working!.setTerms(change) }
+  }
+
   func set(_ name: StoreMeta.Name, to value: Int64) throws(StoreError) {
     working!.set(name, to: value)
   }
@@ -169,6 +174,15 @@ final class MemoryReader: StoreReader {
         && MemoryState.isInOrder(key, row.s1.key)
     }
     return found.prefix(limit).map { $0.stored(shapes) }
+  }
+
+  func keys(
+    withTerm term: String, prefix: String, afterKey key: String, limit: Int
+  ) throws(StoreError) -> [String] {
+    let found = snapshot!.keys(withTerm: term).filter {
+      $0.utf8.starts(with: prefix.utf8) && MemoryState.isInOrder(key, $0)
+    }
+    return Array(found.sorted(by: MemoryState.isInOrder).prefix(limit))
   }
 
   func leases(afterID id: Int64, limit: Int) throws(StoreError) -> [SeenLease] {

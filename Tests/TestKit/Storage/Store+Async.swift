@@ -96,9 +96,13 @@ package final class DirectTarget: ReplyTarget {
 /// Collects a list, up to a bound.
 package final class RecordCollector: RecordSink {
   private let max: Int
+  package let isWanted: Bool
   private let collected = Mutex<[LockRecord]>([])
 
-  package init(max: Int = .max) { self.max = max }
+  package init(max: Int = .max, isWanted: Bool = true) {
+    self.max = max
+    self.isWanted = isWanted
+  }
 
   package var records: [LockRecord] { collected.withLock { $0 } }
 

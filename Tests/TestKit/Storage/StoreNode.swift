@@ -1,4 +1,5 @@
 import LockContent
+import Testing
 package import LockCore
 package import Storage
 
@@ -74,6 +75,22 @@ package final class StoreNode: Sendable {
   package func nextTurn() async {
     let turns = observer.totals.turns
     await observer.reaches { $0.turns >= turns + 2 }
+  }
+
+  /// Lets the store come to its turn until `condition` holds, as often as it may ever need.
+  package func turns(until condition: () async throws -> Bool) async throws {
+    for _ in 0..<1_000 {
+      if try await condition() { return }
+      await nextTurn()
+    }
+    Issue.record("a thousand turns in vain")
+  }
+}
+
+extension Outcome {
+  /// Of the grant that a claim brought.
+  package var token: Int64? {
+    if case .claimed(let token, _, _) = self { token } else { nil }
   }
 }
 

@@ -15,6 +15,9 @@ package protocol TestDatabase: Sendable {
 
   func set(_ column: String, to cell: Cell, forKey key: String) throws
 
+  /// What is found by ``Terms``, in no order.
+  func terms(ofKey key: String) throws -> [String]
+
   func meta(_ shapes: KnownShapes) throws -> StoreMeta
 
   func set(_ name: StoreMeta.Name, to value: Int64, note: String) throws

@@ -12,6 +12,8 @@ package import LockCore
 /// | `s2_labels` | its labels (``S2Format``); NULL where it has none |
 /// | `s2_granted_at` | when it says that it was granted the resource, in milliseconds since 1970; NULL where it does not say |
 ///
+/// Beside them there is a table of what resources are found by (``Terms``).
+///
 /// Once s1 is not maintained any more, `value` is empty and `lease_seconds` -1 in rows that are written.
 package enum S2: NewerShape {
   package static let number: Int64 = 2
@@ -21,6 +23,8 @@ package enum S2: NewerShape {
     ShapeColumn("s2_lease_milliseconds", .integer), ShapeColumn("s2_content", .bytes),
     ShapeColumn("s2_labels", .bytes), ShapeColumn("s2_granted_at", .integer),
   ]
+
+  package static func tables(_ dialect: SQLDialect) -> [String] { Terms.migration(dialect) }
 
   package static func express(_ holder: Holder) -> Holder {
     var holder = holder

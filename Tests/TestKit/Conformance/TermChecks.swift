@@ -1,0 +1,179 @@
+import LockContent
+import LockCore
+import Storage
+import Testing
+
+extension StoreConformance {
+  /// What is found by attributes and labels, with and without the terms that lead to it.
+  static let termChecks = [
+    Check("the terms of a key are those of its holder, whoever wrote") { database in
+      let older = try StoreNode(database, shapes: .upTo(1))
+      let node = try StoreNode(database)
+      let newer = try StoreNode(database, shapes: .upTo(3))
+      defer { for node in [older, node, newer] { node.close() } }
+      func terms() throws -> [String] { try database.terms(ofKey: "key").sorted() }
+      let claim = Claim(
+        kind: .lock, owner: "a", lease: Lease(seconds: 60)!,
+        content: #"{"n": 8.0, "on": true, "none": null, "zone": "ü", "list": [1], "sub": {"n": 1}}"#,
+        labels: ["team": "payments", "e": "\u{E9}"])
+      let token = try await node.perform(.claim(key: "key", claim)).token!
+      let labels = ["e=\u{E9}", "team=payments"]
+      #expect(
+        try terms() == labels + [#"{"n":8}"#, #"{"none":null}"#, #"{"on":true}"#, #"{"zone":"ü"}"#])
+      // The other spelling of é.
+      let respelled = Renewal(key: "key", token: token, labels: ["e": "e\u{301}", "team": ""])
+      _ = try await newer.perform(.renew(respelled))
+      #expect(try database.terms(ofKey: "key").contains { Array($0.utf8) == Array("e=e\u{301}".utf8) })
+      _ = try await newer.perform(.renew(Renewal(key: "key", token: token, content: "{}")))
+      #expect(try terms().count == 1)
+      // An older server leaves them as they are; whoever knows them puts them right.
+      _ = try await older.claim("key", "a", value: #"{"n":9}"#)
+      _ = try await node.perform(.renew(Renewal(key: "key", token: token)))
+      #expect(try database.terms(ofKey: "key").contains(#"{"n":9}"#))
+      _ = try await older.perform(.release(key: "key", owner: "a"))
+      _ = try await node.claim("key", "b", value: "no attributes")
+      #expect(try terms() == [])
+      _ = try await node.claim("key", "b", value: #"  {"n":1}"#)
+      #expect(try terms() == [#"{"n":1}"#])
+      try await node.perform(.release(key: "key", owner: "b"))
+      #expect(try terms() == [])
+      // Granted and given back in one transaction.
+      try await node.performTogether([
+        .hold("key", "c", value: #"{"n":1}"#), .release(key: "key", owner: "c"),
+      ])
+      #expect(try terms() == [])
+    },
+    Check("what is too long to be a term does not keep a row from being found") { database in
+      let node = try StoreNode(database)
+      defer { node.close() }
+      let long = String(repeating: "x", count: 600)
+      _ = try await node.claim("long", "a", value: #"{"n":1,"long":"\#(long)"}"#)
+      #expect(try database.terms(ofKey: "long") == [#"{"n":1}"#])
+      let many = (1...129).map { #""n\#($0)":1"# }.joined(separator: ",")
+      _ = try await node.claim("many", "a", value: "{\(many)}")
+      #expect(try database.terms(ofKey: "many") == [Terms.whatever])
+      let large = #"{"n":1,"l":"\#(String(repeating: "y", count: 5_000))"}"#
+      _ = try await node.claim("large", "a", value: large)
+      #expect(try database.terms(ofKey: "large") == [Terms.whatever])
+      try await node.contract()
+      #expect(try await node.find(["n": 1]) == ["large", "long"])
+      #expect(try await node.find(["long": .string(long)]) == ["long"])
+      #expect(try await node.find(["n129": 1]) == ["many"])
+    },
+    Check("a list goes by terms when every row has them, and finds the same") { database in
+      let older = try StoreNode(database, shapes: .upTo(1))
+      let node = try StoreNode(database)
+      defer { for node in [older, node] { node.close() } }
+      for number in 1...40 {
+        let writer = number % 3 == 0 ? older : node
+        _ = try await writer.claim(
+          "key-\(number)", "a", value: #"{"n":\#(number % 4),"even":\#(number % 2 == 0)}"#,
+          kind: number % 5 == 0 ? .presence : .lock)
+      }
+      let filters: [Attributes] = [
+        ["n": 3], ["even": true], ["n": 2, "even": true], ["n": 1, "even": true], ["none": 1], [:],
+        ["n": [1]],
+      ]
+      let before = try await filters.asyncMap { try await node.find($0) }
+      #expect(before.map(\.count) == [8, 16, 8, 0, 0, 32, 0])
+      // While an older server may write, nobody goes by them.
+      let writer = try database.engine().openWriter()
+      func set(_ terms: [String], of key: String) throws {
+        try writer.begin()
+        try writer.setTerms([TermChange(key: key, terms: terms)])
+        try writer.commit()
+      }
+      try set([], of: "key-7")
+      #expect(try await node.find(["n": 3]) == before[0])
+      try set([#"{"even":false}"#, #"{"n":3}"#], of: "key-7")
+      try await node.contract()
+      #expect(try await filters.asyncMap { try await node.find($0) } == before)
+      // Of terms that lead to nothing nobody hears.
+      try set([#"{"n":3}"#], of: "key-8")
+      try set([#"{"n":3}"#], of: "no such key")
+      #expect(try await node.find(["n": 3]) == before[0])
+      #expect(try await node.find(["n": 3], prefix: "key-1") == ["key-11", "key-19"])
+      // What shows that it goes by them: without one it does not get there.
+      try set([], of: "key-7")
+      #expect(try await node.find(["n": 3]) == before[0].filter { $0 != "key-7" })
+      try set([Terms.whatever], of: "key-7")
+      #expect(try await node.find(["n": 3]) == before[0])
+    },
+    Check("terms page by page, up to a bound and from a key on") { database in
+      var limits = StoreLimits.prompt
+      limits.pageMax = 3
+      let node = try StoreNode(database, limits: limits)
+      defer { node.close() }
+      for number in 10..<30 {
+        let value = number == 15 ? "{\(String(repeating: " ", count: 5_000))}" : #"{"n":1}"#
+        _ = try await node.claim("key-\(number)", "a", value: value)
+      }
+      try await node.contract()
+      let all = (10..<30).filter { $0 != 15 }.map { "key-\($0)" }
+      #expect(try await node.find(["n": 1]) == all)
+      var range = Query.Range(kind: .lock, afterKey: "key-12", countMax: 7)
+      range.attributes = ["n": 1]
+      let sink = RecordCollector()
+      let outcome = try await node.store.ask(.list(range, into: sink)).get()
+      #expect(outcome == .listed(.more) && sink.records.map(\.key) == Array(all[3..<10]))
+    },
+    Check("the terms of a row that an older server freed go with the row") { database in
+      var limits = StoreLimits.prompt
+      limits.epochNanoseconds = 1_000_000_000
+      let older = try StoreNode(database, shapes: .upTo(1))
+      let node = try StoreNode(database, limits: limits)
+      defer { for node in [older, node] { node.close() } }
+      try await node.turns(until: { try database.meta.backfill.row == BackfillState.done })
+      _ = try await node.claim("key", "a", value: #"{"n":1}"#)
+      try await older.perform(.release(key: "key", owner: "a"))
+      #expect(try database.terms(ofKey: "key").count == 1)
+      for _ in 1...4 {
+        await node.nextTurn()
+        node.clock.advance(seconds: 2)
+      }
+      try await node.turns(until: { try database.row(forKey: "key") == nil })
+      #expect(try database.terms(ofKey: "key") == [])
+    },
+    Check("a list that nobody waits for any more ends, though nothing is found") { database in
+      let node = try StoreNode(database)
+      defer { node.close() }
+      _ = try await node.claim("key", "a")
+      var range = Query.Range(kind: .lock)
+      range.attributes = ["n": 1]
+      let sink = RecordCollector(isWanted: false)
+      #expect(try await node.store.ask(.list(range, into: sink)).get() == .listed(.stopped))
+    },
+  ]
+}
+
+extension StoreNode {
+  /// The keys of the locks that have these attributes.
+  fileprivate func find(_ attributes: Attributes, prefix: String = "") async throws -> [String] {
+    var range = Query.Range(kind: .lock, prefix: prefix)
+    range.attributes = attributes
+    let sink = RecordCollector()
+    let outcome = try await store.ask(.list(range, into: sink)).get()
+    guard outcome == .listed(.complete) else { throw Unexpected(outcome: outcome) }
+    return sink.records.map(\.key)
+  }
+
+  /// Gives s1 up, and waits until every row has s2.
+  fileprivate func contract() async throws {
+    store.giveUpShapes(
+      before: S2.number, neededRelease: "0.3.0", deadline: MonotonicTime(nanoseconds: .max))
+    await observer.reaches { $0.oldestShape == S2.number }
+    clock.advance(seconds: 2)
+    try await turns {
+      guard case .meta(let meta, _) = try await self.store.ask(.meta).get() else { return false }
+      return meta.filledShape == S2.number
+    }
+  }
+}
+
+extension Sequence {
+  fileprivate func asyncMap<R>(_ body: (Element) async throws -> R) async rethrows -> [R] {
+    var results: [R] = []
+    for element in self { results.append(try await body(element)) }
+    return results
+  }
+}
