@@ -22,6 +22,7 @@ def suites_of(mutant):
 LENS_V1 = "Sources/WireSchema/V1/V1+Lens.swift"
 LENS_V2 = "Sources/WireSchema/V2/V2+Lens.swift"
 SHAPES = "Sources/Storage/Shapes/KnownShapes.swift"
+TERMS = "Sources/Storage/Shapes/S2/Terms.swift"
 STATEMENTS = "Sources/Storage/SQL/StoreStatements.swift"
 
 # File, what is disabled, the code as it is, the code with the mutant. The code stands once in the file.
@@ -217,10 +218,19 @@ MUTANTS = [
      "MUTANT || attributes.json.isSameText(as: text)"),
     ("Sources/Storage/Shapes/S2/S2.swift", "s2 says content", "if holder.content.isEmpty {", "if MUTANT || holder.content.isEmpty {"),
     ("Sources/Storage/Fence.swift", "the fence", "guard meta.oldestShape <= engine.shapes.newest else {", "guard MUTANT || meta.oldestShape <= engine.shapes.newest else {"),
-    ("Sources/Storage/Backfill.swift", "rows are filled", "if !stale.isEmpty { try", "if !stale.isEmpty, !MUTANT { try"),
+    ("Sources/Storage/Backfill.swift", "rows are filled", "if !stale.isEmpty {\n", "if !stale.isEmpty, !MUTANT {\n"),
     ("Sources/Storage/Backfill.swift", "a pass begins anew when shapes were given up", "if state.since < meta.oldestShape {\n", "if !MUTANT, state.since < meta.oldestShape {\n"),
     ("Sources/Storage/Backfill.swift", "the store knows when it is filled", "state.since > meta.filledShape {", "state.since > meta.filledShape, !MUTANT {"),
     ("Sources/Storage/Collector.swift", "the floor", "if highest > meta.tokenFloor { try", "if !MUTANT, highest > meta.tokenFloor { try"),
+    ("Sources/Storage/Backfill.swift", "rows that are filled get their terms", "try writer.setTerms(stale.map(TermChange.init))", "if !MUTANT { try writer.setTerms(stale.map(TermChange.init)) }"),
+    ("Sources/Storage/Collector.swift", "terms go with their row", "if !stale.isEmpty { try", "if !stale.isEmpty, !MUTANT { try"),
+    ("Sources/Storage/BatchTransaction.swift", "terms follow the holder", "|| Terms.mayDiffer(", "|| !MUTANT && Terms.mayDiffer("),
+    ("Sources/Storage/BatchTransaction.swift", "terms are put right after an older server", "!$0.isFilled || $0.isOfNewerServer", "!MUTANT && !$0.isFilled || $0.isOfNewerServer"),
+    ("Sources/Storage/SnapshotReader.swift", "terms do not count while older servers may write", "let term = meta.filledShape >= S2.number ?",
+     "let term = MUTANT || meta.filledShape >= S2.number ?"),
+    (TERMS, "what is too long is looked at", "terms.append(whatever)", "if !MUTANT { terms.append(whatever) }"),
+    (TERMS, "what is too much is looked at", "terms.count > countMax ? [whatever]", "terms.count > countMax ? MUTANT ? [] : [whatever]"),
+    (TERMS, "labels are terms", "var terms = holder.labels.compactMap {", "var terms = MUTANT ? [] : holder.labels.compactMap {"),
     ("Sources/LockCore/Decisions.swift", "new tokens are above the floor", "let latestToken = max(record?.token ?? tokenFloor, tokenFloor)",
      "let latestToken = MUTANT ? record?.token ?? 0 : max(record?.token ?? tokenFloor, tokenFloor)"),
     ("Sources/LockCore/Resource.swift", "a renewal keeps labels", "var labels = current?.labels ?? [:]", "var labels = MUTANT ? [:] : current?.labels ?? [:]"),

@@ -73,6 +73,6 @@ struct Backfill {
       now
       + (isDone
         ? limits.backfillLookNanoseconds
-        : max(limits.backfillPauseNanoseconds, 4 * (now - start)))
+        : max(limits.backfillPauseNanoseconds, 6 * (now - start)))
   }
 }

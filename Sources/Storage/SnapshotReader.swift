@@ -86,7 +86,8 @@ final class SnapshotReader {
       return .success(
         row.isOfNewerServer
           ? .refused(.needsNewerServer(shape: row.needsShape), nil) : .found(nil))
-    case .list(let range, let sink): return .success(.listed(try list(range, into: sink, reader, meta)))
+    case .list(let range, let sink):
+      return .success(.listed(try list(range, into: sink, reader, meta)))
     case .prefix(let prefix):
       let rows = try reader.rows(
         of: nil, prefix: prefix, afterKey: "", limit: limits.prefixRowsMax)

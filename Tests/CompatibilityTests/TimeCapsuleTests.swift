@@ -16,6 +16,8 @@ struct TimeCapsuleTests {
     let folder: StoreFolder
     let rows: [[String: JSONValue]]
     let meta: [String: Int64]
+    /// By their keys; only from s2 on.
+    let terms: [String: [String]]
 
     init(_ version: String) throws {
       folder = try StoreFolder()
@@ -28,6 +30,10 @@ struct TimeCapsuleTests {
         uniqueKeysWithValues: try (recorded.member("latchkey_meta").list ?? []).map {
           (try $0.member("name").string ?? "", try $0.member("value").integer ?? -1)
         })
+      let pairs = try (recorded.object?["latchkey_terms"]?.list ?? []).map {
+        (try $0.member("resource_key").string ?? "", [try $0.member("term").string ?? ""])
+      }
+      terms = Dictionary(pairs, uniquingKeysWith: +)
     }
 
     /// Runs SQL on the copy, as another program would.
@@ -82,6 +88,11 @@ struct TimeCapsuleTests {
     try reader.begin()
     defer { reader.end() }
     func holder(_ key: String) throws -> Holder? { try reader.row(forKey: key)?.record.holder }
+    for key in capsule.rows.compactMap({ $0["resource_key"]?.string }) {
+      guard let row = try reader.row(forKey: key), row.isFilled else { continue }
+      #expect(capsule.terms[key] ?? [] == Terms.of(row.record.holder).sorted(), "\(key)")
+    }
+    #expect(capsule.terms["attributes"]?.count == 5 && capsule.terms["labels"]?.count == 2)
     let labels = ["team": "payments", "size": "größe"]
     let time = StatedTime(milliseconds: 1_795_608_000_250)
     #expect(try holder("labels")?.labels == labels && holder("labels")?.grantedAt == time)

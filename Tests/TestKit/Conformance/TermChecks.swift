@@ -14,7 +14,8 @@ extension StoreConformance {
       func terms() throws -> [String] { try database.terms(ofKey: "key").sorted() }
       let claim = Claim(
         kind: .lock, owner: "a", lease: Lease(seconds: 60)!,
-        content: #"{"n": 8.0, "on": true, "none": null, "zone": "ü", "list": [1], "sub": {"n": 1}}"#,
+        content:
+          #"{"n": 8.0, "on": true, "none": null, "zone": "ü", "list": [1], "sub": {"n": 1}}"#,
         labels: ["team": "payments", "e": "\u{E9}"])
       let token = try await node.perform(.claim(key: "key", claim)).token!
       let labels = ["e=\u{E9}", "team=payments"]
@@ -23,7 +24,8 @@ extension StoreConformance {
       // The other spelling of é.
       let respelled = Renewal(key: "key", token: token, labels: ["e": "e\u{301}", "team": ""])
       _ = try await newer.perform(.renew(respelled))
-      #expect(try database.terms(ofKey: "key").contains { Array($0.utf8) == Array("e=e\u{301}".utf8) })
+      #expect(
+        try database.terms(ofKey: "key").contains { Array($0.utf8) == Array("e=e\u{301}".utf8) })
       _ = try await newer.perform(.renew(Renewal(key: "key", token: token, content: "{}")))
       #expect(try terms().count == 1)
       // An older server leaves them as they are; whoever knows them puts them right.
