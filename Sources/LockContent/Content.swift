@@ -47,7 +47,8 @@ package struct Content: Equatable, Sendable {
   /// False where a look at its beginning tells that it has no ``attributes``.
   package var mayBeAttributes: Bool {
     guard binary == nil, let ownText else { return true }
-    return ownText.utf8.first { !" \n\r\t".utf8.contains($0) } == UInt8(ascii: "{")
+    for byte in ownText.utf8 where byte > UInt8(ascii: " ") { return byte == UInt8(ascii: "{") }
+    return false
   }
 
   /// Of the attributes, where they have been made already, else of the text.

@@ -124,7 +124,7 @@ package struct Claim: Equatable, Sendable {
   /// What it makes of the owner's present hold, or of none.
   package func holder(renewing current: Holder?) -> Holder {
     var labels = current?.labels ?? [:]
-    labels.change(self.labels)
+    if !self.labels.isEmpty { labels.change(self.labels) }
     return Holder(
       kind: kind, owner: owner, content: (current?.content ?? .empty).changed(to: content),
       lease: lease, labels: labels, grantedAt: grantedAt ?? current?.grantedAt)

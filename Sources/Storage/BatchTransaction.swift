@@ -16,6 +16,21 @@ struct BatchTransaction {
     var areTermsStale = false
     /// What was last granted or renewed in this transaction, where it was freed again.
     var latestHold: LockRecord?
+
+    mutating func change(to record: LockRecord, epoch: Int64) {
+      let isFree = record.holder == nil
+      if isFree, isChanged, let held = row?.record, held.holder != nil { latestHold = held }
+      if !areTermsStale { areTermsStale = mayChangeTerms(to: record) }
+      row = StoredRow(
+        id: id ?? 0, record: record, needsShape: S1.number, freeEpoch: isFree ? epoch : nil)
+      isChanged = true
+    }
+
+    private func mayChangeTerms(to record: LockRecord) -> Bool {
+      // Who does not know terms leaves them as they are.
+      if let row, !row.isFilled || row.isOfNewerServer { return true }
+      return Terms.mayDiffer(row?.record.holder, record.holder)
+    }
   }
 
   private let writer: any StoreWriter
@@ -198,20 +213,7 @@ struct BatchTransaction {
   }
 
   private mutating func change(_ slot: Int, to record: LockRecord) {
-    let isFree = record.holder == nil
-    if isFree, slots[slot].isChanged, let held = slots[slot].row?.record, held.holder != nil {
-      slots[slot].latestHold = held
-    }
-    let row = slots[slot].row
-    if row.map({ !$0.isFilled || $0.isOfNewerServer }) ?? false
-      || Terms.mayDiffer(row?.record.holder, record.holder)
-    {
-      slots[slot].areTermsStale = true
-    }
-    slots[slot].row = StoredRow(
-      id: slots[slot].id ?? 0, record: record, needsShape: S1.number,
-      freeEpoch: isFree ? meta.epoch : nil)
-    slots[slot].isChanged = true
+    slots[slot].change(to: record, epoch: meta.epoch)
   }
 
   /// Whoever is not the holder is told so; all else is for a newer server to say.

@@ -179,6 +179,7 @@ final class SQLiteWriter: StoreWriter {
   func giveUpShapes(before shape: Int64, neededRelease release: String) throws(StoreError) {
     giveUp.bind(1, shape)
     giveUp.bind(2, release)
+    giveUp.bind(3, shape)
     try giveUp.run()
   }
 

@@ -7,7 +7,7 @@ package struct SQLDialect: Sendable {
   package var name: String
   /// Text of up to 65,536 bytes.
   package var text: String
-  /// Any bytes.
+  /// Any bytes, up to 1,048,576.
   package var bytes: String
   /// What stands after a table's columns so that its rows are kept in the order of its primary key, where
   /// that has to be asked for.

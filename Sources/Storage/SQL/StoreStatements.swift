@@ -6,8 +6,8 @@ package struct StoreStatements: Sendable {
   package let setMeta = "UPDATE \(S1.metaTable) SET value = ? WHERE name = ?"
   /// Nobody takes back what was given up.
   package let giveUp = """
-    UPDATE \(S1.metaTable) SET value = ?1, note = ?2
-    WHERE name = '\(StoreMeta.Name.oldestShape.text)' AND value < ?1
+    UPDATE \(S1.metaTable) SET value = ?, note = ?
+    WHERE name = '\(StoreMeta.Name.oldestShape.text)' AND value < ?
     """
   package let lastID = "SELECT max(id) FROM \(S1.resourceTable)"
   package let delete = "DELETE FROM \(S1.resourceTable) WHERE id = ?"
