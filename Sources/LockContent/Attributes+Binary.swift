@@ -7,7 +7,7 @@ extension Attributes {
   ///            | 7 integer
   /// ```
   ///
-  /// Texts and names are UTF-8. A count or length is in base 128, the lowest seven bits first, with the
+  /// Texts and names are UTF-8; no two names of one object are the same, nor canonically equivalent. A count or length is in base 128, the lowest seven bits first, with the
   /// highest bit set in all bytes but the last; so is a whole number of less than 2^53, of which the
   /// lowest bit says whether it is negative (n is 2n, -n is 2n-1). A double is IEEE 754, its highest byte
   /// first.
@@ -129,10 +129,13 @@ private struct BinaryReader {
   mutating func attributes(level: Int) -> Attributes? {
     guard level <= Attributes.levelsMax, let count = count() else { return nil }
     var attributes = Attributes()
+    var latest: String?
     for _ in 0..<count {
-      guard let name = text(), let value = value(level: level + 1),
+      guard let name = text(), latest?.utf8.lexicographicallyPrecedes(name.utf8) ?? true,
+        let value = value(level: level + 1),
         attributes.values.updateValue(value, forKey: name) == nil
       else { return nil }
+      latest = name
     }
     return attributes
   }
@@ -160,26 +163,36 @@ private struct BinaryReader {
 
   // MARK: - Passing over
 
-  /// Names that come twice are found out only where attributes are made.
   mutating func skipAttributes(level: Int) -> Bool {
+    let start = self
     guard level <= Attributes.levelsMax, let count = count() else { return false }
+    var latest: ArraySlice<UInt8>?
+    var areASCII = true
     for _ in 0..<count {
-      guard skipText(), skipValue(level: level + 1) else { return false }
+      guard let name = skipText(), latest?.lexicographicallyPrecedes(name) ?? true,
+        skipValue(level: level + 1)
+      else { return false }
+      latest = name
+      areASCII = areASCII && name.allSatisfy { $0 < 0x80 }
     }
-    return true
+    // Which names are equivalent is found out only by making them.
+    guard !areASCII, count > 1 else { return true }
+    var again = start
+    return again.attributes(level: level) != nil
   }
 
-  private mutating func skipText() -> Bool {
-    guard let count = count() else { return false }
-    defer { bytes = bytes.dropFirst(count) }
-    return String(validating: bytes.prefix(count), as: UTF8.self) != nil
+  private mutating func skipText() -> ArraySlice<UInt8>? {
+    guard let count = count() else { return nil }
+    let text = bytes.prefix(count)
+    bytes = bytes.dropFirst(count)
+    return String(validating: text, as: UTF8.self) == nil ? nil : text
   }
 
   private mutating func skipValue(level: Int) -> Bool {
     switch bytes.popFirst() {
     case 0, 1, 2: return true
     case 3: return double() != nil
-    case 4: return skipText()
+    case 4: return skipText() != nil
     case 5:
       guard level <= Attributes.levelsMax, let count = count() else { return false }
       for _ in 0..<count {

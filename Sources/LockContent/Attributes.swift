@@ -16,6 +16,20 @@ public struct Attributes: Equatable, Sendable {
   /// Makes attributes of named values.
   public init(_ values: [String: AttributeValue] = [:]) { self.values = values }
 
+  /// Names are equal where their bytes are, and so are strings.
+  public static func == (a: Attributes, b: Attributes) -> Bool {
+    a.values.count == b.values.count
+      && a.values.allSatisfy { b.value(ofExactly: $0.key) == $0.value }
+  }
+
+  /// The value of the name that has the same bytes.
+  package func value(ofExactly name: String) -> AttributeValue? {
+    guard let index = values.index(forKey: name), values[index].key.isSameText(as: name) else {
+      return nil
+    }
+    return values[index].value
+  }
+
   /// The value of a name; nil where there is none.
   public subscript(name: String) -> AttributeValue? {
     get { values[name] }

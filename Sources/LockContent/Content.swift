@@ -10,25 +10,32 @@ package struct Content: Equatable, Sendable {
   /// The attributes as bytes, where the text is their canonical one and they have been made already.
   package let binary: [UInt8]?
 
+  /// 0 where it would have to be made.
+  private let ownTextHash: UInt64
+
   package static let empty = Content(text: "")
 
   package init(text: String) {
     ownText = text
     binary = nil
+    ownTextHash = 0
   }
 
   /// - Parameter attributes: They have to be ``Attributes/isSound``.
   package init(_ attributes: Attributes) {
     ownText = attributes.json
     binary = attributes.binary
+    ownTextHash = 0
   }
 
   /// - Parameters:
   ///   - binary: Attributes that ``Attributes/isBinary(_:)``.
   ///   - text: Their canonical text, where it is at hand.
-  package init(binary: [UInt8], text: String? = nil) {
+  ///   - textHash: What ``textHash`` is.
+  package init(binary: [UInt8], text: String? = nil, textHash: UInt64 = 0) {
     ownText = text
     self.binary = binary
+    ownTextHash = textHash
   }
 
   /// Whether it is the empty text.
@@ -38,6 +45,9 @@ package struct Content: Equatable, Sendable {
   package var text: String {
     ownText ?? binary.flatMap { Attributes(binary: $0[...]) }?.json ?? ""
   }
+
+  /// ``Swift/String/hash64`` of the text.
+  package var textHash: UInt64 { ownTextHash == 0 ? text.hash64 : ownTextHash }
 
   /// Nil where the text is no JSON object that attributes hold exactly.
   package var attributes: Attributes? {

@@ -132,6 +132,12 @@ package struct Claim: Equatable, Sendable {
 }
 
 extension [String: String] {
+  /// Whether both have the same labels, by the bytes of their texts.
+  package func isSame(as other: [String: String]) -> Bool {
+    count == other.count
+      && allSatisfy { other[$0.key]?.isSameText(as: $0.value) ?? false }
+  }
+
   /// Sets labels, and takes off those that are to have an empty text.
   package mutating func change(_ changes: [String: String]) {
     for (name, text) in changes { self[name] = text.isEmpty ? nil : text }

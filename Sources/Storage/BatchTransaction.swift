@@ -3,8 +3,8 @@ import LockCore
 /// One transaction over everything that was waiting: the rows are read once, each request is decided
 /// in turn on what the ones before it left, and each changed row is written once.
 ///
-/// The core decides; this type knows only which row belongs to which request, and what a row of a
-/// newer server or a damaged one forbids.
+/// The core decides; this type knows which row belongs to which request, what a row of a newer server or a
+/// damaged one forbids, and what has to be written beside the rows.
 struct BatchTransaction {
   /// The state of one key in this transaction.
   struct Slot {
@@ -12,24 +12,41 @@ struct BatchTransaction {
     /// Nil where the store has no row.
     var row: StoredRow?
     var isChanged = false
-    /// Whether what it is found by may have to be written.
-    var areTermsStale = false
+    /// Whether what it is found by may have to be written, and what that was before; nil where that is
+    /// not known.
+    private var areTermsStale = false
+    private var termsBefore: [String]?
     /// What was last granted or renewed in this transaction, where it was freed again.
     var latestHold: LockRecord?
+
+    init(_ row: StoredRow?) {
+      id = row?.id
+      self.row = row
+    }
 
     mutating func change(to record: LockRecord, epoch: Int64) {
       let isFree = record.holder == nil
       if isFree, isChanged, let held = row?.record, held.holder != nil { latestHold = held }
-      if !areTermsStale { areTermsStale = mayChangeTerms(to: record) }
+      if !areTermsStale, mayChangeTerms(to: record) {
+        areTermsStale = true
+        termsBefore = hasItsTerms ? Terms.of(row?.record.holder) : nil
+      }
       row = StoredRow(
         id: id ?? 0, record: record, needsShape: S1.number, freeEpoch: isFree ? epoch : nil)
       isChanged = true
     }
 
     private func mayChangeTerms(to record: LockRecord) -> Bool {
-      // Who does not know terms leaves them as they are.
-      if let row, !row.isFilled || row.isOfNewerServer { return true }
-      return Terms.mayDiffer(row?.record.holder, record.holder)
+      (row != nil && !hasItsTerms) || Terms.mayDiffer(row?.record.holder, record.holder)
+    }
+
+    /// Who does not know terms leaves them as they are, also when it deletes a row.
+    private var hasItsTerms: Bool { row.map { $0.isFilled && !$0.isOfNewerServer } ?? false }
+
+    /// Nil where there is nothing to be written.
+    var termChange: TermChange? {
+      guard areTermsStale, let record = row?.record else { return nil }
+      return TermChange(key: record.key, before: termsBefore, after: Terms.of(record.holder))
     }
   }
 
@@ -70,7 +87,7 @@ struct BatchTransaction {
       }
     }
     let rows = try writer.rows(forKeys: missing)
-    slots = rows.map { Slot(id: $0?.id, row: $0) }
+    slots = rows.map { Slot($0) }
     return positions
   }
 
@@ -171,7 +188,7 @@ struct BatchTransaction {
       let slot = slotOfKey[name] ?? slots.count
       if slot == slots.count {
         slotOfKey[name] = slot
-        slots.append(Slot(id: row.id, row: row))
+        slots.append(Slot(row))
       }
       positions.append(slot)
       guard let current = slots[slot].row, current.damage == nil else { continue }
@@ -192,8 +209,8 @@ struct BatchTransaction {
     try write(
       slots.indices.filter { slots[$0].latestHold != nil && slots[$0].row?.record.holder == nil },
       isFirst: false)
-    let found = slots.filter(\.areTermsStale).compactMap(\.row).map(TermChange.init)
-    if !found.isEmpty { try writer.setTerms(found) }
+    let terms = slots.compactMap(\.termChange)
+    if !terms.isEmpty { try writer.setTerms(terms) }
   }
 
   private mutating func write(_ changed: [Int], isFirst: Bool) throws(StoreError) {

@@ -1,6 +1,7 @@
 import LockCore
 
-/// Deletes rows that have been free for long, without trusting a clock.
+/// Deletes rows that have been free for long, without trusting a clock, and clears up what older servers left
+/// behind in those that they freed.
 ///
 /// The store counts epochs. A server that has seen the same epoch for its whole length on its own
 /// monotonic clock begins the next one. A row notes the epoch in which it became free, so it was
@@ -50,6 +51,15 @@ struct Collector {
     nextStep = now + limits.collectPauseNanoseconds
     let rows = try writer.freeRows(afterID: from, limit: limits.collectRowsMax)
     cursor = rows.count < limits.collectRowsMax ? nil : rows.last?.id
+    // What an older server freed still says in newer columns and in terms who held it, and may be deleted by
+    // one that does not know of them.
+    let stale = rows.filter {
+      !$0.isFilled && $0.damage == nil && $0.record.holder == nil && !$0.isOfNewerServer
+    }
+    if !stale.isEmpty {
+      try writer.refill(stale, maintaining: meta.oldestShape)
+      try writer.setTerms(stale.map(TermChange.init))
+    }
     let collectable = rows.filter { row in
       guard row.damage == nil, row.record.holder == nil, let freeEpoch = row.freeEpoch else {
         return false
@@ -59,9 +69,7 @@ struct Collector {
     }
     guard let highest = collectable.map(\.record.token).max() else { return [] }
     if highest > meta.tokenFloor { try writer.set(.tokenFloor, to: highest) }
-    // Whoever freed the others took their terms away.
-    let stale = collectable.filter { !$0.isFilled }
-    if !stale.isEmpty { try writer.setTerms(stale.map(TermChange.init)) }
+    try writer.setTerms(collectable.map(TermChange.init))
     try writer.delete(ids: collectable.map(\.id))
     return collectable.map(\.id)
   }

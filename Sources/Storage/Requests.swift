@@ -148,7 +148,7 @@ package enum Query: Sendable {
       self.countMax = countMax
     }
 
-    var hasFilter: Bool { !attributes.values.isEmpty || !labels.isEmpty }
+    var keys: KeyRange { KeyRange(prefix: prefix, after: afterKey) }
 
     /// Whether `holder` has what is asked for beside kind and key.
     func isMet(by holder: Holder) -> Bool {
@@ -158,7 +158,7 @@ package enum Query: Sendable {
 
     private func hasAttributes(_ present: Attributes?) -> Bool {
       guard let present else { return false }
-      return attributes.values.allSatisfy { present[$0.key] == $0.value }
+      return attributes.values.allSatisfy { present.value(ofExactly: $0.key) == $0.value }
     }
   }
 }

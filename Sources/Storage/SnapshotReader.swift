@@ -90,7 +90,7 @@ final class SnapshotReader {
       return .success(.listed(try list(range, into: sink, reader, meta)))
     case .prefix(let prefix):
       let rows = try reader.rows(
-        of: nil, prefix: prefix, afterKey: "", limit: limits.prefixRowsMax)
+        of: nil, in: KeyRange(prefix: prefix), limit: limits.prefixRowsMax)
       // Somebody is there, if it cannot be read who.
       return .success(.records(rows.map(\.shown)))
     case .meta: return .success(.meta(meta, lastRow: try reader.lastID()))
@@ -100,13 +100,12 @@ final class SnapshotReader {
   private func list(
     _ range: Query.Range, into sink: any RecordSink, _ reader: any StoreReader, _ meta: StoreMeta
   ) throws(StoreError) -> Outcome.ListEnd {
-    let term = meta.filledShape >= S2.number ? try rarestTerm(of: range, reader) : nil
+    let term = meta.filledShape >= S2.number ? try rareTerm(of: range, reader) : nil
     var range = range
     var room = range.countMax
+    // One more than there is room for shows that there are more. Where few are what is looked for, pages grow.
+    var limit = room < limits.pageMax ? room + 1 : limits.pageMax
     while sink.isWanted {
-      // One more than there is room for shows that there are more.
-      let limit =
-        room < limits.pageMax && !range.hasFilter ? room + 1 : limits.pageMax
       let (rows, latestKey) =
         if let term {
           try page(of: range, withTerm: term, reader, limit)
@@ -124,6 +123,7 @@ final class SnapshotReader {
       room -= page.count
       guard let latestKey else { return .complete }
       range.afterKey = latestKey
+      limit = min(2 * limit, limits.pageMax)
     }
     return .stopped
   }
@@ -133,7 +133,7 @@ final class SnapshotReader {
     of range: Query.Range, _ reader: any StoreReader, _ limit: Int
   ) throws(StoreError) -> (rows: [StoredRow], latestKey: String?) {
     let rows = try reader.rows(
-      of: range.kind, prefix: range.prefix, afterKey: range.afterKey, limit: limit)
+      of: range.kind, in: range.keys, limit: limit)
     guard rows.count == limit else { return (rows, nil) }
     // A key that is damaged is no place to go on from: its neighbours would come again for ever.
     guard let last = rows.last(where: { !$0.record.key.isEmpty }) else {
@@ -146,8 +146,7 @@ final class SnapshotReader {
   private func page(
     of range: Query.Range, withTerm term: String, _ reader: any StoreReader, _ limit: Int
   ) throws(StoreError) -> (rows: [StoredRow], latestKey: String?) {
-    let keys = try reader.keys(
-      withTerm: term, prefix: range.prefix, afterKey: range.afterKey, limit: limit)
+    let keys = try reader.keys(withTerm: term, in: range.keys, limit: limit)
     var rows: [StoredRow] = []
     for key in keys {
       guard let row = try reader.row(forKey: key) else { continue }
@@ -158,20 +157,22 @@ final class SnapshotReader {
     return (rows, keys.count == limit ? keys.last : nil)
   }
 
-  /// Of the terms that lead to what is looked for the one that leads to the least.
-  private func rarestTerm(
+  /// Of the terms that lead to what is looked for the one that leads to the least, where any leads to few.
+  private func rareTerm(
     of range: Query.Range, _ reader: any StoreReader
   ) throws(StoreError) -> String? {
     let terms = Terms.of(range)
-    guard terms.count > 1 else { return terms.first }
-    var rarest: (term: String, count: Int)?
-    for term in terms {
-      let count = try reader.keys(
-        withTerm: term, prefix: range.prefix, afterKey: range.afterKey, limit: limits.pageMax
-      ).count
-      if count < rarest?.count ?? .max { rarest = (term, count) }
+    guard var rarest = terms.first, terms.count > 1 else { return terms.first }
+    // What is counted costs a small part of what is read.
+    for max in [1, 10, 100].map({ $0 * limits.pageMax }) {
+      var least = max
+      for term in terms where least > 0 {
+        let count = try reader.count(ofTerm: term, in: range.keys, max: least)
+        if count < least { (rarest, least) = (term, count) }
+      }
+      if least < max { break }
     }
-    return rarest?.term
+    return rarest
   }
 
   /// A damaged row does not keep the others from being listed, but it is not passed over in silence.

@@ -43,8 +43,7 @@ package protocol StoreWriter: AnyObject {
   /// stays.
   func refill(_ rows: [StoredRow], maintaining oldest: Int64) throws(StoreError)
   func delete(ids: [Int64]) throws(StoreError)
-  /// Puts new terms of keys in the place of what they had. Where no shape of this server has terms, it
-  /// does nothing.
+  /// Changes what keys are found by. Where no shape of this server has terms, it does nothing.
   func setTerms(_ changes: [TermChange]) throws(StoreError)
   func set(_ name: StoreMeta.Name, to value: Int64) throws(StoreError)
   /// Fences every server off that does not know `shape`.
@@ -66,17 +65,16 @@ package protocol StoreReader: AnyObject {
   func begin() throws(StoreError)
   func meta() throws(StoreError) -> StoreMeta
   func row(forKey key: String) throws(StoreError) -> StoredRow?
-  /// Up to `limit` held rows of `kind`, or of every kind, with keys that start with `prefix` and come
-  /// after `key`, by the bytes of their keys. What a newer server holds in a kind that is not known
-  /// here counts as a lock.
-  func rows(
-    of kind: Kind?, prefix: String, afterKey key: String, limit: Int
-  ) throws(StoreError) -> [StoredRow]
-  /// Up to `limit` keys that have `term` or ``Terms/whatever``, start with `prefix` and come after `key`, by
-  /// their bytes. Asked only where ``KnownShapes/haveTerms``.
+  /// Up to `limit` held rows of `kind`, or of every kind, by the bytes of their keys. What a newer server
+  /// holds in a kind that is not known here counts as a lock.
+  func rows(of kind: Kind?, in range: KeyRange, limit: Int) throws(StoreError) -> [StoredRow]
+  /// Up to `limit` keys that have `term` or ``Terms/whatever``, by their bytes. What is no key is passed
+  /// over. Asked only where ``KnownShapes/haveTerms``, as is ``count(ofTerm:in:max:)``.
   func keys(
-    withTerm term: String, prefix: String, afterKey key: String, limit: Int
+    withTerm term: String, in range: KeyRange, limit: Int
   ) throws(StoreError) -> [String]
+  /// How many keys have `term`, as far as `max`.
+  func count(ofTerm term: String, in range: KeyRange, max: Int) throws(StoreError) -> Int
   /// Up to `limit` rows with ids above `id` that a server has to watch, by id.
   func leases(afterID id: Int64, limit: Int) throws(StoreError) -> [SeenLease]
   /// The greatest id there is; 0 where there is no row.
@@ -116,8 +114,8 @@ package struct StoreMeta: Equatable, Sendable {
   package var tokenFloor: Int64
   /// Counts periods of time that some server has lived through; tells how long a row has been free.
   package var epoch: Int64
-  /// Every row has the columns of this shape, and no server that does not know it can write any more: the
-  /// columns of older shapes need not be looked at.
+  /// Every row on which servers of this shape may act has its columns, and no server that does not know it
+  /// can write any more: the columns of older shapes need not be looked at.
   package var filledShape: Int64 = S1.number
   /// How far the backfill of this server's newest shape is.
   package var backfill = BackfillState()

@@ -12,7 +12,7 @@ final class SQLiteReader: StoreReader {
   private let ofKindAfterKey: SQLiteStatement
   private let afterKey: SQLiteStatement
   /// Nil where no shape has terms.
-  private let keysByTerm: SQLiteStatement?
+  private let termStatements: (keys: SQLiteStatement, count: SQLiteStatement)?
   private let leasesAfterID: SQLiteStatement
   private let lastIDStatement: SQLiteStatement
 
@@ -26,7 +26,12 @@ final class SQLiteReader: StoreReader {
     byKey = try connection.prepare(statements.byKey)
     ofKindAfterKey = try connection.prepare(statements.ofKindAfterKey)
     afterKey = try connection.prepare(statements.afterKey)
-    keysByTerm = shapes.haveTerms ? try connection.prepare(statements.keysByTerm) : nil
+    termStatements =
+      shapes.haveTerms
+      ? (
+        try connection.prepare(statements.keysByTerm),
+        try connection.prepare(statements.countOfTerm)
+      ) : nil
     leasesAfterID = try connection.prepare(statements.leasesAfterID)
     lastIDStatement = try connection.prepare(statements.lastID)
   }
@@ -49,29 +54,41 @@ final class SQLiteReader: StoreReader {
   }
 
   func rows(
-    of kind: Kind?, prefix: String, afterKey key: String, limit: Int
+    of kind: Kind?, in range: KeyRange, limit: Int
   ) throws(StoreError) -> [StoredRow] {
     let statement = kind == nil ? afterKey : ofKindAfterKey
     var parameters = statement.parameters()
-    parameters.addRange(prefix: prefix, afterKey: key)
+    parameters.add(range)
     if let kind { parameters.add(kind.rawValue) }
     parameters.add(Int64(limit))
     return try statement.allRows(shapes)
   }
 
   func keys(
-    withTerm term: String, prefix: String, afterKey key: String, limit: Int
+    withTerm term: String, in range: KeyRange, limit: Int
   ) throws(StoreError) -> [String] {
-    guard let statement = keysByTerm else { return [] }
+    guard let statement = termStatements?.keys else { return [] }
     var parameters = statement.parameters()
     parameters.add(term)
-    parameters.addRange(prefix: prefix, afterKey: key)
-    parameters.addRange(prefix: prefix, afterKey: key)
-    parameters.add(Int64(limit))
+    parameters.add(range)
+    parameters.add(range)
     return try statement.query { () throws(StoreError) in
       var keys: [String] = []
-      while try statement.step() { keys.append(statement.text(0) ?? "") }
+      while keys.count < limit, try statement.step() {
+        if let key = statement.text(0) { keys.append(key) }
+      }
       return keys
+    }
+  }
+
+  func count(ofTerm term: String, in range: KeyRange, max: Int) throws(StoreError) -> Int {
+    guard let statement = termStatements?.count else { return 0 }
+    var parameters = statement.parameters()
+    parameters.add(term)
+    parameters.add(range)
+    parameters.add(Int64(max))
+    return try statement.query { () throws(StoreError) in
+      try statement.step() ? Int(statement.integer(0)) : 0
     }
   }
 
@@ -96,11 +113,10 @@ final class SQLiteReader: StoreReader {
 
 extension SQLiteParameters {
   /// What ``StoreStatements`` has for a range of keys.
-  fileprivate mutating func addRange(prefix: String, afterKey key: String) {
-    add(key)
-    add(prefix)
-    // U+10FFFF comes after every key that starts with the prefix, in the order of UTF-8 bytes.
-    add(prefix + "\u{10FFFF}")
+  fileprivate mutating func add(_ range: KeyRange) {
+    add(range.lowerBound)
+    add(range.upperBound)
+    add(range.after)
   }
 }
 

@@ -21,7 +21,8 @@ final class SQLiteWriter: StoreWriter {
   private let clear: SQLiteStatement
   private let deleteStatement: SQLiteStatement
   /// Nil where no shape has terms.
-  private let termStatements: (delete: SQLiteStatement, insert: SQLiteStatement)?
+  private let termStatements:
+    (deleteAll: SQLiteStatement, delete: SQLiteStatement, insert: SQLiteStatement)?
   private let dataVersion: SQLiteStatement
 
   init(_ connection: SQLiteConnection, _ shapes: KnownShapes) throws(StoreError) {
@@ -47,7 +48,8 @@ final class SQLiteWriter: StoreWriter {
       shapes.haveTerms
       ? (
         try connection.prepare(statements.deleteTerms),
-        try connection.prepare(statements.insertTerm)
+        try connection.prepare(statements.deleteTerm),
+        try connection.prepare(Terms.insertion(SQLiteEngine.dialect))
       ) : nil
     dataVersion = try connection.prepare("PRAGMA data_version")
   }
@@ -158,11 +160,19 @@ final class SQLiteWriter: StoreWriter {
   }
 
   func setTerms(_ changes: [TermChange]) throws(StoreError) {
-    guard let (delete, insert) = termStatements else { return }
+    guard let (deleteAll, delete, insert) = termStatements else { return }
     for change in changes {
-      delete.bind(1, change.key)
-      try delete.run()
-      for term in change.terms {
+      if let removed = change.removed {
+        for term in removed {
+          delete.bind(1, change.key)
+          delete.bind(2, term)
+          try delete.run()
+        }
+      } else {
+        deleteAll.bind(1, change.key)
+        try deleteAll.run()
+      }
+      for term in change.added {
         insert.bind(1, change.key)
         insert.bind(2, term)
         try insert.run()

@@ -119,10 +119,21 @@ struct AttributesTests {
         let index = bytes.indices.randomElement(using: &generator)!
         bytes[index] = UInt8.random(in: 0...255, using: &generator)
       }
-      // Only a name that comes twice is noticed later.
-      if Attributes(binary: bytes[...]) != nil { #expect(Attributes.isBinary(bytes[...])) }
+      #expect(Attributes.isBinary(bytes[...]) == (Attributes(binary: bytes[...]) != nil))
     }
     let deep = Array(repeating: [UInt8](arrayLiteral: 1, 0, 6), count: 100_000).flatMap(\.self)
     #expect(!Attributes.isBinary(deep[...]) && Attributes(binary: deep[...]) == nil)
+    // Out of order, twice, and twice in two spellings, also further down.
+    let pairs: [[String]] = [["b", "a"], ["a", "a"], ["e\u{301}", "\u{E9}"], ["K", "\u{212A}"]]
+    for names in pairs {
+      var object: [UInt8] = [2]
+      for name in names { object += [UInt8(name.utf8.count)] + Array(name.utf8) + [0] }
+      for start in [[], [1, 1, 97, 6], [1, 1, 97, 5, 1, 6]] as [[UInt8]] {
+        let bytes = start + object
+        #expect(!Attributes.isBinary(bytes[...]) && Attributes(binary: bytes[...]) == nil)
+      }
+    }
+    let apart = [2, 1, 75, 0, 2, 0xC3, 0xA9, 0] as [UInt8]
+    #expect(Attributes.isBinary(apart[...]) && Attributes(binary: apart[...]) != nil)
   }
 }

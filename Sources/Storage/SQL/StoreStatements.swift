@@ -12,9 +12,10 @@ package struct StoreStatements: Sendable {
   package let lastID = "SELECT max(id) FROM \(S1.resourceTable)"
   package let delete = "DELETE FROM \(S1.resourceTable) WHERE id = ?"
 
+  package let deleteTerm = "DELETE FROM \(Terms.table) WHERE resource_key = ? AND term = ?"
   package let deleteTerms = "DELETE FROM \(Terms.table) WHERE resource_key = ?"
-  package let insertTerm = "INSERT INTO \(Terms.table) (resource_key, term) VALUES (?, ?)"
   package let keysByTerm: String
+  package let countOfTerm: String
 
   package let byKey: String
   package let byID: String
@@ -38,13 +39,17 @@ package struct StoreStatements: Sendable {
     freeAfterID = """
       SELECT \(columns) FROM \(table) WHERE id > ? AND owner IS NULL ORDER BY id LIMIT ?
       """
-    let inRange = "resource_key > ? AND resource_key >= ? AND resource_key < ?"
+    // The bounds of a KeyRange, and the key that it comes after.
+    let inRange = "resource_key >= ? AND resource_key < ? AND resource_key <> ?"
     let heldInRange = "\(inRange) AND owner IS NOT NULL"
     // Each part is in the order of the keys already.
     let keys = "SELECT resource_key FROM \(Terms.table) WHERE term ="
     keysByTerm = """
       \(keys) ? AND \(inRange) UNION \(keys) '\(Terms.whatever)' AND \(inRange)
-      ORDER BY resource_key LIMIT ?
+      ORDER BY resource_key
+      """
+    countOfTerm = """
+      SELECT count(*) FROM (SELECT 1 FROM \(Terms.table) WHERE term = ? AND \(inRange) LIMIT ?)
       """
     afterKey = """
       SELECT \(columns) FROM \(table) WHERE \(heldInRange) ORDER BY resource_key LIMIT ?

@@ -171,7 +171,7 @@ package struct KnownShapes: Sendable, CustomStringConvertible {
     // where nobody older wrote and the text is the same one.
     if !isRewritten, newer.content.hasText(of: view.content) { merged.content = newer.content }
     if view.lease == shown.lease, !isRewritten { merged.lease = newer.lease }
-    if view.labels == shown.labels { merged.labels = newer.labels }
+    if view.labels.isSame(as: shown.labels) { merged.labels = newer.labels }
     if view.grantedAt == shown.grantedAt { merged.grantedAt = newer.grantedAt }
     return merged
   }

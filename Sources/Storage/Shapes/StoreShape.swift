@@ -60,7 +60,7 @@ extension NewerShape {
   package static func tables(_ dialect: SQLDialect) -> [String] { [] }
 }
 
-/// One row's columns as an engine read them, in the order of ``KnownShapes/columns``: nothing is taken
+/// One row's columns as an engine read them, in the order of ``KnownShapes/columnNames``: nothing is taken
 /// for granted.
 package protocol RowCells {
   /// What is no integer is given as a number that no column of Latchkey's may have: the least.

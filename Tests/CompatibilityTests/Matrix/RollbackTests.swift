@@ -1,4 +1,5 @@
 import Foundation
+import LatchkeyServer
 import LockCore
 import Storage
 import SwiftProtobuf
@@ -138,6 +139,51 @@ struct RollbackTests {
     #expect(line.contains("holds shapes s2 to s2, this server knows only s1"))
     #expect(line.hasSuffix("it needs 0.3.0 or newer"))
     #expect(try file.run(all) == before)
+  }
+
+  @Test("a shape is kept for a server that lives, and given up once nobody does who needs it")
+  func givenUp() async throws {
+    guard let release = Self.older.first else { return }
+    let folder = try StoreFolder()
+    let file = try SQLiteFile(folder.file)
+    let older = try await ServerProgram.start(release.server, store: folder.file)
+    do {
+      try await Self.until {
+        try !file.run("SELECT 1 FROM latchkey_resources WHERE resource_key LIKE '_latchkey/%'")
+          .isEmpty
+      }
+      let server = try await InProcessServer.start(store: folder.file) {
+        $0.rollback = RollbackAllowance(releases: 0)
+        $0.limits.fleetSettleTime = .seconds(1)
+      }
+      try await Self.expect(200, Self.lock("key", "me", value: "v"), older.port)
+      // Longer than it would take without the older one.
+      try await Task.sleep(for: .seconds(4))
+      func status() async throws -> String {
+        let answer = try await HTTPVersion.http1.send(
+          Call(method: "GET", path: "/status", headers: [], body: []), port: server.port)
+        return String(decoding: answer.body, as: UTF8.self)
+      }
+      #expect(try await status().contains("shape s1 is kept for server "))
+      try await Self.expect(200, Self.lock("key", "me", value: "w"), older.port)
+
+      // It stands still until its presence has ended.
+      older.program.signal(SIGSTOP)
+      try await Self.until { try await status().contains(#""oldestShape":2"#) }
+      older.program.signal(SIGCONT)
+      let refused = try await HTTPVersion.http1.send(
+        Self.lock("key", "me", value: "x"), port: older.port)
+      #expect(refused.status == 503)
+      let text = String(decoding: refused.body, as: UTF8.self)
+      #expect(text.contains("holds shapes s2 to s2, this server knows only s1"))
+      #expect(text.contains("it needs 0.3.0 or newer"))
+      #expect(try await Self.fetch("key", server.port)?["value"]?.string == "w")
+      try await server.stop()
+    } catch {
+      try? await older.kill()
+      throw error
+    }
+    try await older.kill()
   }
 
   // MARK: - Servers and calls

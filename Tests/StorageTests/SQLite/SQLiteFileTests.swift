@@ -45,6 +45,21 @@ import Testing
     #expect(bytes(of: path) == letter)
   }
 
+  /// A list that took one for the last key of a page would begin anew for ever.
+  @Test func aTermOfWhatIsNoKeyIsPassedOver() throws {
+    let database = try SQLiteDatabase()
+    _ = try database.engine().openWriter()
+    for key in ["'a'", "CAST(x'6280' AS TEXT)", "CAST(x'6380' AS TEXT)", "x'64'", "5", "'e'"] {
+      try database.execute("INSERT INTO latchkey_terms (resource_key, term) VALUES (\(key), 't')")
+    }
+    let reader = try database.engine().openReader()
+    try reader.begin()
+    defer { reader.end() }
+    #expect(try reader.keys(withTerm: "t", in: KeyRange(), limit: 3) == ["5", "a", "e"])
+    #expect(try reader.keys(withTerm: "t", in: KeyRange(after: "5"), limit: 1) == ["a"])
+    #expect(try reader.keys(withTerm: "t", in: KeyRange(after: "a"), limit: 1) == ["e"])
+  }
+
   /// Another server that is started on the path would grant the same locks once more.
   @Test func aStoreThatIsMovedUnderAServerIsNotServedAnyMore() async throws {
     let folder = try TemporaryFolder()

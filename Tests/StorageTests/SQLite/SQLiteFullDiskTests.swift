@@ -81,6 +81,35 @@ import Testing
     #expect(try database.integrity() == "ok")
   }
 
+  /// What a server does by itself needs room that commands may do without.
+  @Test func rowsAreFilledWhenThereIsRoomAndCommandsGoOnMeanwhile() throws {
+    let database = try SQLiteDatabase()
+    let older = try TurnBench(
+      engine: database.engine(KnownShapes(after: [])), database: database, clock: ManualClock(),
+      limits: StoreLimits())
+    let value = String(repeating: "v", count: 2_000)
+    for number in 1...200 { older.turn(.hold("key-\(number)", "a", lease: 3_600, value: value)) }
+    let engine = PageLimitEngine(path: database.path)
+    let bench = try TurnBench(LimitedDatabase(database, engine))
+    try engine.connection!.execute("PRAGMA max_page_count = 1")
+    for number in 1...20 {
+      bench.pass(seconds: 1)
+      // A row that goes needs no room, and one that is renewed as it is hardly any.
+      #expect(bench.turn(.release(key: "key-\(number)", owner: "a")) == [.success(.released)])
+    }
+    #expect(bench.observer.totals.failedUpkeeps > 1)
+    #expect(bench.observer.totals.failures == 0 && bench.health == .working)
+    // It was put off longer each time.
+    #expect(bench.observer.totals.failedUpkeeps < 10)
+    try engine.connection!.execute("PRAGMA max_page_count = 1000000")
+    bench.pass(seconds: 60)
+    #expect(try database.meta.backfill.row == BackfillState.done)
+    for number in 21...200 {
+      #expect(try database.cells(forKey: "key-\(number)")["s2_revision"] == .integer(1))
+    }
+    #expect(try database.integrity() == "ok")
+  }
+
   private func fill(
     _ bench: TurnBench, _ database: any TestDatabase, shortage: () throws -> Void,
     relief: () throws -> Void

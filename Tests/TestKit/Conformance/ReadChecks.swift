@@ -40,6 +40,27 @@ extension StoreConformance {
       #expect(listed == expected)
       #expect(try await node.list(.presence).map(\.key) == ["presence"])
     },
+    Check("a range begins and ends by the bytes of keys, the last characters included") {
+      database in
+      let node = try StoreNode(database)
+      defer { node.close() }
+      let last = "\u{10FFFF}"
+      let longest = String(repeating: last, count: 128)
+      let keys = ["p", "pa", "p\(last)", "p\(last)x", "p\(last)\(last)", "o", "q", last, longest]
+      for key in keys { _ = try await node.claim(key, "a") }
+      for prefix in ["", "p", "pa", "p\(last)", last, "r"] {
+        for after in [""] + keys {
+          let range = Query.Range(kind: .lock, prefix: prefix, afterKey: after)
+          let sink = RecordCollector()
+          #expect(
+            try await node.store.ask(.list(range, into: sink)).get() == .listed(.complete))
+          let expected = keys.map { Array($0.utf8) }
+            .filter { $0.starts(with: prefix.utf8) && after.utf8.lexicographicallyPrecedes($0) }
+            .sorted { $0.lexicographicallyPrecedes($1) }
+          #expect(sink.records.map { Array($0.key.utf8) } == expected)
+        }
+      }
+    },
     Check("every length of list is complete, whatever the page") { database in
       var limits = StoreLimits.prompt
       limits.pageMax = 4

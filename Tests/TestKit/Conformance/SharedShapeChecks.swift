@@ -46,6 +46,21 @@ extension StoreConformance {
       let seen = try #require(try await fleet[3].fetch("key")?.holder)
       #expect(seen.labels == ["zone": "z1"] && seen.grantedAt == time && seen.content == "last")
     },
+    Check("an older server's change of a text to another spelling is a change") { database in
+      let fleet = try MixedFleet(database)
+      defer { fleet.close() }
+      var claim = Claim(kind: .lock, owner: "a", lease: Lease(seconds: 60)!, content: "\u{E9}")
+      claim.labels = ["e": "\u{E9}"]
+      _ = try await fleet[3].perform(.claim(key: "key", claim))
+      claim.labels = ["e": "e\u{301}"]
+      claim.content = "e\u{301}"
+      _ = try await fleet[2].perform(.claim(key: "key", claim))
+      for reader in [2, 3] as [Int64] {
+        let seen = try #require(try await fleet[reader].fetch("key")?.holder)
+        #expect(seen.labels["e"].map { Array($0.utf8) } == Array("e\u{301}".utf8))
+        #expect(Array(seen.content.text.utf8) == Array("e\u{301}".utf8))
+      }
+    },
     Check("a new grant by an older server has nothing of the one before") { database in
       let fleet = try MixedFleet(database)
       defer { fleet.close() }

@@ -51,7 +51,7 @@ extension StoreConformance {
       let long = String(repeating: "x", count: 600)
       _ = try await node.claim("long", "a", value: #"{"n":1,"long":"\#(long)"}"#)
       #expect(try database.terms(ofKey: "long") == [#"{"n":1}"#])
-      let many = (1...129).map { #""n\#($0)":1"# }.joined(separator: ",")
+      let many = (1...33).map { #""n\#($0)":1"# }.joined(separator: ",")
       _ = try await node.claim("many", "a", value: "{\(many)}")
       #expect(try database.terms(ofKey: "many") == [Terms.whatever])
       let large = #"{"n":1,"l":"\#(String(repeating: "y", count: 5_000))"}"#
@@ -60,7 +60,7 @@ extension StoreConformance {
       try await node.contract()
       #expect(try await node.find(["n": 1]) == ["large", "long"])
       #expect(try await node.find(["long": .string(long)]) == ["long"])
-      #expect(try await node.find(["n129": 1]) == ["many"])
+      #expect(try await node.find(["n33": 1]) == ["many"])
     },
     Check("a list goes by terms when every row has them, and finds the same") { database in
       let older = try StoreNode(database, shapes: .upTo(1))
@@ -82,7 +82,7 @@ extension StoreConformance {
       let writer = try database.engine().openWriter()
       func set(_ terms: [String], of key: String) throws {
         try writer.begin()
-        try writer.setTerms([TermChange(key: key, terms: terms)])
+        try writer.setTerms([TermChange(key: key, before: nil, after: terms)])
         try writer.commit()
       }
       try set([], of: "key-7")
@@ -119,22 +119,71 @@ extension StoreConformance {
       let outcome = try await node.store.ask(.list(range, into: sink)).get()
       #expect(outcome == .listed(.more) && sink.records.map(\.key) == Array(all[3..<10]))
     },
-    Check("the terms of a row that an older server freed go with the row") { database in
-      var limits = StoreLimits.prompt
-      limits.epochNanoseconds = 1_000_000_000
+    Check("what older servers leave behind in a row that they freed is cleared up") { database in
       let older = try StoreNode(database, shapes: .upTo(1))
-      let node = try StoreNode(database, limits: limits)
+      let node = try StoreNode(database)
       defer { for node in [older, node] { node.close() } }
       try await node.turns(until: { try database.meta.backfill.row == BackfillState.done })
       _ = try await node.claim("key", "a", value: #"{"n":1}"#)
       try await older.perform(.release(key: "key", owner: "a"))
       #expect(try database.terms(ofKey: "key").count == 1)
-      for _ in 1...4 {
-        await node.nextTurn()
-        node.clock.advance(seconds: 2)
+      #expect(try database.cells(forKey: "key") != [:])
+      // The sweep of the next epoch comes before any server may delete the row.
+      node.clock.advance(seconds: 3_601)
+      try await node.turns(until: { try database.terms(ofKey: "key").isEmpty })
+      #expect(try database.row(forKey: "key")?.owner == nil)
+      #expect(try database.cells(forKey: "key") == [:])
+    },
+    Check("terms of a key whose row went are no harm to the next one") { database in
+      let node = try StoreNode(database)
+      defer { node.close() }
+      let writer = try database.engine().openWriter()
+      try writer.begin()
+      for key in ["with", "without"] {
+        let left = [#"{"n":1}"#, "team=payments"]
+        try writer.setTerms([TermChange(key: key, before: nil, after: left)])
       }
-      try await node.turns(until: { try database.row(forKey: "key") == nil })
-      #expect(try database.terms(ofKey: "key") == [])
+      try writer.commit()
+      _ = try await node.claim("with", "a", value: #"{"n":1,"m":2}"#)
+      #expect(try database.terms(ofKey: "with").sorted() == [#"{"m":2}"#, #"{"n":1}"#])
+      _ = try await node.claim("without", "a")
+      _ = try await node.claim("without", "a", value: #"{"n":1}"#)
+      #expect(try database.terms(ofKey: "without").contains(#"{"n":1}"#))
+    },
+    Check("names and texts count by their bytes, with terms and without") { database in
+      let node = try StoreNode(database)
+      defer { node.close() }
+      let names = ["\u{E9}", "e\u{301}", "K", "\u{212A}"]
+      for (number, name) in names.enumerated() {
+        _ = try await node.claim(
+          "name-\(number)", "a", value: #"{"\#(name)":1,"x":{"\#(name)":2}}"#)
+        _ = try await node.claim("text-\(number)", "a", value: #"{"text":"\#(name)"}"#)
+      }
+      func check() async throws {
+        for (number, name) in names.enumerated() {
+          #expect(try await node.find([name: 1]) == ["name-\(number)"])
+          #expect(try await node.find(["x": [name: 2]]) == ["name-\(number)"])
+          #expect(try await node.find(["text": .string(name)]) == ["text-\(number)"])
+        }
+      }
+      try await check()
+      try await node.contract()
+      try await check()
+    },
+    Check("of several terms the one that leads to few is gone by") { database in
+      var limits = StoreLimits.prompt
+      limits.pageMax = 4
+      let node = try StoreNode(database, limits: limits)
+      defer { node.close() }
+      for number in 10..<90 {
+        let value = #"{"all":1,"half":\#(number % 2),"few":\#(number % 10)}"#
+        _ = try await node.claim("key-\(number)", "a", value: value)
+      }
+      try await node.contract()
+      let expected = stride(from: 13, to: 90, by: 10).map { "key-\($0)" }
+      #expect(try await node.find(["all": 1, "half": 1, "few": 3]) == expected)
+      #expect(try await node.find(["all": 1, "half": 0, "few": 3]) == [])
+      #expect(try await node.find(["all": 1, "half": 1, "none": 3]) == [])
     },
     Check("a list that nobody waits for any more ends, though nothing is found") { database in
       let node = try StoreNode(database)

@@ -153,18 +153,24 @@ private final class FaultyReader: StoreReader {
   }
 
   func rows(
-    of kind: Kind?, prefix: String, afterKey key: String, limit: Int
+    of kind: Kind?, in range: KeyRange, limit: Int
   ) throws(StoreError) -> [StoredRow] {
     try at(.read) { () throws(StoreError) in
-      try reader.rows(of: kind, prefix: prefix, afterKey: key, limit: limit)
+      try reader.rows(of: kind, in: range, limit: limit)
     }
   }
 
   func keys(
-    withTerm term: String, prefix: String, afterKey key: String, limit: Int
+    withTerm term: String, in range: KeyRange, limit: Int
   ) throws(StoreError) -> [String] {
     try at(.read) { () throws(StoreError) in
-      try reader.keys(withTerm: term, prefix: prefix, afterKey: key, limit: limit)
+      try reader.keys(withTerm: term, in: range, limit: limit)
+    }
+  }
+
+  func count(ofTerm term: String, in range: KeyRange, max: Int) throws(StoreError) -> Int {
+    try at(.read) { () throws(StoreError) in
+      try reader.count(ofTerm: term, in: range, max: max)
     }
   }
 

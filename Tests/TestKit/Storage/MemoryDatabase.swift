@@ -141,12 +141,19 @@ struct MemoryState: Sendable {
   var columns: Set<String> = []
 
   mutating func setTerms(_ change: TermChange) {
-    terms[NameBytes(change.key)] =
-      change.terms.isEmpty ? nil : (change.key, change.terms.map { Array($0.utf8) })
+    let name = NameBytes(change.key)
+    var present = terms[name]?.terms ?? []
+    let removed = change.removed?.map { Array($0.utf8) }
+    present = removed.map { removed in present.filter { !removed.contains($0) } } ?? []
+    for term in change.added where !present.contains(Array(term.utf8)) {
+      present.append(Array(term.utf8))
+    }
+    terms[name] = present.isEmpty ? nil : (change.key, present)
   }
 
-  func keys(withTerm term: String) -> [String] {
-    terms.values.filter { $0.terms.contains(Array(term.utf8)) || $0.terms.contains([]) }.map(\.key)
+  func keys(withTerms wanted: [String]) -> [String] {
+    let wanted = wanted.map { Array($0.utf8) }
+    return terms.values.filter { $0.terms.contains(where: wanted.contains) }.map(\.key)
   }
 
   func terms(ofKey key: String) -> [String] {

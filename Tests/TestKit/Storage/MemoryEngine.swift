@@ -163,26 +163,27 @@ final class MemoryReader: StoreReader {
   }
 
   func rows(
-    of kind: Kind?, prefix: String, afterKey key: String, limit: Int
+    of kind: Kind?, in range: KeyRange, limit: Int
   ) throws(StoreError) -> [StoredRow] {
     let found = snapshot!.heldInOrderOfKeys.filter { row in
       let isOfUnknownKind =
         row.s1.needsShape > shapes.newest && Kind(rawValue: row.s1.kind) == nil
       let isOfKind =
         kind.map { isOfUnknownKind ? $0 == .lock : row.s1.kind == $0.rawValue } ?? true
-      return isOfKind && row.s1.key?.utf8.starts(with: prefix.utf8) ?? prefix.isEmpty
-        && MemoryState.isInOrder(key, row.s1.key)
+      return isOfKind && row.s1.key.map(range.contains) ?? range.prefix.isEmpty
     }
     return found.prefix(limit).map { $0.stored(shapes) }
   }
 
   func keys(
-    withTerm term: String, prefix: String, afterKey key: String, limit: Int
+    withTerm term: String, in range: KeyRange, limit: Int
   ) throws(StoreError) -> [String] {
-    let found = snapshot!.keys(withTerm: term).filter {
-      $0.utf8.starts(with: prefix.utf8) && MemoryState.isInOrder(key, $0)
-    }
+    let found = snapshot!.keys(withTerms: [term, Terms.whatever]).filter(range.contains)
     return Array(found.sorted(by: MemoryState.isInOrder).prefix(limit))
+  }
+
+  func count(ofTerm term: String, in range: KeyRange, max: Int) throws(StoreError) -> Int {
+    min(snapshot!.keys(withTerms: [term]).filter(range.contains).count, max)
   }
 
   func leases(afterID id: Int64, limit: Int) throws(StoreError) -> [SeenLease] {

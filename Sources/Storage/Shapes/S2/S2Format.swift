@@ -16,13 +16,10 @@ package enum S2Format {
   package static let textBytesMax = 4_096
 
   package static func bytes(of content: Content) -> [UInt8] {
-    let text = content.text
-    guard let binary = content.binary ?? reformatted(text) else {
-      var bytes: [UInt8] = [0]
-      bytes.append(contentsOf: Array(text.utf8))
-      return bytes
+    guard let binary = content.binary ?? reformatted(content.text) else {
+      return [0] + Array(content.text.utf8)
     }
-    return [1] + withUnsafeBytes(of: text.hash64.bigEndian) { Array($0) } + binary
+    return [1] + withUnsafeBytes(of: content.textHash.bigEndian) { Array($0) } + binary
   }
 
   private static func reformatted(_ text: String) -> [UInt8]? {
@@ -46,7 +43,8 @@ package enum S2Format {
       guard bytes.count > 9, Attributes.isBinary(bytes[9...]) else { return nil }
       let hash = bytes[1..<9].reduce(UInt64(0)) { $0 << 8 | UInt64($1) }
       let isOlder = older.map { $0.text.hash64 == hash } ?? false
-      return Content(binary: Array(bytes[9...]), text: isOlder ? older!.text : nil)
+      return Content(
+        binary: Array(bytes[9...]), text: isOlder ? older!.text : nil, textHash: hash)
     default: return nil
     }
   }

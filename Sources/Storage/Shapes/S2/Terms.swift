@@ -10,15 +10,23 @@ package import LockCore
 /// | `term` | an attribute as an object of its own in canonical JSON, such as `{"zone":"z1"}`; a label, such as `team=payments`; or the empty text, which stands for whatever the row may be found by |
 ///
 /// A term is a hint: what it leads to is looked at. There may be some that lead to nothing, since servers
-/// of s1 do not know the table. None is missing for a row whose s2 columns are as they should be; so a list
-/// goes by terms once all rows are, for good (``StoreMeta/filledShape``).
+/// of s1 do not know the table: they are taken away when the key is written anew, or its row deleted. None is
+/// missing for a row whose s2 columns are as they should be; so a list goes by terms once all rows are, for
+/// good (``StoreMeta/filledShape``).
+///
+/// The bounds are a part of the shape: who looks for something relies on them.
 package enum Terms {
   static let table = "latchkey_terms"
   /// What has no term is not found by one; this leads to it all the same.
   package static let whatever = ""
-
-  private static let bytesMax = 512
-  private static let countMax = 128
+  /// What would take more bytes of UTF-8 has no term.
+  package static let bytesMax = 512
+  /// A holder that would have more has ``whatever`` in their place.
+  package static let countMax = 32
+  /// A holder of more content than this, in bytes, has ``whatever`` for its attributes.
+  package static let contentBytesMax = 4_096
+  /// A list looks for so many at most.
+  private static let lookedForMax = 8
 
   static func migration(_ dialect: SQLDialect) -> [String] {
     [
@@ -33,13 +41,17 @@ package enum Terms {
     ]
   }
 
+  package static func insertion(_ dialect: SQLDialect) -> String {
+    dialect.insertIfMissing(table, "resource_key, term", "?, ?")
+  }
+
   // MARK: - Of what is held
 
   /// What `holder` is found by; nobody is found by nothing.
   package static func of(_ holder: Holder?) -> [String] {
     guard let holder, mayHaveSome(holder) else { return [] }
     var terms = holder.labels.compactMap { term(ofLabel: $0.key, $0.value) }
-    if holder.content.byteCount > S2Format.textBytesMax {
+    if holder.content.byteCount > contentBytesMax {
       terms.append(whatever)
     } else if let attributes = holder.content.attributes {
       terms += attributes.values.compactMap { term(ofAttribute: $0.key, $0.value) }
@@ -51,8 +63,7 @@ package enum Terms {
   static func mayDiffer(_ a: Holder?, _ b: Holder?) -> Bool {
     guard mayHaveSome(a) || mayHaveSome(b) else { return false }
     guard let a, let b else { return true }
-    return a.content != b.content || a.labels.count != b.labels.count
-      || a.labels.contains { !(b.labels[$0.key]?.isSameText(as: $0.value) ?? false) }
+    return a.content != b.content || !a.labels.isSame(as: b.labels)
   }
 
   private static func mayHaveSome(_ holder: Holder?) -> Bool {
@@ -61,10 +72,12 @@ package enum Terms {
 
   // MARK: - Of what is looked for
 
-  /// Terms that lead to everything that `range` asks for, each by itself; empty where none does.
+  /// Terms each of which leads to everything that `range` asks for; empty where none does.
   package static func of(_ range: Query.Range) -> [String] {
-    range.labels.compactMap { term(ofLabel: $0.key, $0.value) }
+    let terms =
+      range.labels.compactMap { term(ofLabel: $0.key, $0.value) }
       + range.attributes.values.compactMap { term(ofAttribute: $0.key, $0.value) }
+    return Array(terms.sorted().prefix(lookedForMax))
   }
 
   // MARK: - One term
@@ -86,17 +99,22 @@ package enum Terms {
   }
 }
 
-/// What a key is found by from now on.
+/// A change of what a key is found by.
 package struct TermChange: Equatable, Sendable {
   package var key: String
-  package var terms: [String]
+  /// Nil for whatever there may be.
+  package var removed: [String]?
+  package var added: [String]
 
-  package init(key: String, terms: [String]) {
+  /// - Parameter before: Nil where it is not known.
+  package init(key: String, before: [String]?, after: [String]) {
     self.key = key
-    self.terms = terms
+    removed = before?.filter { term in !after.contains { $0.isSameText(as: term) } }
+    added = after.filter { term in !(before?.contains { $0.isSameText(as: term) } ?? false) }
   }
 
+  /// Makes terms anew as a row has it.
   init(_ row: StoredRow) {
-    self.init(key: row.record.key, terms: Terms.of(row.record.holder))
+    self.init(key: row.record.key, before: nil, after: Terms.of(row.record.holder))
   }
 }
