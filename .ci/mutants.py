@@ -190,7 +190,7 @@ MUTANTS = [
     (SHAPES, "a lease that an older server accepted is not cut", "isRewritten: isRewritten)", "isRewritten: isRewritten && !MUTANT)"),
     (SHAPES, "labels survive an older server's write", "{ merged.labels = newer.labels }",
      "{ if !MUTANT { merged.labels = newer.labels } }"),
-    (SHAPES, "an older server's labels are merged in", "if view.labels.isSame(as: shown.labels) {", "if MUTANT || view.labels == shown.labels {"),
+    (SHAPES, "an older server's labels are merged in", "if view.labels.isSame(as: shown.labels) {", "if MUTANT || view.labels.isSame(as: shown.labels) {"),
     (SHAPES, "the stated time survives an older server's write", "if view.grantedAt == shown.grantedAt {",
      "if !MUTANT, view.grantedAt == shown.grantedAt {"),
     (SHAPES, "the token stamp: nothing leaks to the next grant", "guard cells.integer(index) == base.token else {",

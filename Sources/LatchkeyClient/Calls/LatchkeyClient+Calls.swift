@@ -171,10 +171,14 @@ extension LatchkeyClient {
 
   /// All resources of one kind, in the order of their keys (by byte).
   ///
-  /// - Parameter prefix: What the keys start with, by byte.
+  /// - Parameters:
+  ///   - kind: Nil fetches those of every kind, which needs wire v2.
+  ///   - prefix: What the keys start with, by byte.
+  ///   - attributes: Only what has all of these, with equal values: needs servers of wire v3.
+  ///   - labels: Only what has all of these, with equal texts: needs servers of wire v3.
   /// - Throws: What every call throws.
   public func fetchAll(
-    _ kind: ResourceKind, prefix: String = "", attributes: Attributes = [:],
+    _ kind: ResourceKind?, prefix: String = "", attributes: Attributes = [:],
     labels: [String: String] = [:]
   ) async throws(LatchkeyError) -> [Resource] {
     var all: [Resource] = []

@@ -22,7 +22,7 @@ struct ListCommand: AsyncParsableCommand {
       labels, grantedAt (in seconds since 1970). Token, revision and leaseSeconds are null where the server is of 0.1, attributes where the \
       value is no JSON object.
 
-      EXIT CODES: 0; 69 no server can be reached; 64 usage.
+      EXIT CODES: 0; 69 no server can be reached; 76 the servers are too old for a filter; 64 usage.
       """)
 
   @Option(help: "Only what is of this kind. (default: both)")
@@ -48,8 +48,11 @@ struct ListCommand: AsyncParsableCommand {
   @OptionGroup var connection: ConnectionOptions
 
   func run() async throws {
-    let kinds = kind.map { [$0] } ?? ResourceKind.allCases
-    let resources = try await connection.withClient { client in
+    // Servers that can filter have a list of every kind, others one of each.
+    let isFiltered = !attribute.isEmpty || !label.isEmpty
+    let kinds: [ResourceKind?] =
+      if let kind { [kind] } else if isFiltered { [nil] } else { ResourceKind.allCases }
+    let listed = try await connection.withClient { client in
       var resources: [Resource] = []
       for kind in kinds {
         resources += try await client.fetchAll(
@@ -58,6 +61,7 @@ struct ListCommand: AsyncParsableCommand {
       }
       return resources
     }
+    let resources = ResourceKind.allCases.flatMap { kind in listed.filter { $0.kind == kind } }
     switch output.output {
     case .table: Resource.table(resources).print()
     case .json: StandardOutput.line(JSON.list(resources.map(\.json)).text)

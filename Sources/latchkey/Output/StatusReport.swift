@@ -87,7 +87,7 @@ struct StatusReport {
           ("location", .text(status.store.location)),
           ("shape", range(status.store.oldestShape, status.store.newestShape)),
           ("filledShape", .integer(status.store.filledShape)),
-          ("backfillRow", .integer(status.store.backfillRow)),
+          ("backfillRow", .integer(status.store.backfillRow > 0 ? status.store.backfillRow : nil)),
           ("lastRow", .integer(status.store.lastRow)),
           ("waiting", .list(status.store.waiting.map { JSON.text($0) })),
           ("tokenFloor", .integer(status.store.tokenFloor)),
