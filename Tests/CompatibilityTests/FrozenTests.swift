@@ -202,6 +202,7 @@ struct FrozenTests {
     #expect(Array(all.prefix(s1.count)) == s1)
     let added = all.dropFirst(s1.count).map { "\($0);\n" }.joined()
     #expect(try added == ProtocolFiles.text("frozen/s2.sqlite.sql"))
+    #expect((Terms.bytesMax, Terms.countMax, Terms.contentBytesMax) == (512, 32, 4_096))
   }
 
   // MARK: - Releases

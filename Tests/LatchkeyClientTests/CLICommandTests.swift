@@ -95,6 +95,30 @@ struct CLICommandTests {
     }
   }
 
+  @Test("Attributes and labels are shown, and lists filter on them, whatever the kind")
+  func attributesAndLabels() async throws {
+    try await CLIServer.run { server in
+      for (key, more) in [
+        ("p", ["--kind", "presence", "--attribute", "zone=z1", "--label", "team=a"]),
+        ("q", ["--attribute", "zone=z1", "--attribute", "cores=8", "--label", "team=a"]),
+        ("r", ["--attribute", "zone=\"1\"", "--label", "team=b"]), ("s", ["--value", "v"]),
+      ] {
+        let claim = try await server.run(["claim", key, "--owner", "o"] + more)
+        #expect(claim.end == .exited(0), "\(claim.errors)")
+      }
+      #expect(
+        try await server.run("list", "--attribute", "zone=z1").output == [
+          "KEY  KIND      OWNER  TOKEN  cores  zone  LABELS",
+          "q    lock      o      1      8      z1    team=a",
+          "p    presence  o      1             z1    team=a",
+        ])
+      let labelled = try await server.run("list", "--label", "team=a", "--kind", "presence")
+      #expect(labelled.output.count == 2)
+      #expect(try await server.run("list", "--attribute", "zone=1").output.count == 1)
+      #expect(try await server.run("list", "--attribute", "zone=\"1\"").output.count == 2)
+    }
+  }
+
   @Test("A token frees its own grant, and none that came after it")
   func releaseByToken() async throws {
     try await CLIServer.run { server in
