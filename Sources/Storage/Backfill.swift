@@ -66,13 +66,13 @@ struct Backfill {
 
   private static let chunkRows = 20
 
-  /// Leaves most of the time to everything else, after a step that took from `start` to `now`, the commit
+  /// Leaves nine tenths of the time to everything else, after a step that took from `start` to `now`, the commit
   /// included.
   mutating func rest(since start: MonotonicTime, now: MonotonicTime) {
     nextStep =
       now
       + (isDone
         ? limits.backfillLookNanoseconds
-        : max(limits.backfillPauseNanoseconds, 6 * (now - start)))
+        : max(limits.backfillPauseNanoseconds, 9 * (now - start)))
   }
 }

@@ -42,7 +42,7 @@ package struct StoreLimits: Sendable {
   package var collectRowsMax = 500
   package var collectPauseNanoseconds: Int64 = 50_000_000
   /// Rows that one step of the backfill looks at, how long it goes on with more of them, and the least
-  /// pause between two steps. A step that takes long makes the pause six times as long as it took.
+  /// pause between two steps. A step that takes long makes the pause nine times as long as it took.
   package var backfillRowsMax = 200
   package var backfillStepNanoseconds: Int64 = 5_000_000
   package var backfillPauseNanoseconds: Int64 = 5_000_000
