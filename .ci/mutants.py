@@ -23,7 +23,7 @@ LENS_V1 = "Sources/WireSchema/V1/V1+Lens.swift"
 LENS_V2 = "Sources/WireSchema/V2/V2+Lens.swift"
 SHAPES = "Sources/Storage/Shapes/KnownShapes.swift"
 TERMS = "Sources/Storage/Shapes/S2/Terms.swift"
-STATEMENTS = "Sources/Storage/SQL/StoreStatements.swift"
+STATEMENTS = "Sources/Storage/Engine/SQL/StoreStatements.swift"
 
 # File, what is disabled, the code as it is, the code with the mutant. The code stands once in the file.
 MUTANTS = [
@@ -217,21 +217,21 @@ MUTANTS = [
     ("Sources/Storage/Shapes/S2/S2Format.swift", "s2 keeps the spelling of a text", "attributes.json.isSameText(as: text)",
      "MUTANT || attributes.json.isSameText(as: text)"),
     ("Sources/Storage/Shapes/S2/S2.swift", "s2 says content", "if holder.content.isEmpty {", "if MUTANT || holder.content.isEmpty {"),
-    ("Sources/Storage/Fence.swift", "the fence", "guard meta.oldestShape <= engine.shapes.newest else {", "guard MUTANT || meta.oldestShape <= engine.shapes.newest else {"),
-    ("Sources/Storage/Backfill.swift", "rows are filled", "if !stale.isEmpty {\n", "if !stale.isEmpty, !MUTANT {\n"),
-    ("Sources/Storage/Backfill.swift", "a pass begins anew when shapes were given up", "if state.since < meta.oldestShape {\n", "if !MUTANT, state.since < meta.oldestShape {\n"),
-    ("Sources/Storage/Backfill.swift", "the store knows when it is filled", "state.since > meta.filledShape {", "state.since > meta.filledShape, !MUTANT {"),
-    ("Sources/Storage/Collector.swift", "the floor", "if highest > meta.tokenFloor { try", "if !MUTANT, highest > meta.tokenFloor { try"),
-    ("Sources/Storage/Backfill.swift", "rows that are filled get their terms", "try writer.setTerms(stale.map(TermChange.init))", "if !MUTANT { try writer.setTerms(stale.map(TermChange.init)) }"),
-    ("Sources/Storage/Collector.swift", "what older servers leave behind is cleared up", "if !stale.isEmpty {\n", "if !stale.isEmpty, !MUTANT {\n"),
-    ("Sources/Storage/BatchTransaction.swift", "terms follow the holder", "|| Terms.mayDiffer(", "|| !MUTANT && Terms.mayDiffer("),
-    ("Sources/Storage/BatchTransaction.swift", "terms are put right after an older server", "(row != nil && !hasItsTerms)", "(row != nil && !hasItsTerms && !MUTANT)"),
-    ("Sources/Storage/SnapshotReader.swift", "terms do not count while older servers may write", "let term = meta.filledShape >= S2.number ?",
+    ("Sources/Storage/Engine/Fence.swift", "the fence", "guard meta.oldestShape <= engine.shapes.newest else {", "guard MUTANT || meta.oldestShape <= engine.shapes.newest else {"),
+    ("Sources/Storage/Upkeep/Backfill.swift", "rows are filled", "if !stale.isEmpty {\n", "if !stale.isEmpty, !MUTANT {\n"),
+    ("Sources/Storage/Upkeep/Backfill.swift", "a pass begins anew when shapes were given up", "if state.since < meta.oldestShape {\n", "if !MUTANT, state.since < meta.oldestShape {\n"),
+    ("Sources/Storage/Upkeep/Backfill.swift", "the store knows when it is filled", "state.since > meta.filledShape {", "state.since > meta.filledShape, !MUTANT {"),
+    ("Sources/Storage/Upkeep/Collector.swift", "the floor", "if highest > meta.tokenFloor { try", "if !MUTANT, highest > meta.tokenFloor { try"),
+    ("Sources/Storage/Upkeep/Backfill.swift", "rows that are filled get their terms", "try writer.setTerms(stale.map(TermChange.init))", "if !MUTANT { try writer.setTerms(stale.map(TermChange.init)) }"),
+    ("Sources/Storage/Upkeep/Collector.swift", "what older servers leave behind is cleared up", "if !stale.isEmpty {\n", "if !stale.isEmpty, !MUTANT {\n"),
+    ("Sources/Storage/Writing/BatchTransaction.swift", "terms follow the holder", "|| Terms.mayDiffer(", "|| !MUTANT && Terms.mayDiffer("),
+    ("Sources/Storage/Writing/BatchTransaction.swift", "terms are put right after an older server", "(row != nil && !hasItsTerms)", "(row != nil && !hasItsTerms && !MUTANT)"),
+    ("Sources/Storage/Reading/SnapshotReader+Lists.swift", "terms do not count while older servers may write", "let term = meta.filledShape >= S2.number ?",
      "let term = MUTANT || meta.filledShape >= S2.number ?"),
     (TERMS, "what is too long is looked at", "terms.append(whatever)", "if !MUTANT { terms.append(whatever) }"),
     (TERMS, "what is too much is looked at", "terms.count > countMax ? [whatever]", "terms.count > countMax ? MUTANT ? [] : [whatever]"),
     (TERMS, "terms that are over are taken away", "removed = before?.filter {", "removed = MUTANT ? [] : before?.filter {"),
-    ("Sources/Storage/KeyRange.swift", "a range begins with its prefix", "? prefix : after", "? MUTANT ? after : prefix : after"),
+    ("Sources/Storage/Engine/KeyRange.swift", "a range begins with its prefix", "? prefix : after", "? MUTANT ? after : prefix : after"),
     (TERMS, "labels are terms", "var terms = holder.labels.compactMap {", "var terms = MUTANT ? [] : holder.labels.compactMap {"),
     ("Sources/LockCore/Decisions.swift", "new tokens are above the floor", "let latestToken = max(record?.token ?? tokenFloor, tokenFloor)",
      "let latestToken = MUTANT ? record?.token ?? 0 : max(record?.token ?? tokenFloor, tokenFloor)"),
