@@ -3,9 +3,9 @@ import Testing
 
 /// *mutex*, *fence*, *never-early*, *shared-store*, *free-rollback* and *stale-fenced* over thousands of
 /// schedules.
-@Suite("Simulated fleets", .timeLimit(.minutes(5)))
+@Suite("Simulated fleets", .timeLimit(.minutes(60)))
 struct FleetSimulationTests {
-  /// LATCHKEY_SCHEDULES asks for more than these.
+  /// LATCHKEY_SCHEDULES asks for more than these, which take half a minute.
   private static let schedules =
     ProcessInfo.processInfo.environment["LATCHKEY_SCHEDULES"].flatMap(Int.init) ?? 1_000
   /// A fixed part of the seeds, and a fresh one.
