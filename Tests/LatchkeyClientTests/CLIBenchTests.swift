@@ -122,7 +122,7 @@ struct CLIBenchTests {
   func serverGone() async throws {
     try await CLIServer.run { server in
       let bench = try server.start(
-        "bench", "--duration", "3s", "--warmup", "0", "--timeout", "1s", "-o", "json")
+        "bench", "--duration", "6s", "--warmup", "0", "--timeout", "1s", "-o", "json")
       defer { bench.signal(SIGKILL) }
       try await bench.errors.line(containing: "/s  errors 0")
       server.signal(SIGKILL)

@@ -10,7 +10,7 @@ struct CLIHoldingTests {
   func takeover() async throws {
     try await CLIServer.run { server in
       let first = try server.start(
-        "lock", "nightly", "--ttl", "2s", "--", "sh", "-c", "echo first; exec sleep 300")
+        "lock", "nightly", "--ttl", "5s", "--", "sh", "-c", "echo first; exec sleep 300")
       defer { first.signal(SIGKILL) }
       try await first.output.line(containing: "first")
       let second = try server.start(
@@ -38,7 +38,7 @@ struct CLIHoldingTests {
       let fifo = try server.makeFIFO()
       let reader = open(fifo, O_RDONLY | O_NONBLOCK | O_CLOEXEC)
       let holder = try server.start(
-        "lock", "k", "--ttl", "2s", "--", "sh", "-c",
+        "lock", "k", "--ttl", "5s", "--", "sh", "-c",
         "exec 3>\(fifo); trap 'echo told >&3' TERM; "
           + "(trap '' TERM; echo inner; sleep 300; sleep 300) & "
           + "echo outer; while :; do sleep 0.05; done")

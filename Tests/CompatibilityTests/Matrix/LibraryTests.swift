@@ -12,16 +12,22 @@ struct LibraryTests {
     _ body: (LatchkeyClient, Stage) async throws -> Void
   ) async throws {
     try await Stage.run(server: release, route) { stage in
-      var configuration = LatchkeyClient.Configuration(endpoints: [try Endpoint(stage.address)])
-      configuration.requestTimeout = .seconds(100)
-      configuration.connectTimeout = .seconds(100)
-      configuration.pollInterval = .init(min: .milliseconds(10), max: .milliseconds(50))
-      let client = LatchkeyClient(configuration)
-      let result: Result<Void, any Error>
-      do { result = .success(try await body(client, stage)) } catch { result = .failure(error) }
-      await client.shutdown()
-      try result.get()
+      try await withClient(of: stage) { try await body($0, stage) }
     }
+  }
+
+  private func withClient(
+    of stage: Stage, _ body: (LatchkeyClient) async throws -> Void
+  ) async throws {
+    var configuration = LatchkeyClient.Configuration(endpoints: [try Endpoint(stage.address)])
+    configuration.requestTimeout = .seconds(100)
+    configuration.connectTimeout = .seconds(100)
+    configuration.pollInterval = .init(min: .milliseconds(10), max: .milliseconds(50))
+    let client = LatchkeyClient(configuration)
+    let result: Result<Void, any Error>
+    do { result = .success(try await body(client)) } catch { result = .failure(error) }
+    await client.shutdown()
+    try result.get()
   }
 
   private func requirement(
@@ -34,7 +40,7 @@ struct LibraryTests {
 
   @Test(
     "any-pair: what a server's version carries is done, and the rest is refused by name",
-    arguments: ReleasedPrograms.all, [Route.direct, .haproxy, .nginx])
+    arguments: ReleasedPrograms.all, Route.faithful)
   func features(_ server: ReleasedPrograms, _ route: Route) async throws {
     let hasTokens = server.newestWire >= 2
     try await run(server, route) { client, stage in
@@ -125,7 +131,7 @@ struct LibraryTests {
 
   @Test(
     "mutex: who waits with any server has the lock when it is free",
-    arguments: ReleasedPrograms.all, [Route.direct, .haproxy, .nginx])
+    arguments: ReleasedPrograms.all, Route.faithful)
   func waiting(_ server: ReleasedPrograms, _ route: Route) async throws {
     try await run(server, route) { client, stage in
       _ = try await client.acquire("a", owner: "me", lease: .seconds(90))
@@ -146,25 +152,28 @@ struct LibraryTests {
   /// The body of `withLock` sees neither server go.
   @Test(
     "any-pair, holder-first: a lock is held while its server is replaced under it",
-    arguments: ReleasedPrograms.all, [Route.direct, .haproxy, .nginx])
-  func replacement(_ first: ReleasedPrograms, _ route: Route) async throws {
-    try await run(first, route) { client, stage in
-      try await client.withLock("a", owner: "me", lease: .seconds(5)) { grant in
-        for second in first.neighbours {
-          for server in [second, first] {
-            try await stage.replaceServer(by: server, afterCrash: false)
-            let before = try #require(try stage.row("a"))
-            try await stage.wait("a") { $0!.revision > before.revision }
-            #expect(!grant.isLost && !Task.isCancelled)
-            #expect(grant.token == (first.newestWire >= 2 ? 1 : nil))
-            let wire = try await client.connectionInfo().wireVersion
-            #expect(wire == min(server.newestWire, WireVersions.spoken.newest))
+    arguments: ReleasedPrograms.all)
+  func replacement(_ first: ReleasedPrograms) async throws {
+    try await Stage.run(server: first, Route.faithful) { stage in
+      try await withClient(of: stage) { client in
+        // A machine that stands still for seconds does not end it.
+        try await client.withLock("a", owner: "me", lease: .seconds(10)) { grant in
+          for second in first.neighbours {
+            for server in [second, first] {
+              try await stage.replaceServer(by: server, afterCrash: false)
+              let before = try #require(try stage.row("a"))
+              try await stage.wait("a") { $0.map { $0.revision > before.revision } ?? false }
+              #expect(!grant.isLost && !Task.isCancelled, "by route \(stage.route)")
+              #expect(grant.token == (first.newestWire >= 2 ? 1 : nil))
+              let wire = try await client.connectionInfo().wireVersion
+              #expect(wire == min(server.newestWire, WireVersions.spoken.newest))
+            }
           }
+          let row = try #require(try stage.row("a"))
+          #expect(row.owner == "me" && row.token == 1)
         }
-        let row = try #require(try stage.row("a"))
-        #expect(row.owner == "me" && row.token == 1)
+        #expect(try stage.row("a")?.owner == nil)
       }
-      #expect(try stage.row("a")?.owner == nil)
     }
   }
 }

@@ -33,12 +33,13 @@ struct MatrixTests {
   /// The command runs once, from the first server to the last.
   @Test(
     "any-pair, fence: a holder keeps its lock and its token while its server is replaced, to and fro",
-    arguments: Pairing.all, [Route.direct, .haproxy, .nginx])
-  func replacement(_ pairing: Pairing, _ route: Route) async throws {
+    arguments: Pairing.all)
+  func replacement(_ pairing: Pairing) async throws {
     let (client, first) = (pairing.client, pairing.server)
-    try await Stage.run(server: first, route) { stage in
+    try await Stage.run(server: first, Route.faithful) { stage in
+      // A machine that stands still for seconds does not end it.
       let holder = try stage.start(
-        client, "lock", "k", "--ttl", "5s", "--owner", "me", "--", "sh", "-c",
+        client, "lock", "k", "--ttl", "10s", "--owner", "me", "--", "sh", "-c",
         "echo begins; exec sleep 600")
       defer { holder.signal(SIGKILL) }
       try await holder.output.line(containing: "begins")
@@ -46,15 +47,15 @@ struct MatrixTests {
         for (server, afterCrash) in [(second, false), (first, true)] {
           try await stage.replaceServer(by: server, afterCrash: afterCrash)
           let before = try #require(try stage.row("k"))
-          try await stage.wait("k") { $0!.revision > before.revision }
+          try await stage.wait("k") { $0.map { $0.revision > before.revision } ?? false }
           for contender in ReleasedPrograms.all {
             try await stage.run(contender, "claim", "k", "--owner", "you", exit: 75)
           }
         }
       }
       let row = try #require(try stage.row("k"))
-      #expect(row.owner == "me" && row.token == 1)
-      #expect(!holder.hasEnded)
+      #expect(row.owner == "me" && row.token == 1, "by route \(stage.route)")
+      #expect(!holder.hasEnded, "by route \(stage.route)")
       holder.signal(SIGTERM)
       let end = try await holder.result()
       #expect(end.end == .exited(128 + SIGTERM) && end.output == ["begins"])

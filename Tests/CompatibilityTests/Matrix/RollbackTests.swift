@@ -90,12 +90,13 @@ struct RollbackTests {
         try #require(
           try file.run("SELECT * FROM latchkey_resources WHERE resource_key = 'shared'").first)
       }
-      // Its holders live, so its revision moves.
-      for revision in 10...16 {
+      // Its holders live, so its revision moves, for longer than the lease lasts. The lease is so
+      // long that a machine which stands still for seconds does not end it.
+      for revision in 10...22 {
         try file.run(
           """
           UPDATE latchkey_resources SET needs_shape = \(newer), kind = 7, revision = \(revision),
-          owner = '3 readers', lease_seconds = 2 WHERE resource_key = 'shared'
+          owner = '3 readers', lease_seconds = 5 WHERE resource_key = 'shared'
           """)
         let before = try row()
         try await Self.expect(409, Self.lock("shared", "you", value: ""), port)

@@ -15,6 +15,9 @@ enum Route: String, CaseIterable, Sendable {
   case unknownFields
   /// Every other call is carried out, and the client never hears of it.
   case lostAnswers
+
+  /// Those that leave the messages as they are.
+  static let faithful = [Route.direct, .haproxy, .nginx]
 }
 
 /// A server of one version on a store of its own, and clients that find it by some route.
@@ -53,6 +56,19 @@ final class Stage: Sendable {
       throw error
     }
     try await stage.close()
+  }
+
+  /// The same by several routes at once.
+  static func run(
+    server: ReleasedPrograms, _ routes: [Route],
+    _ body: @escaping @Sendable (Stage) async throws -> Void
+  ) async throws {
+    try await withThrowingTaskGroup(of: Void.self) { group in
+      for route in routes {
+        group.addTask { try await run(server: server, route, body) }
+      }
+      try await group.waitForAll()
+    }
   }
 
   private func close() async throws {
