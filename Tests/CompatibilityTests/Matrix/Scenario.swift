@@ -82,12 +82,12 @@ enum Scenario: String, CaseIterable, Sendable {
       }
 
     case .hold:
-      // Renewed, and then handed to who waits, of whatever version. The lease outlasts a machine
+      // Renewed twice, and then handed to who waits, of whatever version. The lease outlasts a machine
       // that stands still for seconds.
       let holder = try stage.start(
         client, "lock", key, "--ttl", "6s", "--owner", "me", "--", "sleep", "600")
       defer { holder.signal(SIGKILL) }
-      try await stage.wait(key) { $0.map { $0.owner == "me" && $0.revision >= 2 } ?? false }
+      try await stage.wait(key) { $0.map { $0.owner == "me" && $0.revision >= 3 } ?? false }
       let waiters = try ReleasedPrograms.all.map {
         try stage.start($0, "lock", key, "--ttl", "30s", "--", "echo", "mine")
       }

@@ -169,6 +169,12 @@ final class Stage: Sendable {
     }
   }
 
+  /// Returns when who holds the key has renewed it once more.
+  func waitForRenewal(of key: String) async throws {
+    let before = try #require(try row(key))
+    try await wait(key) { $0.map { $0.revision > before.revision } ?? false }
+  }
+
   /// Returns when the key's record is as `isSo` says.
   func wait(_ key: String, until isSo: (Row?) -> Bool) async throws {
     let end = ContinuousClock.now + Program.waitMax
