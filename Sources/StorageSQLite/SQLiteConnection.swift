@@ -72,12 +72,15 @@ final class SQLiteConnection {
   func checkPlace() throws(StoreError) {
     var hasMoved: Int32 = 0
     let code = sqlite3_file_control(handle, "main", SQLITE_FCNTL_HAS_MOVED, &hasMoved)
-    guard code != SQLITE_OK || hasMoved == 0 else {
-      throw StoreError(
-        .unavailable,
-        "the store \(path) was moved or replaced while this server had it open: "
-          + "put it back, or restart the server")
-    }
+    guard code != SQLITE_OK || hasMoved == 0 else { throw self.hasMoved }
+  }
+
+  /// What is said where another file than the server's is at its path, or none.
+  var hasMoved: StoreError {
+    StoreError(
+      .unavailable,
+      "the store \(path) was moved or replaced while this server had it open: "
+        + "put it back, or restart the server")
   }
 
   /// How long a statement waits for another process that has the file locked.

@@ -1,5 +1,6 @@
 import Glibc
 package import Storage
+import Synchronization
 
 /// The store in one SQLite file, which several servers on this machine may have open at once.
 ///
@@ -28,6 +29,7 @@ package struct SQLiteEngine: StoreEngine {
   package let path: String
   package let shapes: KnownShapes
   package var location: String { "sqlite:\(path)" }
+  private let place = FilePlace()
 
   /// - Parameter shapes: Those that the server knows; other than all of them in tests.
   package init(path: String, shapes: KnownShapes = .all) {
@@ -37,6 +39,7 @@ package struct SQLiteEngine: StoreEngine {
 
   package func openWriter() throws(StoreError) -> any StoreWriter {
     let connection = try SQLiteConnection(path: path, create: true)
+    try place.check(connection)
     connection.setBusyTimeout(milliseconds: Self.openMillisecondsMax)
     try refuseForeignFile(connection)
     try turnToWAL(connection)
@@ -51,6 +54,7 @@ package struct SQLiteEngine: StoreEngine {
 
   package func openReader() throws(StoreError) -> any StoreReader {
     let connection = try SQLiteConnection(path: path, create: false)
+    try place.check(connection)
     connection.setBusyTimeout(milliseconds: Int32(Self.busyMillisecondsMax))
     try connection.execute("PRAGMA query_only = ON")
     return try SQLiteReader(connection, shapes)
@@ -110,6 +114,29 @@ package struct SQLiteEngine: StoreEngine {
       if connection.isInTransaction { try? connection.execute("ROLLBACK") }
       throw error
     }
+  }
+}
+
+/// Which file the first connection of a server found at the path. A later one must not go on with another
+/// file that was put in its place: the server knows leases and tokens of the first.
+private final class FilePlace: Sendable {
+  private struct Identity: Equatable {
+    var device: dev_t
+    var inode: ino_t
+  }
+
+  private let first = Mutex<Identity?>(nil)
+
+  /// - Throws: As ``SQLiteConnection/checkPlace()``.
+  func check(_ connection: SQLiteConnection) throws(StoreError) {
+    var status = stat()
+    guard stat(connection.path, &status) == 0 else { throw connection.hasMoved }
+    let found = Identity(device: status.st_dev, inode: status.st_ino)
+    let known = first.withLock { first in
+      first = first ?? found
+      return first
+    }
+    guard known == found else { throw connection.hasMoved }
   }
 }
 

@@ -26,7 +26,7 @@ struct LockCommand: SignalAware {
 
       EXIT CODES: the command's own, 128+n if a signal n ended it, 126 if it cannot be executed, \
       127 if there is none; 75 the lock was not to be had within --wait, or was lost; 69 no server \
-      can be reached; 64 usage.
+      can be reached; 76 the servers are too old for labels; 64 usage.
       """)
 
   @Argument(help: "The lock's key.")

@@ -51,7 +51,7 @@ struct StatusReport {
         entry.serverID, entry.run, presence.software,
         range(presence.wireOldest, presence.wireNewest),
         range(presence.shapeOldest, presence.shapeNewest),
-        presence.shapeKept > 0 ? "\(presence.shapeKept)" : "\(presence.shapeNewest)",
+        kept(by: presence),
         presence.listen,
       ])
     }
@@ -113,6 +113,15 @@ struct StatusReport {
       JSON.Member("shapeKept", .integer(presence.shapeKept)),
       JSON.Member("listen", .text(presence.listen)),
     ]
+  }
+
+  /// Servers before 0.3 know one shape and do not say so. They also leave out what newer ones say, when asked.
+  private func kept(by presence: Latchkey_Fleet_V1_ServerPresence) -> String {
+    switch (presence.shapeKept, presence.shapeNewest) {
+    case (0, 1): "1"
+    case (0, _): "-"
+    case (let kept, _): "\(kept)"
+    }
   }
 
   private var wireInUse: String { connection.wireVersion.map { "\($0)" } ?? "none" }

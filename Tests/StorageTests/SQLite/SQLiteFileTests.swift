@@ -88,6 +88,29 @@ import Testing
     #expect(await store.perform(.hold("key", "a")) == .renewed(token: 1, revision: 2))
   }
 
+  /// Connections that are opened anew after the first refusal would find the other file.
+  @Test func aStoreThatIsPutInTheOnesPlaceIsNeverServed() async throws {
+    let folder = try TemporaryFolder()
+    let path = "\(folder.path)/store.db"
+    let other = "\(folder.path)/other.db"
+    _ = try SQLiteEngine(path: other).openWriter()
+    let store = try Store(
+      engine: SQLiteEngine(path: path), clock: ManualClock().reading,
+      observer: RecordingObserver())
+    defer { store.shutdown() }
+    #expect(await store.perform(.hold("key", "a")) == .granted(token: 1, revision: 1))
+    #expect(rename(other, path) == 0)
+    for _ in 1...3 {
+      for result in [await store.ask(.fetch(key: "key")), await store.perform(.hold("key", "a"))] {
+        guard case .failure(let error) = result else {
+          Issue.record("another store answered \(result)")
+          continue
+        }
+        #expect(error.message.contains("was moved or replaced"))
+      }
+    }
+  }
+
   @Test func anEmptyFileIsTaken() throws {
     let folder = try TemporaryFolder()
     let path = "\(folder.path)/store.db"
