@@ -101,7 +101,6 @@ package final class LatchkeyServer: Service {
           try channel.pipeline.syncOperations.addHandler(AcceptPause(logger: logger))
         }
       }
-      .childChannelOption(.socketOption(.tcp_nodelay), value: 1)
       .childChannelOption(.socketOption(.so_keepalive), value: 1)
       .childChannelInitializer { [self] channel in
         channel.eventLoop.makeCompletedFuture { try accept(channel, routers) }

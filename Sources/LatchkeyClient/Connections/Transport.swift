@@ -20,7 +20,6 @@ enum Transport {
   ) -> EventLoopFuture<any Channel> {
     ClientBootstrap(group: loop)
       .connectTimeout(TimeAmount(timeout))
-      .channelOption(.socketOption(.tcp_nodelay), value: 1)
       // Several channels may race for an address (RFC 8305); only the one that won is set up, and
       // nothing is read before it is.
       .channelOption(.autoRead, value: false)

@@ -2,10 +2,13 @@ import Storage
 
 /// How many releases a server can be rolled back: for as long, the store keeps the shapes that these
 /// releases know.
+///
+/// Releases that differ only in their last number (0.3.0 and 0.3.1) count as one: whoever skips a
+/// correction on the way up must be able to skip it on the way back.
 package struct RollbackAllowance: Equatable, Sendable {
   /// Every release with the newest shape that it knows, as in Protocol/releases.json.
   package static let history: [(version: String, newestShape: Int64)] = [
-    ("0.1.0", 1), ("0.2.0", 1), ("0.3.0", 2),
+    ("0.1.0", 1), ("0.2.0", 1), ("0.3.0", 2), ("0.3.1", 2),
   ]
 
   /// How many releases before this one; 0 for none.
@@ -19,7 +22,18 @@ package struct RollbackAllowance: Equatable, Sendable {
   package var shapeKept: Int64 { reached.newestShape }
 
   private var reached: (version: String, newestShape: Int64) {
-    Self.history[max(Self.history.count - 1 - releases, 0)]
+    Self.minors[max(Self.minors.count - 1 - releases, 0)]
+  }
+
+  /// The first release of each minor version.
+  private static let minors = history.reduce(into: [(version: String, newestShape: Int64)]()) {
+    minors, release in
+    let isCorrection = minors.last.map { minor(of: $0.version) == minor(of: release.version) }
+    if isCorrection != true { minors.append(release) }
+  }
+
+  private static func minor(of version: String) -> [Substring] {
+    Array(version.split(separator: ".").prefix(2))
   }
 
   /// The first release that knows a shape.
