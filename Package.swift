@@ -22,6 +22,21 @@ let deque = Target.Dependency.product(name: "DequeModule", package: "swift-colle
 let lifecycle = Target.Dependency.product(
   name: "ServiceLifecycle", package: "swift-service-lifecycle")
 
+/// The fuzz targets, which need a sanitizer of their own: only `.ci/fuzz` builds them.
+let fuzzing: [Target] =
+  Context.environment["LATCHKEY_FUZZ_BUILD"] == nil
+  ? []
+  : [
+    .systemLibrary(name: "CFuzzer", path: "Tests/Fuzz/CFuzzer"),
+    .executableTarget(
+      name: "latchkey-fuzz",
+      dependencies: [
+        "CFuzzer", "HTTP2", "LatchkeyServer", "LockContent", "LockCore", "RPC", "Storage",
+        "WireSchema", nio.core, nio.embedded,
+      ],
+      path: "Tests/Fuzz/Targets", swiftSettings: strict),
+  ]
+
 let package = Package(
   name: "latchkey",
   products: [
@@ -143,6 +158,6 @@ let package = Package(
       // Recorded databases, which tests find by the path of their source file; programs in Python.
       exclude: ["Capsules", "Fleet"],
       swiftSettings: strict),
-  ],
+  ] + fuzzing,
   swiftLanguageModes: [.v6]
 )

@@ -23,7 +23,8 @@ struct ReleasedPrograms: Sendable, CustomTestStringConvertible {
   /// What it is to be replaced by in tests of the present version: this one, and that one by all.
   var neighbours: [ReleasedPrograms] { isHead ? Self.all : [Self.head] }
 
-  /// Every release that has a commit in Protocol/releases.json, then the present one.
+  /// Every release that has a commit in Protocol/releases.json and does not share its wire versions
+  /// and shapes with a newer one, which shows the same; then the present one.
   ///
   /// The older ones take minutes to build: `.ci/build-release` does that, and LATCHKEY_RELEASES says
   /// where it put them. Without it, the present one is all that there is.
@@ -33,7 +34,10 @@ struct ReleasedPrograms: Sendable, CustomTestStringConvertible {
     }
     // What is missing there is found missing by the tests that start it.
     let releases = try! ProtocolFiles.json("releases.json").member("releases").list ?? []
-    return releases.filter { $0.object?["commit"]?.isNull == false }.map { release in
+    let distinct = zip(releases, releases.dropFirst()).filter { older, newer in
+      ["wire", "shape"].contains { older.object?[$0] != newer.object?[$0] }
+    }.map(\.0)
+    return distinct.filter { $0.object?["commit"]?.isNull == false }.map { release in
       let version = release.object?["version"]?.string ?? ""
       return ReleasedPrograms(
         version: version,

@@ -1,0 +1,127 @@
+"""Those who must not notice an attack: a holder that renews, and a bystander that asks small things."""
+import http.client
+import json
+import threading
+import time
+
+LEASE_SECONDS = 10
+# About a third of the lease, as every holder should.
+RENEW_SECONDS = 3
+ASK_SECONDS = 0.1
+# An answer that takes longer counts as lost; more than any bound that is asserted.
+TIMEOUT_SECONDS = 20
+
+
+class Connection:
+    """A kept connection of HTTP/1.1, opened again where it ended."""
+
+    def __init__(self, port):
+        self.port, self.connection = port, None
+
+    def ask(self, method, path, body=None):
+        """The status and the body, or None where there was no answer."""
+        for is_last in (False, True):
+            is_new = self.connection is None
+            try:
+                if is_new:
+                    self.connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=TIMEOUT_SECONDS)
+                self.connection.request(
+                    method, path, body and json.dumps(body), {"content-type": "application/json"} if body else {})
+                response = self.connection.getresponse()
+                return response.status, response.read()
+            except (OSError, http.client.HTTPException):
+                self.connection.close()
+                self.connection = None
+                if is_new or is_last:
+                    return None
+
+    def call(self, method, body):
+        return self.ask("POST", f"/latchkey.v3.Locks/{method}", body)
+
+
+def ask(port, method, path):
+    answer = Connection(port).ask(method, path)
+    return answer and answer[0]
+
+
+class Repeating(threading.Thread):
+    """Does something again and again until it is stopped."""
+
+    def __init__(self, port, interval):
+        super().__init__(daemon=True)
+        self.connection, self.interval = Connection(port), interval
+        self.faults, self.longest, self.stopping = [], 0.0, threading.Event()
+
+    def run(self):
+        while not self.stopping.is_set():
+            self.turn()
+            self.stopping.wait(self.interval)
+
+    def stop(self):
+        self.stopping.set()
+        self.join()
+
+
+class Holder(Repeating):
+    """Takes locks before anything happens, and renews them by their tokens: one by itself, the others together."""
+
+    def __init__(self, port):
+        super().__init__(port, RENEW_SECONDS)
+        self.tokens = {key: self.acquire(key) for key in ["held"] + [f"held/{number}" for number in range(20)]}
+        self.accepted = {key: time.monotonic() for key in self.tokens}
+
+    def acquire(self, key):
+        answer = self.connection.call("Acquire", {"key": key, "owner": "holder", "lease": f"{LEASE_SECONDS}s"})
+        if not answer or answer[0] != 200:
+            raise OSError(f"no lock before the attack: {answer}")
+        return json.loads(answer[1])["grant"]["token"]
+
+    def turn(self):
+        renewals = [{"key": key, "token": token, "lease": f"{LEASE_SECONDS}s"} for key, token in self.tokens.items()]
+        for method, body, keys in [("Renew", renewals[0], list(self.tokens)[:1]),
+                                   ("RenewMany", {"renewals": renewals[1:]}, list(self.tokens)[1:])]:
+            sent = time.monotonic()
+            answer = self.connection.call(method, body)
+            if answer and b"refusal" in answer[1] or answer and answer[0] != 200 and b"not-" in answer[1]:
+                self.faults.append(f"leases were lost: {answer[1][:200]}")
+                self.stopping.set()
+            elif answer and answer[0] == 200:
+                self.note(keys, sent)
+
+    def note(self, keys, sent):
+        for key in keys:
+            self.longest = max(self.longest, time.monotonic() - self.accepted[key])
+            self.accepted[key] = sent
+
+    def run(self):
+        super().run()
+        for key, token in self.tokens.items():
+            answer = not self.faults and self.connection.call("Get", {"key": key})
+            if answer and f'"token":"{token}"'.encode() not in answer[1]:
+                self.faults.append(f"a lease was lost: {answer[1][:200]}")
+        # A holder that counts for itself has stopped by then, whatever the server thinks.
+        if self.longest > LEASE_SECONDS:
+            self.faults.append(f"{self.longest:.1f} s between two renewals")
+
+
+class Bystander(Repeating):
+    """Asks for a lock of its own, reads it, lists it and gives it back, in turn."""
+
+    def __init__(self, port):
+        super().__init__(port, ASK_SECONDS)
+        self.count = 0
+
+    def turn(self):
+        questions = [
+            ("Acquire", {"key": "bystander", "owner": "b", "lease": "60s"}), ("Get", {"key": "bystander"}),
+            ("List", {"keyPrefix": "bystander", "pageSize": 10}), ("Release", {"key": "bystander", "owner": "b"})]
+        method, body = questions[self.count % len(questions)]
+        begin = time.monotonic()
+        answer = self.connection.call(method, body)
+        if self.stopping.is_set() and not answer:
+            return
+        self.longest = max(self.longest, time.monotonic() - begin)
+        self.count += 1
+        if not answer or answer[0] != 200:
+            if len(self.faults) < 3:
+                self.faults.append(f"a bystander's {method} was answered {answer and (answer[0], answer[1][:120])}")
