@@ -34,7 +34,9 @@ let fuzzing: [Target] =
         "CFuzzer", "HTTP2", "LatchkeyServer", "LockContent", "LockCore", "RPC", "Storage",
         "WireSchema", nio.core, nio.embedded,
       ],
-      path: "Tests/Fuzz/Targets", swiftSettings: strict),
+      path: "Tests/Fuzz/Targets", swiftSettings: strict,
+      // gold, the default, cannot read what the sanitizers leave in the objects.
+      linkerSettings: [.unsafeFlags(["-use-ld=lld"])]),
   ]
 
 let package = Package(

@@ -5,7 +5,7 @@ import Glibc
 ///
 /// A crash, a trap, a bad access or a hang is found by libFuzzer and AddressSanitizer; what a target
 /// promises beyond that, it states with `precondition`.
-let targets: [(name: String, run: (UnsafeRawBufferPointer) -> Void)] = [
+let targets: [(name: String, run: @Sendable (UnsafeRawBufferPointer) -> Void)] = [
   ("http1", fuzzHTTP1), ("http2", fuzzHTTP2), ("json", fuzzJSON), ("proto", fuzzProto),
   ("hello", fuzzHello), ("rows", fuzzRows),
 ]
@@ -13,7 +13,7 @@ let targets: [(name: String, run: (UnsafeRawBufferPointer) -> Void)] = [
 /// `latchkey-fuzz`, with LATCHKEY_FUZZ naming the target, and libFuzzer's own arguments.
 @main
 struct FuzzProgram {
-  static let target: (UnsafeRawBufferPointer) -> Void = {
+  static let target: @Sendable (UnsafeRawBufferPointer) -> Void = {
     let name = getenv("LATCHKEY_FUZZ").map { String(cString: $0) } ?? ""
     guard let target = targets.first(where: { $0.name == name }) else {
       print("LATCHKEY_FUZZ must be one of \(targets.map(\.name).joined(separator: ", "))")
@@ -28,7 +28,7 @@ struct FuzzProgram {
     var arguments: UnsafeMutablePointer<UnsafeMutablePointer<CChar>?>? = CommandLine.unsafeArgv
     exit(
       LLVMFuzzerRunDriver(&count, &arguments) { bytes, count in
-        target(UnsafeRawBufferPointer(start: bytes, count: count))
+        FuzzProgram.target(UnsafeRawBufferPointer(start: bytes, count: count))
         return 0
       })
   }
