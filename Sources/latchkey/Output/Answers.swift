@@ -97,6 +97,25 @@ extension Failure {
     self.init(status, error.message + reason)
   }
 
+  /// A lock or presence that was held and is not any more.
+  ///
+  /// - Parameter name: What it was, such as `lock "nightly"`.
+  init(lossOf name: String, _ error: LatchkeyError) {
+    let cause = error.cause as? LatchkeyError
+    let reason =
+      switch cause?.code {
+      case .heldByAnother?, .notTheHolder?:
+        if let holder = cause?.holder {
+          "\"\(holder)\" holds it now"
+        } else {
+          "it was released by somebody, or its lease ran out at the server"
+        }
+      default:
+        "its lease could not be renewed in time" + (cause.map { ": \($0.message)" } ?? "")
+      }
+    self.init(.notToBeHad, "the \(name) was lost: \(reason)")
+  }
+
   /// The most common one, with the holder as `error` names it, or else as the server does when asked.
   init(heldByAnother key: String, _ error: LatchkeyError, _ client: LatchkeyClient) async {
     var holder = error.holder
