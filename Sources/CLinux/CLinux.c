@@ -57,3 +57,7 @@ int linux_signal_children(pid_t first, pid_t last, int signal) {
   }
   return count;
 }
+
+extern void *swift_task_enqueueGlobal_hook;
+
+void linux_set_task_hook(void *hook) { swift_task_enqueueGlobal_hook = hook; }

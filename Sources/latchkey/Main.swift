@@ -44,6 +44,8 @@ enum Main {
     } catch {
       Latchkey.exit(withError: error)
     }
+    // Before any task.
+    if !Descendants.isProcOurs { TaskPool.useEventLoops() }
     let program = (command as? any HoldingCommand)?.command.count ?? 0
     var supervisor: SupervisorLink?
     do {

@@ -137,6 +137,18 @@ struct CLISurroundingsTests {
     }
   }
 
+  @Test(
+    "A server's words for programs are not shown to people",
+    arguments: [
+      ("invalid-key: a key has 1 byte", "a key has 1 byte"),
+      ("invalid-owner", "an owner has 1 to 512 bytes of UTF-8, no NUL"),
+      ("too-many-waiters", "too many waiters"), ("not-held: nobody", "nobody"),
+      ("the lease is over", "the lease is over"), ("half-open sockets", "half-open sockets"), ("", ""),
+    ])
+  func plainTexts(message: String, text: String) {
+    #expect(Failure.plain(message) == text)
+  }
+
   @Test("Who lost a lock reads who has it, or that it was released")
   func lossTexts() async throws {
     try await CLIServer.run { server in

@@ -55,4 +55,7 @@ pid_t linux_newest_process_id(void);
 // a child cannot be another's before the child is waited for. Returns how many it was sent to.
 int linux_signal_children(pid_t first, pid_t last, int signal);
 
+// Sets what the Swift runtime calls to have a task run that belongs to no actor.
+void linux_set_task_hook(void *_Nonnull hook);
+
 #endif

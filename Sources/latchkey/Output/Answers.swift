@@ -93,8 +93,19 @@ extension Failure {
       default: .failed
       }
     // What a server said, or what became of the connection, tells more than that time ran out.
-    let reason = (error.cause as? LatchkeyError).map { ": \($0.message)" } ?? ""
-    self.init(status, error.message + reason)
+    let reason = (error.cause as? LatchkeyError).map { ": \(Self.plain($0.message))" } ?? ""
+    self.init(status, Self.plain(error.message) + reason)
+  }
+
+  /// What servers say begins with a word for programs, such as "invalid-key: ", or is no more than that.
+  static func plain(_ message: String) -> String {
+    let word = message.prefix { $0 == "-" || ("a"..."z").contains($0) }
+    guard word.contains("-") else { return message }
+    let rest = message.dropFirst(word.count)
+    if rest.hasPrefix(": ") { return String(rest.dropFirst(2)) }
+    guard rest.isEmpty else { return message }
+    if word == "invalid-owner" { return "an owner has 1 to 512 bytes of UTF-8, no NUL" }
+    return word.split(separator: "-").joined(separator: " ")
   }
 
   /// A lock or presence that was held and is not any more.
@@ -102,18 +113,19 @@ extension Failure {
   /// - Parameter name: What it was, such as `lock "nightly"`.
   init(lossOf name: String, _ error: LatchkeyError) {
     let cause = error.cause as? LatchkeyError
-    let reason =
+    let text =
       switch cause?.code {
       case .heldByAnother?, .notTheHolder?:
         if let holder = cause?.holder {
-          "\"\(holder)\" holds it now"
+          "the \(name) was lost: \"\(holder)\" holds it now"
         } else {
-          "it was released by somebody, or its lease ran out at the server"
+          "the \(name) was lost: it was released by somebody, or its lease ran out at the server"
         }
       default:
-        "its lease could not be renewed in time" + (cause.map { ": \($0.message)" } ?? "")
+        "the lease of \(name) could not be renewed in time"
+          + (cause.map { ": \(Self.plain($0.message))" } ?? "")
       }
-    self.init(.notToBeHad, "the \(name) was lost: \(reason)")
+    self.init(.notToBeHad, text)
   }
 
   /// The most common one, with the holder as `error` names it, or else as the server does when asked.

@@ -101,7 +101,7 @@ enum Descendants {
 
   /// Whether /proc is there and tells of the processes as this one sees them. In another PID namespace,
   /// as after `unshare --fork --pid`, it may still be the outer one's.
-  private static var isProcOurs: Bool {
+  static var isProcOurs: Bool {
     guard let status = text(of: "/proc/self/status") else { return false }
     let fields = status.split(separator: "\n").first { $0.hasPrefix("NSpid:") }?
       .dropFirst("NSpid:".count).split { $0 == "\t" || $0 == " " }

@@ -9,15 +9,6 @@ import Synchronization
 /// the resource. All that is done by its ``Supervisor``, which also does it where this process is
 /// killed or suspended; here the supervisor is only told how far the lease reaches.
 final class HeldCommand: Sendable {
-  /// How often to tell the supervisor of the lease, at least: it may have been renewed.
-  private static let leaseCheckMax = Duration.seconds(1)
-  /// How small a part of the lease that is, at most.
-  private static let leaseCheckPartOfLease = 20
-  /// How long a supervisor may take to begin with the end of a command whose lease is lost.
-  private static let answerMax = Duration.milliseconds(500)
-  /// How often to look whether it did.
-  private static let lookInterval = Duration.milliseconds(10)
-
   private let supervisor: SupervisorLink
   private let waitsForDescendants: Bool
   private let servers: String
@@ -33,8 +24,9 @@ final class HeldCommand: Sendable {
   /// Runs the command, until it ends by itself or until `grant` comes to its end or the task is
   /// cancelled, as it is when the lease is lost.
   func run(_ grant: LockGrant) async throws -> Supervision.Outcome {
+    let watch = LeaseWatch(grant, supervisor)
     let start = SupervisorInstruction.start(
-      lease: grant.lease.nanoseconds, leaseEnd: Self.end(of: grant),
+      lease: grant.lease.nanoseconds, leaseEnd: watch.leaseEnd,
       waitsForDescendants: waitsForDescendants,
       changes: [
         EnvironmentChange(name: "LATCHKEY_KEY", value: grant.key),
@@ -48,11 +40,11 @@ final class HeldCommand: Sendable {
       supervisor.send(start)
       isStarted = true
     }
-    return try await withThrowingTaskGroup(of: Void.self) { group in
-      group.addTask { await self.tell(of: grant) }
-      let outcome = try await supervisor.outcome { grant.isLost }
-      group.cancelAll()
-      return outcome
+    watch.look()
+    return try await withTaskCancellationHandler {
+      try await supervisor.outcome { grant.isLost }
+    } onCancel: {
+      watch.stop()
     }
   }
 
@@ -67,42 +59,5 @@ final class HeldCommand: Sendable {
       if isStarted { supervisor.send(.signal(signal)) }
       return isStarted
     }
-  }
-
-  /// When the lease of `grant` ends if it is not renewed, on the clock that goes on while the machine
-  /// sleeps, in nanoseconds.
-  private static func end(of grant: LockGrant) -> Int64 {
-    // The clock first: being interrupted in between must not make the lease longer.
-    Supervisor.now + grant.remaining.nanoseconds
-  }
-
-  /// Tells the supervisor of renewals, for as long as there is more than the last moment of the lease
-  /// left, and then sees to it that the supervisor does its part.
-  private func tell(of grant: LockGrant) async {
-    let interval = min(Self.leaseCheckMax, grant.lease / Self.leaseCheckPartOfLease)
-    // By then the supervisor has sent SIGKILL.
-    let last = Supervision.killMargin(ofLease: grant.lease) / 2
-    do {
-      while case let spare = grant.remaining - last, spare > .zero {
-        supervisor.send(.leaseGood(until: Self.end(of: grant)))
-        try await Task.sleep(for: min(spare, interval))
-      }
-    } catch {}
-    supervisor.send(.leaseGood(until: Self.end(of: grant)))
-    supervisor.send(.stop)
-    // Half of what is left of the lease, if anything is.
-    let left = grant.remaining
-    await waitForAnswer(atMost: left > .zero ? min(Self.answerMax, left / 2) : Self.answerMax)
-    if !supervisor.isEnding { supervisor.kill() }
-  }
-
-  /// Waits also where the task is cancelled: that is when a command has to be stopped.
-  private func waitForAnswer(atMost limit: Duration) async {
-    let deadline = ContinuousClock.now + limit
-    await Task {
-      while !supervisor.isEnding, ContinuousClock.now < deadline {
-        try? await Task.sleep(for: Self.lookInterval)
-      }
-    }.value
   }
 }

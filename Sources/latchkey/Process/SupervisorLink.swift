@@ -27,6 +27,8 @@ final class SupervisorLink: Sendable {
   /// Whether the command is being ended because its lease is, or has ended.
   var isEnding: Bool { shared.withLock { $0.isEnding || $0.result != nil } }
 
+  var hasFinished: Bool { shared.withLock { $0.result != nil } }
+
   /// Sends an instruction, or drops it where the supervisor is gone or takes nothing: it is suspended
   /// then, and ``kill()`` is what is left.
   func send(_ instruction: SupervisorInstruction) {
