@@ -138,12 +138,45 @@ struct CLISurroundingsTests {
   }
 
   @Test(
+    "Labels are refused in a fleet that is older in part, whether or not the key is held",
+    .enabled("needs the released versions: LATCHKEY_RELEASES") { Self.release("0.2.0") != nil })
+  func labelsInOldFleet() async throws {
+    let folder = try StoreFolder()
+    let old = try await ServerProgram.start(
+      try #require(Self.release("0.2.0")), store: folder.file)
+    defer { old.program.signal(SIGKILL) }
+    let new = try await ServerProgram.start(store: folder.file)
+    defer { new.program.signal(SIGKILL) }
+    func latchkey(_ arguments: String...) async throws -> Program.Result {
+      try await Program.run(
+        "latchkey", arguments, environment: ["LATCHKEY_SERVER=\(new.address)"])
+    }
+    #expect(try await latchkey("claim", "held", "--owner", "x", "--ttl", "1h").end == .exited(0))
+    for key in ["free", "held"] {
+      for wait in ["0", "1s"] {
+        let result = try await latchkey(
+          "lock", key, "--wait", wait, "--label", "a=b", "--", "echo", "never")
+        #expect(result.end == .exited(76))
+        #expect(result.output == [])
+        #expect(result.errors.last?.contains("too old for labels") == true)
+      }
+    }
+  }
+
+  private static func release(_ version: String) -> String? {
+    guard let folder = getenv("LATCHKEY_RELEASES") else { return nil }
+    let path = "\(String(cString: folder))/\(version)/latchkeyd"
+    return access(path, X_OK) == 0 ? path : nil
+  }
+
+  @Test(
     "A server's words for programs are not shown to people",
     arguments: [
       ("invalid-key: a key has 1 byte", "a key has 1 byte"),
       ("invalid-owner", "an owner has 1 to 512 bytes of UTF-8, no NUL"),
       ("too-many-waiters", "too many waiters"), ("not-held: nobody", "nobody"),
-      ("the lease is over", "the lease is over"), ("half-open sockets", "half-open sockets"), ("", ""),
+      ("the lease is over", "the lease is over"),
+      ("half-open sockets", "half-open sockets"), ("", ""),
     ])
   func plainTexts(message: String, text: String) {
     #expect(Failure.plain(message) == text)

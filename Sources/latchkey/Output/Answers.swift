@@ -92,6 +92,13 @@ extension Failure {
       case .noCommonVersion, .requiresNewerServer, .requiresNewerPeer: .noCommonVersion
       default: .failed
       }
+    if let missing = error.requirement {
+      self.init(
+        status,
+        "the servers are too old for \(missing.feature): they speak wire v\(missing.has), it takes "
+          + "v\(missing.needs)")
+      return
+    }
     // What a server said, or what became of the connection, tells more than that time ran out.
     let reason = (error.cause as? LatchkeyError).map { ": \(Self.plain($0.message))" } ?? ""
     self.init(status, Self.plain(error.message) + reason)
