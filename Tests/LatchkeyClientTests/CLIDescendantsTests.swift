@@ -2,17 +2,28 @@ import Glibc
 import TestKit
 import Testing
 
+@testable import latchkey
+
 /// What a command under a lock started ends before another may hold the lock, whoever is killed.
 @Suite("Command line: descendants", .serialized)
 struct CLIDescendantsTests {
   enum End: CaseIterable {
     case terminated, killed, groupKilled, suspended, supervisorKilled, supervisorSuspended
-    case commandKilled, commandFailed
+    case commandKilled, commandFailed, bothKilled
+
+    /// What nothing but a cgroup can do.
+    static var all: [End] { hasCgroup ? allCases : allCases.filter { $0 != .bothKilled } }
+
+    private static let hasCgroup: Bool = {
+      let cgroup = CommandCgroup.make()
+      cgroup?.remove()
+      return cgroup != nil
+    }()
   }
 
   @Test(
     "The last write of a command's descendants is before the first of the next holder",
-    arguments: End.allCases)
+    arguments: End.all)
   func nobodyWorksOutside(end: End) async throws {
     try await CLIServer.run { server in
       let journal = Journal(path: server.path("journal"))
@@ -35,6 +46,10 @@ struct CLIDescendantsTests {
       case .suspended: first.signal(SIGSTOP)
       case .supervisorKilled: kill(try ProcessTree.supervisor(of: first.id), SIGKILL)
       case .commandKilled: kill(try #require(pid_t(command)), SIGKILL)
+      case .bothKilled:
+        let supervisor = try ProcessTree.supervisor(of: first.id)
+        first.signal(SIGKILL)
+        kill(supervisor, SIGKILL)
       case .commandFailed: first.signal(SIGUSR1)
       case .supervisorSuspended:
         kill(try ProcessTree.supervisor(of: first.id), SIGSTOP)

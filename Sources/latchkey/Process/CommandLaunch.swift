@@ -8,16 +8,18 @@ enum CommandLaunch {
   ///
   /// - Parameters:
   ///   - count: How many of this program's last arguments are the command.
+  ///   - cgroup: Where to put it.
   ///   - beforeExec: What to do between the start of the child and that of the command.
   /// - Returns: The process id, or -1 with errno set.
   static func start(
-    argumentCount count: Int, _ changes: [EnvironmentChange], beforeExec: () -> Void
+    argumentCount count: Int, _ changes: [EnvironmentChange], in cgroup: CommandCgroup?,
+    beforeExec: () -> Void
   ) -> pid_t {
     var gate: [Int32] = [0, 0]
     guard linux_pipe(&gate) == 0 else { return -1 }
     let parent = getpid()
     let process = linux_fork()
-    if process == 0 { run(parent: parent, gate: gate, count, changes) }
+    if process == 0 { run(parent: parent, gate: gate, count, changes, cgroup) }
     close(gate[0])
     defer { close(gate[1]) }
     guard process > 0 else { return -1 }
@@ -28,7 +30,8 @@ enum CommandLaunch {
   }
 
   private static func run(
-    parent: pid_t, gate: [Int32], _ count: Int, _ changes: [EnvironmentChange]
+    parent: pid_t, gate: [Int32], _ count: Int, _ changes: [EnvironmentChange],
+    _ cgroup: CommandCgroup?
   ) -> Never {
     // If the supervisor is killed, nobody watches over the command: the kernel shall kill it at the
     // same moment. Only the process itself can ask for it.
@@ -40,6 +43,7 @@ enum CommandLaunch {
     close(gate[1])
     var go: UInt8 = 0
     guard read(gate[0], &go, 1) == 1 else { _exit(ExitStatus.notToBeHad.rawValue) }
+    cgroup?.join()
     for change in changes {
       if let value = change.value {
         setenv(change.name, value, 1)

@@ -172,7 +172,7 @@ enum Descendants {
 
   /// The first 4,096 bytes of a file: more than the fields of interest take, and hundreds of
   /// children. Those that do not fit are found when the others are gone.
-  private static func text(of path: String) -> String? {
+  static func text(of path: String) -> String? {
     let descriptor = open(path, O_RDONLY | O_CLOEXEC)
     guard descriptor >= 0 else { return nil }
     defer { close(descriptor) }

@@ -8,9 +8,10 @@ import Glibc
 /// - `latchkey`: this process learns it by the end of their socket, and ends the command;
 /// - this process: the kernel kills the command (``CommandLaunch``), and `latchkey`, which adopts what
 ///   is left, ends that;
-/// - both at once, one by one: the kernel kills the command, but nobody ends what it started. This
-///   process leaves the process group of `latchkey`, and has another name, so that no signal to the
-///   group or by the name reaches both.
+/// - both at once, one by one: the kernel kills the command, and the witness what it started, where the
+///   command has a cgroup of its own (``CommandCgroup``); otherwise nobody does. This process leaves the
+///   process group of `latchkey`, and has another name, so that no signal to the group or by the name
+///   reaches both.
 ///
 /// While `latchkey` is suspended, or hangs, this process keeps the lease's end by itself: it believes
 /// in the lease as far as `latchkey` has last told.
@@ -25,6 +26,7 @@ struct Supervisor {
   private var witness: SignalWitness?
   /// Nil once it has ended: its process id may be another's then.
   private var command: pid_t?
+  private let cgroup: CommandCgroup?
   private let children: Int32
   private let alarm: Int32
 
@@ -85,8 +87,9 @@ struct Supervisor {
     children = signalfd(-1, &ends, Int32(SFD_CLOEXEC | SFD_NONBLOCK))
     alarm = timerfd_create(CLOCK_BOOTTIME, Int32(TFD_CLOEXEC | TFD_NONBLOCK))
     guard children >= 0, alarm >= 0, linux_adopt_orphans() == 0 else { return nil }
-    witness = SignalWitness.start()
-    let process = CommandLaunch.start(argumentCount: argumentCount, changes) {
+    cgroup = CommandCgroup.make()
+    witness = SignalWitness.start(cgroup)
+    let process = CommandLaunch.start(argumentCount: argumentCount, changes, in: cgroup) {
       // Witness and command stay in the group of `latchkey`, and with it in the foreground of a
       // terminal; signals to the group do not reach this process from here on.
       setpgid(0, 0)
@@ -94,6 +97,7 @@ struct Supervisor {
     guard process > 0 else {
       let code = errno
       witness?.end()
+      cgroup?.remove()
       errno = code
       return nil
     }
@@ -215,12 +219,15 @@ struct Supervisor {
   private mutating func perform(_ actions: [Supervision.Action]) {
     for action in actions {
       switch action {
-      case .signalAll(let number): Descendants.signal(number, except: witness?.process)
+      case .signalAll(let number):
+        if number == SIGKILL { cgroup?.kill() }
+        Descendants.signal(number, except: witness?.process)
       case .sayEnding: _ = SupervisorMessage(.ending).send(on: link)
       case .sayStuck:
         let text = Descendants.stuckText(except: witness?.process)
         StandardError.lineNow("latchkey: \(text)")
       case .finish(let outcome):
+        cgroup?.remove()
         _ = SupervisorMessage(.finished(outcome)).send(on: link)
         _exit(0)
       }
