@@ -48,7 +48,9 @@ struct SignalWitness {
       var info = siginfo_t()
       guard sigwaitinfo(&set, &info) > 0 else { continue }
       var record = Record(number: info.si_signo, sender: info._sifields._kill.si_pid)
-      guard getppid() == parent, write(output, &record, MemoryLayout<Record>.size) > 0 else { break }
+      guard getppid() == parent,
+        write(output, &record, MemoryLayout<Record>.size) > 0
+      else { break }
     }
     if getppid() != parent { cgroup?.end() }
     _exit(0)

@@ -58,7 +58,9 @@ enum Namespaces {
   /// not allowed, with a user namespace. Nil where neither is.
   static func prefix(_ options: String) async -> [String]? {
     for user in ["", "Ur"] {
-      let prefix = ["/usr/bin/unshare", "-" + user + options.dropFirst()]
+      var prefix = ["/usr/bin/unshare", "-" + user + options.dropFirst()]
+      // What it starts does not outlive a test that failed.
+      if options.contains("f") { prefix.append("--kill-child") }
       let result = try? await Program.run(prefix[0], Array(prefix[1...]) + ["true"])
       if result?.end == .exited(0) { return prefix }
     }
