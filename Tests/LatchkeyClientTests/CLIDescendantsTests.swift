@@ -66,18 +66,21 @@ struct CLIDescendantsTests {
   @Test("What a command leaves behind of its own accord goes on, unless it is to be waited for")
   func daemons() async throws {
     try await CLIServer.run { server in
-      let fifo = try server.makeFIFO()
-      // A daemon that lives until somebody opens the FIFO.
-      let daemon = "setsid sh -c 'exec >&- 2>&-; read line < \(fifo)' & exit 0"
-      #expect(try await server.run("lock", "k", "--", "sh", "-c", daemon).end == .exited(0))
+      // A daemon that lives until somebody has opened the FIFO and closed it.
+      func daemon(_ fifo: String) -> String {
+        "setsid sh -c 'exec >&- 2>&-; read line < \(fifo)' & exit 0"
+      }
+      let free = try server.makeFIFO("free")
+      #expect(try await server.run("lock", "k", "--", "sh", "-c", daemon(free)).end == .exited(0))
       #expect(try await server.run("get", "k").end == .exited(1))
       // Opening it for writing works once there is a reader: it lives.
-      #expect(close(open(fifo, O_WRONLY)) == 0)
+      #expect(close(open(free, O_WRONLY)) == 0)
 
+      let awaited = try server.makeFIFO("awaited")
       let waiting = try server.start(
-        "lock", "k", "--wait-descendants", "--", "sh", "-c", "\(daemon)")
+        "lock", "k", "--wait-descendants", "--", "sh", "-c", daemon(awaited))
       defer { waiting.signal(SIGKILL) }
-      let writer = open(fifo, O_WRONLY)
+      let writer = open(awaited, O_WRONLY)
       #expect(try await server.run("get", "k").end == .exited(0))
       #expect(!waiting.hasEnded)
       close(writer)

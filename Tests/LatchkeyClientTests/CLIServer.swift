@@ -33,8 +33,8 @@ struct CLIServer: Sendable {
   func path(_ name: String) -> String { folder.path(name) }
 
   /// A pipe with a name, for a command whose end shall be seen, and not that of `latchkey`.
-  func makeFIFO() throws -> String {
-    let path = folder.path("fifo")
+  func makeFIFO(_ name: String = "fifo") throws -> String {
+    let path = folder.path(name)
     guard mkfifo(path, 0o600) == 0 else {
       throw ProgramError("no FIFO: \(String(cString: strerror(errno)))")
     }
