@@ -63,7 +63,8 @@ let package = Package(
     .systemLibrary(name: "CSQLite", pkgConfig: "sqlite3", providers: [.apt(["libsqlite3-dev"])]),
     .systemLibrary(name: "CZlib", pkgConfig: "zlib", providers: [.apt(["zlib1g-dev"])]),
 
-    .systemLibrary(name: "CLinux"),
+    // What of Linux can only be said in C.
+    .target(name: "CLinux"),
 
     // What a holder says: the one thing that both the core and the versions of the wire know.
     .target(name: "LockContent", swiftSettings: strict),

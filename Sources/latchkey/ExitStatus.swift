@@ -18,7 +18,7 @@ struct ExitStatus: RawRepresentable, Hashable, Sendable {
   static let system = ExitStatus(rawValue: 71)
   /// EX_IOERR
   static let output = ExitStatus(rawValue: 74)
-  /// EX_TEMPFAIL: the lock is held by another, or was lost.
+  /// EX_TEMPFAIL: the lock is held by another, or was lost. `--exit-code` has another for the former.
   static let notToBeHad = ExitStatus(rawValue: 75)
   /// EX_PROTOCOL
   static let noCommonVersion = ExitStatus(rawValue: 76)
@@ -50,6 +50,7 @@ struct Failure: Error {
 }
 
 func exitProcess(_ status: ExitStatus) -> Never {
+  StandardError.flush()
   exit(status.rawValue)
 }
 

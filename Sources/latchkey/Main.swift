@@ -18,8 +18,8 @@ struct Latchkey: ParsableCommand {
       500ms, 15s, 2m, 1h, or a plain number of seconds.
 
       EXIT CODES: 0 success, 1 nobody holds the key (get), 64 usage, 69 no server can be reached, \
-      or none can serve, 70 an error of the service, 74 output cannot be written, 75 the lock is held by another or \
-      was lost, 76 client and server have no version in common. A command that was run adds its \
+      or none can serve, 70 an error of the service, 71 one of the operating system, 74 output cannot be \
+      written, 75 the lock is held by another or was lost, 76 client and server have no version in common. A command that was run adds its \
       own, and 128+n for a signal n.
       """,
     version: Release.version,
@@ -37,23 +37,43 @@ enum Main {
 
   /// Apart from `main`, which is isolated to the main actor: its thread is busy with the signals.
   private static func start() -> Never {
-    LaunchStage.runIfRequested()
     OriginalProcess.remember()
     let command: any ParsableCommand
     do {
-      command = try Latchkey.parseAsRoot()
+      command = try Latchkey.parseAsRoot(OriginalProcess.argumentTexts)
     } catch {
       Latchkey.exit(withError: error)
     }
+    // Before any task.
+    if !Descendants.isProcOurs { TaskPool.useEventLoops() }
+    let program = (command as? any HoldingCommand)?.command.count ?? 0
+    var supervisor: SupervisorLink?
+    do {
+      try OriginalProcess.checkTexts(dropLast: program)
+      if program > 0 { supervisor = try Supervisor.fork(argumentCount: program) }
+    } catch {
+      exit(by: error)
+    }
     // Before there is any other thread: they all inherit the mask.
-    let signals = Signals(awaited: (command as? any SignalAware)?.awaitedSignals ?? [])
-    Task { await finish(command, signals) }
+    let signals = Signals(awaited: awaitedSignals(of: command))
+    Task { [supervisor] in await finish(command, signals, supervisor) }
     signals.serve()
   }
 
-  private static func finish(_ command: any ParsableCommand, _ signals: Signals) async -> Never {
+  private static func awaitedSignals(of command: any ParsableCommand) -> [Int32] {
+    switch command {
+    case is any HoldingCommand: Signals.forwarded
+    case let command as any SignalAware: command.awaitedSignals
+    default: []
+    }
+  }
+
+  private static func finish(
+    _ command: any ParsableCommand, _ signals: Signals, _ supervisor: SupervisorLink?
+  ) async -> Never {
     do {
       switch command {
+      case var command as any HoldingCommand: try await command.run(signals, supervisor)
       case var command as any SignalAware: try await command.run(signals)
       case var command as any AsyncParsableCommand: try await command.run()
       default:
@@ -74,7 +94,7 @@ enum Main {
   }
 
   private static func exit(by failure: Failure) -> Never {
-    StandardError.line("latchkey: \(failure.message.escapingControls())")
+    StandardError.line("latchkey: \(failure.message)")
     exitProcess(failure.status)
   }
 }

@@ -29,9 +29,12 @@ struct CLIServer: Sendable {
 
   func signal(_ number: Int32) { server.program.signal(number) }
 
+  /// Where a file called `name` would be, which is gone with the server.
+  func path(_ name: String) -> String { folder.path(name) }
+
   /// A pipe with a name, for a command whose end shall be seen, and not that of `latchkey`.
-  func makeFIFO() throws -> String {
-    let path = folder.path("fifo")
+  func makeFIFO(_ name: String = "fifo") throws -> String {
+    let path = folder.path(name)
     guard mkfifo(path, 0o600) == 0 else {
       throw ProgramError("no FIFO: \(String(cString: strerror(errno)))")
     }
@@ -49,6 +52,21 @@ struct CLIServer: Sendable {
     return try Program(
       "latchkey", arguments.prefix(1) + patience + arguments.dropFirst(),
       environment: ["LATCHKEY_SERVER=\(address)"], closesOutput: closesOutput)
+  }
+
+  /// Starts `latchkey` as the rest of another command line.
+  func startUnder(_ prefix: [String], _ arguments: String...) throws -> Program {
+    try startUnder(prefix, arguments)
+  }
+
+  private func startUnder(_ prefix: [String], _ arguments: [String]) throws -> Program {
+    try Program(
+      prefix[0], prefix.dropFirst() + ["\(Program.folder)/latchkey"] + arguments,
+      environment: ["LATCHKEY_SERVER=\(address)"])
+  }
+
+  func runUnder(_ prefix: [String], _ arguments: String...) async throws -> Program.Result {
+    try await startUnder(prefix, arguments).result()
   }
 
   /// Runs `latchkey` to its end, for this server.

@@ -74,15 +74,15 @@ struct CLIValueTests {
     ]
     let processes = lines.compactMap { Descendants.Process(stat: $0) }
     #expect(processes.count == lines.count)
-    #expect(Descendants.descendants(of: 20, among: processes).sorted() == [21, 22, 24])
+    #expect(Descendants.descendants(of: 20, among: processes).map(\.id).sorted() == [21, 22, 24])
     #expect(Descendants.Process(stat: "nonsense") == nil)
     #expect(Descendants.Process(stat: "1 (x)") == nil)
   }
 
   @Test("The grace before SIGKILL is part of the lease")
   func graceIsBounded() {
-    #expect(HeldCommand.grace(ofLease: .seconds(4)) == .seconds(1))
-    #expect(HeldCommand.grace(ofLease: .seconds(3_600)) == HeldCommand.graceMax)
+    #expect(Supervision.grace(ofLease: .seconds(4)) == .seconds(1))
+    #expect(Supervision.grace(ofLease: .seconds(3_600)) == Supervision.graceMax)
   }
 }
 

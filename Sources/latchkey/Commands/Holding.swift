@@ -5,8 +5,6 @@ import Synchronization
 /// A run of `lock` or `presence`: waits for the key, holds it while a command runs or until a
 /// signal, and gives it back.
 struct Holding: Sendable {
-  static let forwardedSignals = [SIGTERM, SIGINT, SIGHUP, SIGQUIT, SIGUSR1, SIGUSR2]
-
   private let kind: ResourceKind
   private let key: String
   private let owner: String
@@ -15,17 +13,20 @@ struct Holding: Sendable {
   private let command: HeldCommand?
   private let idle = IdleHold()
 
-  /// - Parameter commandCount: How many of the program's last arguments are the command; 0 for none.
+  /// - Parameter supervisor: Of the command; nil where there is none.
   init(
     kind: ResourceKind, key: String, options: HoldOptions, connection: ConnectionOptions,
-    commandCount: Int
-  ) {
+    _ supervisor: SupervisorLink?
+  ) throws {
     self.kind = kind
     self.key = key
     owner = options.ownerOrUnique
     self.options = options
     self.connection = connection
-    command = commandCount > 0 ? HeldCommand(argumentCount: commandCount) : nil
+    let servers = try connection.endpoints().map { "\($0)" }.joined(separator: ",")
+    command = supervisor.map {
+      HeldCommand($0, waitsForDescendants: options.waitDescendants, servers: servers)
+    }
   }
 
   func run(_ signals: Signals) async throws -> ExitStatus {
@@ -42,19 +43,39 @@ struct Holding: Sendable {
     do {
       return try await work.value
     } catch {
-      guard let signal = idle.signal else { throw error }
-      return ExitStatus(signal: signal)
+      if let signal = idle.signal { return ExitStatus(signal: signal) }
+      throw failure(error)
     }
+  }
+
+  /// An error in the words, and with the exit code, of a hold.
+  private func failure(_ error: any Error) -> any Error {
+    let failure: Failure
+    switch error {
+    case let error as Failure: failure = error
+    case let error as LatchkeyError where error.code == .leaseLost:
+      return Failure(lossOf: name, error)
+    case let error as LatchkeyError: failure = Failure(error)
+    default: return error
+    }
+    let wasHeld = command?.hasStarted ?? idle.hasBegun
+    guard let code = options.exitCode, failure.status == .notToBeHad, !wasHeld else {
+      return failure
+    }
+    return Failure(ExitStatus(rawValue: Int32(code)), failure.message)
   }
 
   private func hold(with client: LatchkeyClient) async throws -> ExitStatus {
     let start = ContinuousClock.now
+    // Servers of a fleet that is older in part refuse labels once they have said so. It must not matter
+    // whether the first request was faster than their word.
+    if !options.content.labels.isEmpty { _ = try await client.connectionInfo() }
     do {
       return try await claim(with: client, wait: .zero)
     } catch let error as LatchkeyError where error.code.meansHeld {
       if options.wait == .span(.zero) { throw Failure(heldByAnother: key, holder: error.holder) }
       let holder = error.holder.map { ", held by \"\($0)\"" } ?? ", held by another"
-      connection.notice("waiting for \(name)\(holder)")
+      connection.notice("waiting for \"\(key)\"\(holder)")
     }
     let wait: Duration? =
       switch options.wait {
@@ -86,22 +107,29 @@ struct Holding: Sendable {
 
   private func use(_ grant: LockGrant) async throws -> ExitStatus {
     guard let command else {
-      connection.notice("present at \(name) as \"\(owner)\"")
+      connection.notice("present at \"\(key)\" as \"\(owner)\"")
       await idle.hold(grant)
       guard !grant.isLost else {
-        throw Failure(.notToBeHad, "the lease of \(name) could not be renewed")
+        throw Failure(.notToBeHad, "the lease of \(name) could not be renewed in time")
       }
       return .success
     }
-    let end = try await command.run(grant)
-    guard !command.wasStopped else {
+    let outcome = try await command.run(grant)
+    switch outcome.reason {
+    case .byItself: return outcome.end?.exitStatus ?? ExitStatus(signal: SIGKILL)
+    case .leaseEnded:
       throw Failure(
-        .notToBeHad, "the lease of \(name) could not be renewed, so the command was stopped")
+        .notToBeHad,
+        "the lease of \(name) could not be renewed in time, so the command was stopped")
+    case .interrupted(let signal): return ExitStatus(signal: signal)
+    case .abandoned(let signal):
+      // Others must wait for the end of the lease: somebody still works.
+      connection.notice("\(name) is not released, but left to the end of its lease")
+      exitProcess(ExitStatus(signal: signal))
     }
-    return end.exitStatus
   }
 
-  private var name: String { "\"\(key)\"" }
+  private var name: String { "\(kind.rawValue) \"\(key)\"" }
 }
 
 extension LatchkeyError.Code {
@@ -125,6 +153,8 @@ private final class IdleHold: Sendable {
 
   /// The signal that ended it.
   var signal: Int32? { state.withLock { $0.signal } }
+
+  var hasBegun: Bool { state.withLock { $0.hold != nil } }
 
   /// Returns when the grant is lost, or after a signal.
   func hold(_ grant: LockGrant) async {

@@ -2,7 +2,7 @@ import ArgumentParser
 import LatchkeyClient
 
 /// `latchkey presence`: announces that a program lives.
-struct PresenceCommand: SignalAware {
+struct PresenceCommand: HoldingCommand {
   static let configuration = CommandConfiguration(
     commandName: "presence",
     abstract: "Holds a presence while a command runs, or until a signal.",
@@ -28,12 +28,9 @@ struct PresenceCommand: SignalAware {
   @OptionGroup var hold: HoldOptions
   @OptionGroup var connection: ConnectionOptions
 
-  var awaitedSignals: [Int32] { Holding.forwardedSignals }
-
-  mutating func run(_ signals: Signals) async throws {
-    let holding = Holding(
-      kind: .presence, key: key, options: hold, connection: connection,
-      commandCount: command.count)
+  mutating func run(_ signals: Signals, _ supervisor: SupervisorLink?) async throws {
+    let holding = try Holding(
+      kind: .presence, key: key, options: hold, connection: connection, supervisor)
     throw CommandEnd(status: try await holding.run(signals))
   }
 }

@@ -35,8 +35,7 @@ struct ConnectionOptions: ParsableArguments {
 
   /// Where the servers are.
   func endpoints() throws -> [Endpoint] {
-    let variable = getenv(Self.variable).map { String(cString: $0) } ?? ""
-    let named = servers.isEmpty ? [variable] : servers
+    let named = servers.isEmpty ? [try variableText()] : servers
     var texts = named.flatMap { $0.split(separator: ",") }.map { text in
       String(text.filter { $0 != " " })
     }
@@ -49,6 +48,14 @@ struct ConnectionOptions: ParsableArguments {
     } catch let error as LatchkeyError {
       throw Failure(.usage, error.message)
     }
+  }
+
+  private func variableText() throws -> String {
+    guard let bytes = getenv(Self.variable) else { return "" }
+    guard let text = String(validatingCString: bytes) else {
+      throw Failure(.usage, "\(Self.variable) is not UTF-8")
+    }
+    return text
   }
 
   /// The newest wire version that the server at `endpoint` speaks too.
@@ -86,7 +93,7 @@ struct ConnectionOptions: ParsableArguments {
     }
   }
 
-  /// Says something on the way that is no error.
+  /// Says something on the way that is not an error.
   func notice(_ text: String) {
     if !quiet { StandardError.line("latchkey: \(text)") }
   }

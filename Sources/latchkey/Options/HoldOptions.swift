@@ -24,6 +24,16 @@ struct HoldOptions: ParsableArguments {
       """)
   var owner: String?
 
+  @Option(
+    name: .customLong("exit-code"),
+    help: ArgumentHelp(
+      "The exit code when the key was not to be had, instead of 75: one that the command never has.",
+      valueName: "code"))
+  var exitCode: UInt8?
+
+  @Flag(help: "Hold until all that the command started has ended, daemons included.")
+  var waitDescendants = false
+
   @OptionGroup var content: ContentOptions
 
   /// The owner that was given, or one that no other run has.

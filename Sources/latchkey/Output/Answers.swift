@@ -92,9 +92,47 @@ extension Failure {
       case .noCommonVersion, .requiresNewerServer, .requiresNewerPeer: .noCommonVersion
       default: .failed
       }
+    if let missing = error.requirement {
+      self.init(
+        status,
+        "the servers are too old for \(missing.feature): they speak wire v\(missing.has), it takes "
+          + "v\(missing.needs)")
+      return
+    }
     // What a server said, or what became of the connection, tells more than that time ran out.
-    let reason = (error.cause as? LatchkeyError).map { ": \($0.message)" } ?? ""
-    self.init(status, error.message + reason)
+    let reason = (error.cause as? LatchkeyError).map { ": \(Self.plain($0.message))" } ?? ""
+    self.init(status, Self.plain(error.message) + reason)
+  }
+
+  /// What servers say begins with a word for programs, such as "invalid-key: ", or is no more than that.
+  static func plain(_ message: String) -> String {
+    let word = message.prefix { $0 == "-" || ("a"..."z").contains($0) }
+    guard word.contains("-") else { return message }
+    let rest = message.dropFirst(word.count)
+    if rest.hasPrefix(": ") { return String(rest.dropFirst(2)) }
+    guard rest.isEmpty else { return message }
+    if word == "invalid-owner" { return "an owner has 1 to 512 bytes of UTF-8, no NUL" }
+    return word.split(separator: "-").joined(separator: " ")
+  }
+
+  /// A lock or presence that was held and is not any more.
+  ///
+  /// - Parameter name: What it was, such as `lock "nightly"`.
+  init(lossOf name: String, _ error: LatchkeyError) {
+    let cause = error.cause as? LatchkeyError
+    let text =
+      switch cause?.code {
+      case .heldByAnother?, .notTheHolder?:
+        if let holder = cause?.holder {
+          "the \(name) was lost: \"\(holder)\" holds it now"
+        } else {
+          "the \(name) was lost: it was released by somebody, or its lease ran out at the server"
+        }
+      default:
+        "the lease of \(name) could not be renewed in time"
+          + (cause.map { ": \(Self.plain($0.message))" } ?? "")
+      }
+    self.init(.notToBeHad, text)
   }
 
   /// The most common one, with the holder as `error` names it, or else as the server does when asked.

@@ -82,7 +82,8 @@ enum JSON: Equatable, Sendable {
       case "\\": text += "\\\\"
       case "\n": text += "\\n"
       case "\t": text += "\\t"
-      case "\u{0}"..<"\u{20}", "\u{7f}"..."\u{9f}": text += "\\u" + hexadecimal(scalar, digits: 4)
+      // More than JSON asks for: it is shown on terminals too. None of them has more digits.
+      case _ where scalar.isControl: text += "\\u" + hexadecimal(scalar, digits: 4)
       default: text.unicodeScalars.append(scalar)
       }
     }

@@ -13,6 +13,6 @@ struct StandardErrorLog: LogHandler {
   func log(event: LogEvent) {
     let all = metadata.merging(event.metadata ?? [:]) { $1 }
     let fields = all.sorted { $0.key < $1.key }.map { " \($0.key)=\($0.value)" }.joined()
-    StandardError.line("latchkey: \(event.level): \(event.message)\(fields)".escapingControls())
+    StandardError.line("latchkey: \(event.level): \(event.message)\(fields)")
   }
 }

@@ -7,7 +7,7 @@ enum StandardOutput {
   /// Writes `text` and a line's end. Ends the program where nobody reads any more, in silence and
   /// with the status that a shell shows for SIGPIPE, or where writing fails for another reason.
   static func line(_ text: String) {
-    switch writeAll(text + "\n", to: STDOUT_FILENO) {
+    switch writeAll(Array((text + "\n").utf8), to: STDOUT_FILENO) {
     case 0: return
     case EPIPE: exitProcess(ExitStatus(signal: SIGPIPE))
     case let code:
@@ -21,19 +21,34 @@ enum StandardOutput {
 enum StandardError {
   static var isTerminal: Bool { isatty(STDERR_FILENO) == 1 }
 
-  static func line(_ text: String) { write(text + "\n") }
+  /// Writes `text`, in which nothing can steer a terminal, and a line's end.
+  static func line(_ text: String) { write(text.escapingControls() + "\n") }
 
-  /// Writes as far as it can: there is nobody to tell of an error here.
-  static func write(_ text: String) { _ = writeAll(text, to: STDERR_FILENO) }
+  /// Writes `text` as it is. Returns at once, whoever reads it when: a lease may depend on this thread.
+  static func write(_ text: String) { output.write(text) }
+
+  /// The same as ``line(_:)`` for a process that has one thread: what cannot be written at once is
+  /// left out.
+  static func lineNow(_ text: String) {
+    var ready = pollfd(fd: STDERR_FILENO, events: Int16(POLLOUT), revents: 0)
+    guard poll(&ready, 1, 0) > 0 else { return }
+    // A pipe that is ready takes so much at once.
+    let bytes = (text.escapingControls() + "\n").utf8.prefix(Int(PIPE_BUF))
+    _ = writeAll(Array(bytes), to: STDERR_FILENO)
+  }
+
+  /// Waits for what is still to be written, but not long.
+  static func flush() { output.flush() }
+
+  private static let output = PatientOutput(STDERR_FILENO)
 }
 
-/// Writes all of `text`.
+/// Writes all of `bytes`, however long that takes.
 ///
 /// - Returns: 0, or the errno.
-private func writeAll(_ text: String, to descriptor: Int32) -> Int32 {
-  var text = text
-  return text.withUTF8 { bytes in
-    var rest = UnsafeRawBufferPointer(bytes)
+func writeAll(_ bytes: [UInt8], to descriptor: Int32) -> Int32 {
+  bytes.withUnsafeBytes { bytes in
+    var rest = bytes
     while !rest.isEmpty {
       let count = write(descriptor, rest.baseAddress!, rest.count)
       if count > 0 {

@@ -97,11 +97,15 @@ extension Character {
 }
 
 extension Unicode.Scalar {
-  fileprivate var isControl: Bool {
+  /// Whether it steers a terminal, ends a line, or reorders the text around it (Bidi_Control, UAX 9).
+  var isControl: Bool {
     switch properties.generalCategory {
     case .control, .lineSeparator, .paragraphSeparator: true
-    // Marks that reorder the text around them.
-    case .format: (0x202a...0x202e).contains(value) || (0x2066...0x2069).contains(value)
+    case .format:
+      switch value {
+      case 0x61c, 0x200e...0x200f, 0x202a...0x202e, 0x2066...0x2069: true
+      default: false
+      }
     default: false
     }
   }

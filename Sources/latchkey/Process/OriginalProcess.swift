@@ -1,3 +1,4 @@
+import CLinux
 import Glibc
 import Synchronization
 
@@ -5,15 +6,30 @@ import Synchronization
 /// whatever libraries have done to it since.
 enum OriginalProcess {
   private struct Memory: Sendable {
-    var descriptors: [Int32] = []
     var ignored: Set<Int32> = []
     var mask = sigset_t()
   }
 
   private static let remembered = Mutex(Memory())
 
-  /// The file descriptors that the caller passed on, standard streams included.
-  static var descriptors: [Int32] { remembered.withLock { $0.descriptors } }
+  /// The arguments, from the program's name on, byte by byte as `main` got them.
+  static var argumentCount: Int { Int(linux_argument_count()) }
+  static var arguments: UnsafeMutablePointer<UnsafeMutablePointer<CChar>?> { linux_arguments() }
+
+  /// The arguments as texts, without the program's name.
+  static var argumentTexts: [String] {
+    (1..<max(1, argumentCount)).map { String(cString: arguments[$0]!) }
+  }
+
+  /// Refuses what is not UTF-8: as a text it would be the same as another one that is not either.
+  ///
+  /// - Parameter count: So many of the last arguments are another program's, and may be any bytes.
+  static func checkTexts(dropLast count: Int) throws(Failure) {
+    for index in 1..<max(1, argumentCount - count)
+    where String(validatingCString: arguments[index]!) == nil {
+      throw Failure(.usage, "argument \(index) is not UTF-8: \"\(argumentTexts[index - 1])\"")
+    }
+  }
 
   /// The signals that the caller ignores, as `nohup` and background jobs of a shell do.
   static var ignoredSignals: Set<Int32> { remembered.withLock { $0.ignored } }
@@ -30,7 +46,6 @@ enum OriginalProcess {
         break
       }
     }
-    let descriptors = openDescriptors()
     var ignored: Set<Int32> = []
     for signal in Signals.numbers {
       var action = sigaction()
@@ -41,19 +56,11 @@ enum OriginalProcess {
     }
     var mask = sigset_t()
     pthread_sigmask(SIG_BLOCK, nil, &mask)
-    let memory = Memory(descriptors: descriptors, ignored: ignored, mask: mask)
+    let memory = Memory(ignored: ignored, mask: mask)
     remembered.withLock { $0 = memory }
     // Where it is ignored, the kernel reaps children by itself, and nobody learns how they ended. The
     // command gets it like this as well: few programs are prepared for anything else.
     signal(SIGCHLD, SIG_DFL)
-  }
-
-  /// What is open at the moment; nothing where /proc is not to be had.
-  static func openDescriptors() -> [Int32] {
-    guard let directory = opendir("/proc/self/fd") else { return [] }
-    defer { closedir(directory) }
-    let own = dirfd(directory)
-    return entryNames(of: directory).compactMap { Int32($0) }.filter { $0 != own }
   }
 }
 

@@ -3,8 +3,10 @@ import Glibc
 import Synchronization
 
 /// A signal that reached this process.
-struct ReceivedSignal: Sendable {
+struct ReceivedSignal: Equatable, Sendable {
   let number: Int32
+  /// The process that sent it; 0 where that is of another PID namespace, or the kernel.
+  let sender: pid_t
   /// Whether the kernel sent it, as it does to a terminal's whole foreground group: the command
   /// that runs in it has got it already.
   let isFromKernel: Bool
@@ -14,6 +16,14 @@ struct ReceivedSignal: Sendable {
 protocol SignalAware: ParsableCommand {
   var awaitedSignals: [Int32] { get }
   mutating func run(_ signals: Signals) async throws
+}
+
+/// A command that holds something, as long as another program runs or until a signal.
+protocol HoldingCommand: ParsableCommand {
+  /// The program and its arguments, the last of this one's; none for a hold until a signal.
+  var command: [String] { get }
+  /// - Parameter supervisor: Who starts the program; nil where there is none.
+  mutating func run(_ signals: Signals, _ supervisor: SupervisorLink?) async throws
 }
 
 /// Takes signals on the main thread, where there are no limits on what a receiver may do, unlike in
@@ -26,6 +36,12 @@ final class Signals: Sendable {
 
   /// Every signal that Linux knows.
   static let numbers: ClosedRange<Int32> = 1...64
+
+  /// Those that a command under a lock gets from `latchkey`.
+  static let forwarded = [SIGTERM, SIGINT, SIGHUP, SIGQUIT, SIGUSR1, SIGUSR2]
+
+  /// Those of them that ask a program to end.
+  static let endRequests: Set<Int32> = [SIGTERM, SIGINT, SIGHUP, SIGQUIT]
 
   /// Signals that may wait for a receiver; one more changes nothing.
   static let waitingMax = 16
@@ -70,7 +86,10 @@ final class Signals: Sendable {
       }
       var info = siginfo_t()
       guard sigwaitinfo(&set, &info) > 0 else { continue }
-      deliver(ReceivedSignal(number: info.si_signo, isFromKernel: info.si_code > 0))
+      deliver(
+        ReceivedSignal(
+          number: info.si_signo, sender: info._sifields._kill.si_pid,
+          isFromKernel: info.si_code > 0))
     }
   }
 

@@ -1,0 +1,250 @@
+import CLinux
+import Glibc
+
+/// The process between `latchkey` and the command that it runs under a lock: it outlives a `latchkey`
+/// that is killed, and ends the command, with all that it started, before the lease is over.
+///
+/// Where one process of the three is killed, the others see to it that nobody works on:
+/// - `latchkey`: this process learns it by the end of their socket, and ends the command;
+/// - this process: the kernel kills the command (``CommandLaunch``), and `latchkey`, which adopts what
+///   is left, ends that;
+/// - both at once, one by one: the kernel kills the command, and the witness what it started, where the
+///   command has a cgroup of its own (``CommandCgroup``); otherwise nobody does. This process leaves the
+///   process group of `latchkey`, and has another name, so that no signal to the group or by the name
+///   reaches both.
+///
+/// While `latchkey` is suspended, or hangs, this process keeps the lease's end by itself: it believes
+/// in the lease as far as `latchkey` has last told.
+///
+/// A fork of `latchkey` from before its threads: it has one thread, and needs neither /proc nor the
+/// program's file.
+struct Supervisor {
+  /// -1 once `latchkey` is gone.
+  private var link: Int32
+  private var supervision: Supervision
+  private var relay = SignalRelay()
+  private var witness: SignalWitness?
+  /// Nil once it has ended: its process id may be another's then.
+  private var command: pid_t?
+  private let cgroup: CommandCgroup?
+  private let children: Int32
+  private let alarm: Int32
+
+  /// Forks it, before there is any other thread.
+  ///
+  /// - Parameter argumentCount: How many of this program's last arguments are the command.
+  static func fork(argumentCount: Int) throws(Failure) -> SupervisorLink {
+    // Whom a killed supervisor leaves behind, this process takes over.
+    guard linux_adopt_orphans() == 0 else {
+      throw Failure(.system, "cannot keep an eye on the command's processes: \(errorText(errno))")
+    }
+    var ends: [Int32] = [0, 0]
+    let kind = Int32(SOCK_SEQPACKET.rawValue | SOCK_CLOEXEC.rawValue)
+    guard socketpair(AF_UNIX, kind, 0, &ends) == 0 else {
+      throw Failure(.system, "cannot make a pair of sockets: \(errorText(errno))")
+    }
+    let process = linux_fork()
+    if process == 0 {
+      close(ends[0])
+      run(link: ends[1], argumentCount)
+    }
+    close(ends[1])
+    guard process > 0 else {
+      throw Failure(.system, "cannot start a process: \(errorText(errno))")
+    }
+    return SupervisorLink(descriptor: ends[0], supervisor: process)
+  }
+
+  private static func run(link: Int32, _ argumentCount: Int) -> Never {
+    var all = Signals.set(of: Signals.numbers)
+    sigprocmask(SIG_BLOCK, &all, nil)
+    // Not the program's own: who kills every "latchkey" shall not kill this one too.
+    linux_set_name("lock-supervisor")
+    while true {
+      guard case .message(let message) = SupervisorMessage.receive(on: link, waits: true) else {
+        _exit(0)
+      }
+      guard
+        case .start(let lease, let leaseEnd, let waits, let changes) = message.instruction
+      else { continue }
+      let supervision = Supervision(
+        lease: .nanoseconds(lease), until: leaseEnd, waitsForDescendants: waits)
+      guard var supervisor = Supervisor(link: link, argumentCount, supervision, changes) else {
+        _ = SupervisorMessage(.failed(errno)).send(on: link)
+        _exit(0)
+      }
+      supervisor.serve()
+    }
+  }
+
+  /// Starts the command. Nil, with errno set, where that cannot be done.
+  private init?(
+    link: Int32, _ argumentCount: Int, _ supervision: Supervision, _ changes: [EnvironmentChange]
+  ) {
+    self.link = link
+    self.supervision = supervision
+    var ends = Signals.set(of: [SIGCHLD])
+    children = signalfd(-1, &ends, Int32(SFD_CLOEXEC | SFD_NONBLOCK))
+    alarm = timerfd_create(CLOCK_BOOTTIME, Int32(TFD_CLOEXEC | TFD_NONBLOCK))
+    guard children >= 0, alarm >= 0, linux_adopt_orphans() == 0 else { return nil }
+    cgroup = CommandCgroup.make()
+    witness = SignalWitness.start(cgroup)
+    let process = CommandLaunch.start(argumentCount: argumentCount, changes, in: cgroup) {
+      // Witness and command stay in the group of `latchkey`, and with it in the foreground of a
+      // terminal; signals to the group do not reach this process from here on.
+      setpgid(0, 0)
+    }
+    guard process > 0 else {
+      let code = errno
+      witness?.end()
+      cgroup?.remove()
+      errno = code
+      return nil
+    }
+    command = process
+  }
+
+  // MARK: - Events
+
+  private mutating func serve() -> Never {
+    while true {
+      setAlarm()
+      var polled = [link, children, alarm, witness?.descriptor ?? -1].map {
+        pollfd(fd: $0, events: Int16(POLLIN), revents: 0)
+      }
+      guard poll(&polled, nfds_t(polled.count), -1) > 0 else { continue }
+      // The witness first: what it got explains what comes from `latchkey`.
+      if polled[3].revents != 0 { hearWitness() }
+      if polled[0].revents != 0 { hearLatchkey() }
+      if polled[1].revents != 0 { drain(children, by: MemoryLayout<signalfd_siginfo>.size) }
+      if polled[2].revents != 0 { drain(alarm, by: MemoryLayout<UInt64>.size) }
+      perform(supervision.handle(.time, at: Self.now))
+      perform(relay.timePassed(at: Self.now))
+      // Also without SIGCHLD: which of several were sent is not told.
+      reap()
+    }
+  }
+
+  /// Nanoseconds on the clock that goes on while the machine sleeps.
+  static var now: Int64 {
+    var time = timespec()
+    clock_gettime(CLOCK_BOOTTIME, &time)
+    return Int64(time.tv_sec) * 1_000_000_000 + Int64(time.tv_nsec)
+  }
+
+  private func setAlarm() {
+    let next = [supervision.nextAlarm, relay.nextAlarm].compactMap(\.self).min()
+    var setting = itimerspec()
+    // Zero would switch the alarm off.
+    let time = next.map { max($0, 1) } ?? 0
+    setting.it_value.tv_sec = Int(time / 1_000_000_000)
+    setting.it_value.tv_nsec = Int(time % 1_000_000_000)
+    timerfd_settime(alarm, Int32(TFD_TIMER_ABSTIME), &setting, nil)
+  }
+
+  private func drain(_ descriptor: Int32, by size: Int) {
+    withUnsafeTemporaryAllocation(byteCount: size, alignment: 8) { buffer in
+      while read(descriptor, buffer.baseAddress!, size) > 0 {}
+    }
+  }
+
+  private mutating func hearWitness() {
+    guard let witness else { return }
+    switch witness.read() {
+    case .signal(let record):
+      // What this process sends to the command and its group is no news.
+      guard record.sender != getpid() else { return }
+      relay.witnessed(record.number, from: record.sender, at: Self.now)
+    case .answer: perform(relay.witnessAnswered())
+    case .end: loseWitness()
+    }
+  }
+
+  private mutating func loseWitness() {
+    guard let witness else { return }
+    close(witness.descriptor)
+    self.witness = nil
+    // Nobody answers any more.
+    perform(relay.witnessAnswered())
+  }
+
+  private mutating func hearLatchkey() {
+    while true {
+      switch SupervisorMessage.receive(on: link, waits: false) {
+      case .nothing: return
+      case .end:
+        perform(supervision.handle(.latchkeyEnded, at: Self.now))
+        close(link)
+        // Is not polled.
+        link = -1
+        return
+      case .message(let message):
+        switch message.instruction {
+        case .start: break
+        case .leaseGood(let end):
+          perform(supervision.handle(.leaseGood(until: end), at: Self.now))
+        case .stop: perform(supervision.handle(.stop, at: Self.now))
+        case .signal(let signal): received(signal)
+        }
+      }
+    }
+  }
+
+  private mutating func received(_ signal: ReceivedSignal) {
+    // What the kernel sends goes to a terminal's whole foreground group.
+    if !signal.isFromKernel {
+      relay.received(signal.number, from: signal.sender, at: Self.now)
+    }
+    guard Signals.endRequests.contains(signal.number) else { return }
+    perform(supervision.handle(.endRequested(signal.number), at: Self.now))
+  }
+
+  private mutating func reap() {
+    var ended: ProcessEnd?
+    let command = command
+    let isNobodyLeft = Descendants.reap { process, end in
+      if process == command { ended = end }
+    }
+    if let ended {
+      self.command = nil
+      // There is nobody to pass signals on to.
+      witness?.end()
+      perform(supervision.handle(.commandEnded(ended), at: Self.now))
+    }
+    if isNobodyLeft { perform(supervision.handle(.allEnded, at: Self.now)) }
+  }
+
+  // MARK: - Actions
+
+  private mutating func perform(_ actions: [Supervision.Action]) {
+    for action in actions {
+      switch action {
+      case .signalAll(let number):
+        if number == SIGKILL { cgroup?.kill() }
+        Descendants.signal(number, except: witness?.process)
+      case .sayEnding: _ = SupervisorMessage(.ending).send(on: link)
+      case .sayStuck:
+        let text = Descendants.stuckText(except: witness?.process)
+        StandardError.lineNow("latchkey: \(text)")
+      case .finish(let outcome):
+        cgroup?.remove()
+        _ = SupervisorMessage(.finished(outcome)).send(on: link)
+        _exit(0)
+      }
+    }
+  }
+
+  private mutating func perform(_ actions: [SignalRelay.Action]) {
+    for action in actions {
+      switch action {
+      case .forward(let number): if let command { kill(command, number) }
+      case .askWitness:
+        if let witness {
+          witness.ask()
+        } else {
+          perform(relay.witnessAnswered())
+        }
+      }
+    }
+  }
+}

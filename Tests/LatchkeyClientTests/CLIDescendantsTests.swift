@@ -1,0 +1,156 @@
+import Glibc
+import TestKit
+import Testing
+
+@testable import latchkey
+
+/// What a command under a lock started ends before another may hold the lock, whoever is killed.
+@Suite("Command line: descendants", .serialized)
+struct CLIDescendantsTests {
+  enum End: CaseIterable {
+    case terminated, killed, groupKilled, suspended, supervisorKilled, supervisorSuspended
+    case commandKilled, commandFailed, bothKilled
+
+    /// What nothing but a cgroup can do.
+    static var all: [End] { hasCgroup ? allCases : allCases.filter { $0 != .bothKilled } }
+
+    private static let hasCgroup: Bool = {
+      let cgroup = CommandCgroup.make()
+      cgroup?.remove()
+      return cgroup != nil
+    }()
+  }
+
+  @Test(
+    "The last write of a command's descendants is before the first of the next holder",
+    arguments: End.all)
+  func nobodyWorksOutside(end: End) async throws {
+    try await CLIServer.run { server in
+      let journal = Journal(path: server.path("journal"))
+      let first = try server.start(
+        "lock", "k", "--ttl", "4s", "--", "sh", "-c",
+        journal.startWriter("first")
+          + "trap 'exit 3' USR1; echo command $$; while :; do sleep 0.05; done")
+      defer { first.signal(SIGKILL) }
+      try await first.output.line(containing: "writing")
+      let command = try await first.output.line(containing: "command ").dropFirst(8)
+      let second = try server.start(
+        "lock", "k", "--", "sh", "-c", journal.write("second", times: 50))
+      defer { second.signal(SIGKILL) }
+      try await second.errors.line(containing: "waiting for")
+
+      switch end {
+      case .terminated: first.signal(SIGTERM)
+      case .killed: first.signal(SIGKILL)
+      case .groupKilled: kill(-first.id, SIGKILL)
+      case .suspended: first.signal(SIGSTOP)
+      case .supervisorKilled: kill(try ProcessTree.supervisor(of: first.id), SIGKILL)
+      case .commandKilled: kill(try #require(pid_t(command)), SIGKILL)
+      case .bothKilled:
+        let supervisor = try ProcessTree.supervisor(of: first.id)
+        first.signal(SIGKILL)
+        kill(supervisor, SIGKILL)
+      case .commandFailed: first.signal(SIGUSR1)
+      case .supervisorSuspended:
+        kill(try ProcessTree.supervisor(of: first.id), SIGSTOP)
+        server.signal(SIGSTOP)
+        // Only now the lease cannot be renewed.
+        #expect(try await first.exit() == .exited(75))
+        server.signal(SIGCONT)
+      }
+      #expect(try await second.exit() == .exited(0))
+      try journal.expectInOrder("first", "second")
+    }
+  }
+
+  @Test("What a command leaves behind of its own accord goes on, unless it is to be waited for")
+  func daemons() async throws {
+    try await CLIServer.run { server in
+      // A daemon that lives until somebody has opened the FIFO and closed it.
+      func daemon(_ fifo: String) -> String {
+        "setsid sh -c 'exec >&- 2>&-; read line < \(fifo)' & exit 0"
+      }
+      let free = try server.makeFIFO("free")
+      #expect(try await server.run("lock", "k", "--", "sh", "-c", daemon(free)).end == .exited(0))
+      #expect(try await server.run("get", "k").end == .exited(1))
+      // Opening it for writing works once there is a reader: it lives.
+      #expect(close(open(free, O_WRONLY)) == 0)
+
+      let awaited = try server.makeFIFO("awaited")
+      let waiting = try server.start(
+        "lock", "k", "--wait-descendants", "--", "sh", "-c", daemon(awaited))
+      defer { waiting.signal(SIGKILL) }
+      let writer = open(awaited, O_WRONLY)
+      #expect(try await server.run("get", "k").end == .exited(0))
+      #expect(!waiting.hasEnded)
+      close(writer)
+      #expect(try await waiting.exit() == .exited(0))
+      #expect(try await server.run("get", "k").end == .exited(1))
+    }
+  }
+
+  @Test("A signal ends the wait for descendants, and them")
+  func interruptedWait() async throws {
+    try await CLIServer.run { server in
+      let journal = Journal(path: server.path("journal"))
+      let waiting = try server.start(
+        "lock", "k", "--wait-descendants", "--", "sh", "-c",
+        journal.startWriter("daemon") + "echo left; exit 0")
+      defer { waiting.signal(SIGKILL) }
+      try await waiting.output.line(containing: "writing")
+      let supervisor = try ProcessTree.supervisor(of: waiting.id)
+      // The command itself has ended: its supervisor has the daemon for a child.
+      try await until {
+        let children = try ProcessTree.children(of: supervisor)
+        return children.count == 1 && ProcessTree.name(of: children[0]) == "sh"
+      }
+      waiting.signal(SIGTERM)
+      #expect(try await waiting.exit() == .exited(143))
+      // The end of its output is the death of the daemon.
+      #expect(try await waiting.output.all().contains("left"))
+    }
+  }
+
+  @Test(
+    "In a PID namespace with a foreign /proc the command is stopped in time",
+    .enabled("needs namespaces") { await Namespaces.prefix("-fp") != nil })
+  func foreignProc() async throws {
+    let unshare = try #require(await Namespaces.prefix("-fp"))
+    try await stopsInTime(unshare)
+  }
+
+  @Test(
+    "Without /proc the command runs with its arguments, and is stopped in time",
+    .enabled("needs namespaces") { await Namespaces.prefix("-m") != nil })
+  func noProc() async throws {
+    let unshare = try #require(await Namespaces.prefix("-m"))
+    let hidden = unshare + ["sh", "-c", "mount -t tmpfs none /proc && exec \"$@\"", "sh"]
+    try await CLIServer.run { server in
+      let result = try await server.runUnder(
+        hidden, "lock", "k", "--", "sh", "-c", "echo $1", "a", "b")
+      #expect(result.output == ["b"])
+      #expect(result.end == .exited(0))
+    }
+    try await stopsInTime(hidden)
+  }
+
+  private func stopsInTime(_ prefix: [String]) async throws {
+    try await CLIServer.run { server in
+      let journal = Journal(path: server.path("journal"))
+      let first = try server.startUnder(
+        prefix, "lock", "k", "--ttl", "4s", "--", "sh", "-c",
+        journal.startWriter("first") + "while :; do sleep 0.05; done")
+      defer { first.signal(SIGKILL) }
+      try await first.output.line(containing: "writing")
+      server.signal(SIGSTOP)
+      // All that could write have ended, or this would not.
+      _ = try await first.output.all()
+      #expect(try await first.exit() == .exited(75))
+      server.signal(SIGCONT)
+      let second = try await server.run(
+        "lock", "k", "--", "sh", "-c", journal.write("second", times: 50))
+      #expect(second.end == .exited(0))
+      try journal.expectInOrder("first", "second")
+    }
+  }
+}
