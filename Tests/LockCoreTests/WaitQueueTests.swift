@@ -32,7 +32,7 @@ import Testing
     #expect(queue.takeFirst(of: "y")?.entry.waiter == "b")
     #expect(queue.takeFirst(of: "y") == nil)
     #expect(queue.count == 1)
-    #expect(queue.keys.map(\.text) == ["x"])
+    #expect(queue.keys.map(\.key) == ["x"])
   }
 
   @Test func whoWasTakenOutComesBackToTheSamePlace() {

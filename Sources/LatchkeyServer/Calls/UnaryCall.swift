@@ -20,6 +20,8 @@ struct Arrival {
 class UnaryCall: StoreCall, TimedCall, ExchangeWatcher, @unchecked Sendable {
   private let exchange: any Exchange
   private let loop: EventLoopContext
+  /// Nil where the call does not wait.
+  final let peer: WaitingPeer?
   let endpoint: Endpoint
   let codec: Codec
   private let metrics: MethodMetrics
@@ -32,9 +34,10 @@ class UnaryCall: StoreCall, TimedCall, ExchangeWatcher, @unchecked Sendable {
 
   init(
     _ endpoint: Endpoint, _ arrival: Arrival, _ request: UnaryRequest,
-    share: AnswerBudget.Share? = nil
+    share: AnswerBudget.Share? = nil, peer: WaitingPeer? = nil
   ) {
     self.endpoint = endpoint
+    self.peer = peer
     exchange = arrival.exchange
     loop = arrival.loop
     codec = request.codec
@@ -61,6 +64,12 @@ class UnaryCall: StoreCall, TimedCall, ExchangeWatcher, @unchecked Sendable {
 
   final var replyTarget: any ReplyTarget { loop }
   final var isWanted: Bool { !hasEnded.load(ordering: .relaxed) }
+
+  final func askForSignOfLife() {
+    loop.eventLoop.execute { [self] in
+      if let peer { loop.askForSignOfLife(of: peer, through: exchange) }
+    }
+  }
 
   final func exchangeEnded() {
     hasEnded.store(true, ordering: .relaxed)

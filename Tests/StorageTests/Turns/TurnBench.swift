@@ -5,7 +5,7 @@ import TestKit
 @testable import Storage
 
 /// The writing side of a store without its threads: a test says when its turn comes, and what time
-/// it is then. Scans are read between two turns.
+/// it is then. Scans, and looks at what is waited for, are read between two turns.
 final class TurnBench {
   let clock: ManualClock
   let database: any TestDatabase
@@ -14,8 +14,11 @@ final class TurnBench {
   let faults = FaultPlan()
   private(set) var health = StoreHealth.working
   private(set) var scans = 0
+  /// How many waited-for keys a reader was asked to look at.
+  private(set) var keysLookedAt = 0
 
   private let queue = BatchQueue<CommandWriter.Item>(capacity: 10_000)
+  private let looks = BatchQueue<SnapshotReader.Item>(capacity: 1)
   private let reader: SnapshotReader
   private var writer: CommandWriter!
   private var isScanWaiting = false
@@ -42,10 +45,15 @@ final class TurnBench {
     writer = CommandWriter(
       engine: engine, writer: opened, limits: limits, clock: clock.reading, observer: observer,
       startScan: { [unowned self] in isScanWaiting = true },
+      startLook: { [unowned self] keys in
+        keysLookedAt += keys.count
+        looks.appendAlways(.look(WaitedLook(keys: keys[...], writer: queue, queue: looks)))
+      },
       noteHealth: { [unowned self] in health = $0 })
   }
 
-  var waitNanoseconds: Int64 { writer.waitNanoseconds }
+  /// Nothing where there is something to be taken in.
+  var waitNanoseconds: Int64 { queue.count > 0 ? 0 : writer.waitNanoseconds }
 
   /// One turn: first what a scan found, then `commands`. Returns their results, in their order.
   @discardableResult
@@ -65,6 +73,7 @@ final class TurnBench {
       scans += 1
       reader.turn([.scan(writer: queue)])
     }
+    while looks.count > 0 { reader.turn(looks.take(max: 1, waitNanoseconds: 0)) }
   }
 
   @discardableResult
