@@ -6,7 +6,9 @@ import TestKit
 
 /// The writing side of a store without its threads: a test says when its turn comes, and what time
 /// it is then. Scans, and looks at what is waited for, are read between two turns.
-final class TurnBench {
+///
+/// `@unchecked Sendable`: a test uses it on one thread; those who answer what it asks only add items.
+final class TurnBench: @unchecked Sendable {
   let clock: ManualClock
   let database: any TestDatabase
   let limits: StoreLimits
@@ -59,15 +61,14 @@ final class TurnBench {
   @discardableResult
   func turn(_ commands: [Command], deadline: MonotonicTime? = nil) -> [StoreResult] {
     let calls = commands.map { _ in KeptCall() }
-    var items = queue.count > 0 ? queue.take(max: .max, waitNanoseconds: 0) : []
-    items += zip(commands, calls).map { .command($0, deadline: deadline, call: $1) }
-    turn(items: items)
+    turn(items: zip(commands, calls).map { .command($0, deadline: deadline, call: $1) })
     return calls.map { $0.result!.map(\.withoutState) }
   }
 
-  /// One turn with `items` as they are.
+  /// One turn with `items` as they are, after what has come before.
   func turn(items: [CommandWriter.Item]) {
-    writer.turn(items)
+    let before = queue.count > 0 ? queue.take(max: .max, waitNanoseconds: 0) : []
+    writer.turn(before + items)
     if isScanWaiting {
       isScanWaiting = false
       scans += 1
@@ -78,6 +79,9 @@ final class TurnBench {
 
   @discardableResult
   func turn(_ commands: Command...) -> [StoreResult] { turn(commands) }
+
+  /// `item` is taken in with the next turn.
+  func comes(_ item: CommandWriter.Item) { queue.appendAlways(item) }
 
   func watch(_ pulse: Pulse) { writer.turn([.pulse(pulse)]) }
 
