@@ -11,6 +11,10 @@ package protocol Exchange: AnyObject {
   /// Whether the peer still waits: false once it is answered, reset, or the connection is gone.
   var isOpen: Bool { get }
 
+  /// Whether nothing of the answer waits here any more, so that the peer may have it; true where that is
+  /// not known.
+  var isAnswerSent: Bool { get }
+
   /// Has `watcher` told when nobody waits for the answer any more, and keeps it until then. At most
   /// one watcher; told at once where ``isOpen`` is false.
   func tellEnd(to watcher: any ExchangeWatcher)
@@ -25,6 +29,10 @@ package protocol Exchange: AnyObject {
 
   /// Answers the request. Only the first answer counts; harmless where ``isOpen`` is false.
   func respond(_ headers: ResponseHeaders, body: [UInt8])
+}
+
+extension Exchange {
+  package var isAnswerSent: Bool { true }
 }
 
 /// What came of asking a peer for a sign of life.

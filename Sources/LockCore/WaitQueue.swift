@@ -108,7 +108,9 @@ package struct WaitQueue<Waiter> {
   }
 
   /// Notes what fencing token a key was seen with, if anybody waits for it.
-  package mutating func see(_ token: Int64?, of key: String) { lines[NameBytes(key)]?.token = token }
+  package mutating func see(_ token: Int64?, of key: String) {
+    lines[NameBytes(key)]?.token = token
+  }
 
   // MARK: - Coming and going
 

@@ -28,6 +28,8 @@ class UnaryCall: StoreCall, TimedCall, ExchangeWatcher, @unchecked Sendable {
   private let start: MonotonicTime
   let deadline: MonotonicTime?
   private var isAnswered = false
+  /// What a call that may wait was answered with, until its end.
+  private var told: Outcome?
   private let hasEnded = Atomic<Bool>(false)
   /// What a long answer may take, until it is written or nobody waits for it.
   private var share: AnswerBudget.Share?
@@ -75,7 +77,11 @@ class UnaryCall: StoreCall, TimedCall, ExchangeWatcher, @unchecked Sendable {
     hasEnded.store(true, ordering: .relaxed)
     share = nil
     leaveWaitingRoom()
-    guard !isAnswered else { return }
+    guard !isAnswered else {
+      // Its stream ended with the answer still here.
+      if let told, !exchange.isAnswerSent { undo(told) }
+      return told = nil
+    }
     isAnswered = true
     metrics.answered(.canceled, nanoseconds: loop.clock() - start)
   }
@@ -93,19 +99,26 @@ class UnaryCall: StoreCall, TimedCall, ExchangeWatcher, @unchecked Sendable {
 
   final func complete(_ result: StoreResult) {
     guard !isAnswered else {
-      if case .success(let outcome) = result, let command = undoing(outcome) {
-        loop.store.submitAlways(command, call: InternalCall(loop) { _ in })
-      }
+      if case .success(let outcome) = result { undo(outcome) }
       return
     }
     do throws(RPCError) {
       switch result {
-      case .success(let outcome): answer(try body(of: outcome))
+      case .success(let outcome):
+        let body = try body(of: outcome)
+        if mayWait { told = outcome }
+        answer(body)
       case .failure(let error): throw RPCError(error)
       }
     } catch {
       refuse(error)
     }
+  }
+
+  /// Takes back what the store did for a peer that did not learn of it.
+  private func undo(_ outcome: Outcome) {
+    guard let command = undoing(outcome) else { return }
+    loop.store.submitAlways(command, call: InternalCall(loop) { _ in })
   }
 
   final func isOver(at now: MonotonicTime) -> Bool {

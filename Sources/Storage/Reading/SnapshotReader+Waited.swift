@@ -37,10 +37,7 @@ extension SnapshotReader {
       isComplete = false
     }
     look.nanoseconds += clock() - start
-    if isComplete, !look.keys.isEmpty {
-      if look.queue.append(.look(look)) == .admitted { return }
-      isComplete = false
-    }
+    if isComplete, !look.keys.isEmpty { return look.queue.appendAlways(.look(look)) }
     look.writer.appendAlways(
       .lookEnded(nanoseconds: look.nanoseconds, isComplete: isComplete))
   }

@@ -24,6 +24,9 @@ struct FrontWatch {
   private var asked = DueQueue<(peer: WaitingPeer, at: MonotonicTime)>()
   /// When this server last found that it had stood still: answers may lie unread in its sockets.
   private var latestStall: MonotonicTime
+  /// False where there is nothing to be forgotten: in a store without anybody who waits this is asked in
+  /// every turn.
+  private var isInUse = false
 
   init(limits: StoreLimits, now: MonotonicTime) {
     self.limits = limits
@@ -66,6 +69,7 @@ struct FrontWatch {
   /// Has the line of `key` looked at every now and then.
   mutating func watch(_ key: String, at now: MonotonicTime) {
     guard watched.insert(NameBytes(key)).inserted else { return }
+    isInUse = true
     lines.add(key, due: now + limits.lifeQuestionNanoseconds)
   }
 
@@ -97,6 +101,8 @@ struct FrontWatch {
 
   /// Nobody waits any more.
   mutating func removeAll() {
+    guard isInUse else { return }
+    isInUse = false
     lines.removeAll()
     watched.removeAll()
     asked.removeAll()

@@ -130,7 +130,7 @@ final class WaitingRoom {
   func takeDecidedKeys() -> [String] {
     guard !decidedKeys.isEmpty else { return [] }
     defer { decidedKeys = [] }
-    return decidedKeys
+    return isEmpty ? [] : decidedKeys
   }
 
   /// Notes what fencing token a key was seen with.

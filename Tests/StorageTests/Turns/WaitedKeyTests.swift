@@ -87,7 +87,8 @@ import Testing
   }
 
   /// A commit that failed may have been done, so that what looks as before is looked at as well.
-  @Test(arguments: engines) func afterAFailureEverythingIsLookedAt(_ engine: EngineUnderTest) throws {
+  @Test(arguments: engines)
+  func afterAFailureEverythingIsLookedAt(_ engine: EngineUnderTest) throws {
     let fleet = try Fleet(engine, keys: 3)
     fleet.second.faults.fail(.commit)
     fleet.second.turn(.hold("other", "x"))
