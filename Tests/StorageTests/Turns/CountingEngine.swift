@@ -5,7 +5,6 @@ import Synchronization
 /// What a ``CountingEngine`` was asked.
 final class CallCounts: Sendable {
   struct Counts: Sendable {
-    var transactions = 0
     /// Rows that transactions read by their keys.
     var rows = 0
     /// Pages of latest grants that were read from snapshots.
@@ -51,16 +50,12 @@ struct CountingEngine: StoreEngine {
 
     var isUsable: Bool { writer.isUsable }
 
-    func begin() throws(StoreError) {
-      counts.count { $0.transactions += 1 }
-      try writer.begin()
-    }
-
     func rows(forKeys keys: [String]) throws(StoreError) -> [StoredRow?] {
       counts.count { $0.rows += keys.count }
       return try writer.rows(forKeys: keys)
     }
 
+    func begin() throws(StoreError) { try writer.begin() }
     func meta() throws(StoreError) -> StoreMeta { try writer.meta() }
     func rows(withIDs ids: [Int64]) throws(StoreError) -> [StoredRow?] {
       try writer.rows(withIDs: ids)
