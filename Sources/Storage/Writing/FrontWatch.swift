@@ -46,7 +46,7 @@ struct FrontWatch {
 
   /// - Parameter peer: Nil where it cannot be asked.
   func verdict(on peer: WaitingPeer?, at now: MonotonicTime) -> Verdict {
-    guard let peer else { return .living }
+    guard let peer, peer.toldAt != now else { return .living }
     let heard = peer.lastHeard
     if let asked = peer.askedAt, heard < asked,
       now - max(asked, latestStall) >= limits.lifeSilenceNanoseconds

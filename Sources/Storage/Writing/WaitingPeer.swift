@@ -16,6 +16,9 @@ package final class WaitingPeer: @unchecked Sendable {
 
   /// When it was last asked.
   private(set) var askedAt: MonotonicTime?
+  /// The turn in which an awaited sign of life was told. It counts in that turn, however long ago it
+  /// came: a slow disk makes turns late.
+  var toldAt: MonotonicTime?
   /// Free keys that its sign of life decides about: it is the first in their lines.
   var awaitedKeys: Set<NameBytes> = []
   /// Its places in lines that are passed over until it shows life.

@@ -121,6 +121,7 @@ final class WaitingRoom {
 
   /// `peer`, of which a sign of life was awaited, has shown one.
   func heard(_ peer: WaitingPeer) {
+    peer.toldAt = now
     decidedKeys += queue.bringBack(peer.placesAside)
     peer.placesAside = []
     decide(peer)
@@ -149,7 +150,7 @@ final class WaitingRoom {
       isSettled = true
       for (id, entry) in queue.front(of: key, max: max) {
         guard let peer = entry.waiter.peer else { continue }
-        if verdict(on: peer) == .silent {
+        if front.verdict(on: peer, at: now) == .silent, verdict(on: peer) == .silent {
           setAside(id, peer)
           isSettled = false
         } else {
@@ -214,7 +215,10 @@ final class WaitingRoom {
       switch verdict(on: peer) {
       case .living:
         _ = queue.takeFirst(of: key)
-        if leaves(id, entry, grant) { return .answered }
+        guard leaves(id, entry, grant) else { continue }
+        // The next ones are at the front now: where hand-overs follow each other, they are asked in time.
+        askFront(of: key, max: limits.frontMax)
+        return .answered
       case .silent: if let peer { setAside(id, peer) }
       case .unproven where !entry.waiter.call.isWanted:
         queue.remove(id)

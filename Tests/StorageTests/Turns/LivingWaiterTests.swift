@@ -141,6 +141,21 @@ import Testing
     }
   }
 
+  /// A transaction may take longer than a sign of life counts.
+  @Test func aSlowDiskKeepsNobodyFromItsTurn() throws {
+    var limits = StoreLimits()
+    limits.frontLooksMax = 0
+    let bench = try TurnBench(limits: limits)
+    bench.turn(.hold("key", "a", lease: 3_600))
+    let waiter = Self.wait(bench, "b", Peer(bench))
+    bench.clock.advance(nanoseconds: Self.limits.lifeCountsNanoseconds)
+    bench.turn(.release(key: "key", owner: "a"))
+    #expect(!waiter.isGranted)
+    bench.clock.advance(nanoseconds: 2 * Self.limits.lifeCountsNanoseconds)
+    bench.turn()
+    #expect(waiter.isGranted)
+  }
+
   @Test func onlyTheFrontIsAskedAndNobodyMoreThanOnceASecond() throws {
     let bench = try TurnBench()
     bench.turn(.hold("key", "a", lease: 3_600))
