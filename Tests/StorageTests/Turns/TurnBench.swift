@@ -54,8 +54,7 @@ final class TurnBench: @unchecked Sendable {
       noteHealth: { [unowned self] in health = $0 })
   }
 
-  /// Nothing where there is something to be taken in.
-  var waitNanoseconds: Int64 { queue.count > 0 ? 0 : writer.waitNanoseconds }
+  var waitNanoseconds: Int64 { writer.waitNanoseconds }
 
   /// One turn: first what a scan found, then `commands`. Returns their results, in their order.
   @discardableResult
