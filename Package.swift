@@ -142,7 +142,7 @@ let package = Package(
       name: "LatchkeyServerTests",
       dependencies: [
         "LatchkeyServer", "LockCore", "RPC", "Storage", "TestKit", "WireSchema", metrics, nio.core,
-        "latchkeyd",
+        "latchkeyd", "latchkey",
       ],
       swiftSettings: strict),
     .testTarget(

@@ -5,7 +5,8 @@ private import HeapModule
 /// its wait is over.
 ///
 /// Whoever leaves a line is only struck out. Lines and times forget the names of those who left when
-/// there are more of them than of those who stay.
+/// there are more of them than of those who stay. Whoever is set aside still waits, but is not in the
+/// line until it is brought back, to the place that it had.
 package struct WaitQueue<Waiter> {
   package typealias ID = UInt64
 
@@ -55,9 +56,14 @@ package struct WaitQueue<Waiter> {
   }
 
   private struct Line {
+    /// In the order of arrival, which is that of the numbers.
     var ids = Deque<ID>()
-    /// How many of `ids` still wait.
+    /// Who waits, but is passed over: not in `ids`.
+    var aside: Set<ID> = []
+    /// How many of both still wait.
     var count = 0
+    /// The fencing token that the key was last seen with.
+    var token: Int64?
     /// How many of them each owner has.
     var ofOwner: [NameBytes: Int] = [:]
   }
@@ -94,8 +100,17 @@ package struct WaitQueue<Waiter> {
 
   package var count: Int { entries.count }
   package var isEmpty: Bool { entries.isEmpty }
-  /// The keys that are waited for, in no order.
-  package var keys: [NameBytes] { Array(lines.keys) }
+  /// The keys that somebody waits for who is not set aside, in no order, and the fencing token that each
+  /// was last seen with.
+  package var keys: [(key: String, token: Int64?)] {
+    lines.lazy.filter { $0.value.count > $0.value.aside.count }
+      .map { ($0.key.text, $0.value.token) }
+  }
+
+  /// Notes what fencing token a key was seen with, if anybody waits for it.
+  package mutating func see(_ token: Int64?, of key: String) {
+    lines[NameBytes(key)]?.token = token
+  }
 
   // MARK: - Coming and going
 
@@ -126,6 +141,54 @@ package struct WaitQueue<Waiter> {
     forgetEndsOfThePast()
   }
 
+  /// Whether anybody waits for a key, be it set aside.
+  package func hasLine(of key: String) -> Bool { lines[NameBytes(key)] != nil }
+
+  /// The first one in a key's line.
+  package mutating func first(of key: String) -> (id: ID, entry: Entry)? {
+    let key = NameBytes(key)
+    while let id = lines[key]?.ids.first {
+      if let entry = entries[id] { return (id, entry) }
+      lines[key]!.ids.removeFirst()
+    }
+    return nil
+  }
+
+  /// The first ones in a key's line, at most `max`.
+  package func front(of key: String, max: Int) -> [(id: ID, entry: Entry)] {
+    guard let line = lines[NameBytes(key)] else { return [] }
+    var front: [(id: ID, entry: Entry)] = []
+    for id in line.ids {
+      if front.count == max { break }
+      if let entry = entries[id] { front.append((id, entry)) }
+    }
+    return front
+  }
+
+  /// Passes one over until it is brought back. It keeps its place, its name and the end of its wait.
+  package mutating func setAside(_ id: ID) {
+    guard let entry = entries[id] else { return }
+    let key = NameBytes(entry.key)
+    guard let place = lines[key]!.ids.firstIndex(of: id) else { return }
+    lines[key]!.ids.remove(at: place)
+    lines[key]!.aside.insert(id)
+  }
+
+  /// Puts those of `ids` that were set aside back to their places. Returns the keys of their lines.
+  @discardableResult
+  package mutating func bringBack(_ ids: [ID]) -> [String] {
+    var keys: Set<NameBytes> = []
+    for id in ids {
+      guard let entry = entries[id] else { continue }
+      let key = NameBytes(entry.key)
+      guard lines[key]!.aside.remove(id) != nil else { continue }
+      lines[key]!.ids.append(id)
+      keys.insert(key)
+    }
+    for key in keys { lines[key]!.ids.sort() }
+    return keys.map(\.text)
+  }
+
   /// Takes the first one out of a key's line.
   package mutating func takeFirst(of key: String) -> (id: ID, entry: Entry)? {
     let key = NameBytes(key)
@@ -135,10 +198,11 @@ package struct WaitQueue<Waiter> {
     return nil
   }
 
-  /// Takes out who waits for a key in the name of `owner`, the first one first.
+  /// Takes out who waits for a key in the name of `owner`, set aside or not, the first one first.
   package mutating func takeAll(of key: String, owner: String) -> [(id: ID, entry: Entry)] {
     guard let line = lines[NameBytes(key)], line.ofOwner[NameBytes(owner)] != nil else { return [] }
-    return line.ids.compactMap { id in
+    let ids = line.aside.isEmpty ? line.ids : Deque((line.ids + line.aside).sorted())
+    return ids.compactMap { id in
       guard let entry = entries[id], entry.owner.isSameName(as: owner) else { return nil }
       return strikeOut(id).map { (id, $0) }
     }
@@ -156,7 +220,8 @@ package struct WaitQueue<Waiter> {
     }
   }
 
-  package mutating func remove(_ id: ID) { _ = strikeOut(id) }
+  @discardableResult
+  package mutating func remove(_ id: ID) -> Entry? { strikeOut(id) }
 
   package mutating func removeAll() -> [Entry] {
     defer { self = WaitQueue(bounds) }
@@ -197,6 +262,7 @@ package struct WaitQueue<Waiter> {
     if let name = RequestName(entry) { named[name] = nil }
     let (key, owner) = (NameBytes(entry.key), NameBytes(entry.owner))
     lines[key]!.count -= 1
+    if !lines[key]!.aside.isEmpty { lines[key]!.aside.remove(id) }
     lines[key]!.ofOwner[owner]! -= 1
     if lines[key]!.ofOwner[owner] == 0 { lines[key]!.ofOwner[owner] = nil }
     if lines[key]!.count == 0 {

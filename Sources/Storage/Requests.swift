@@ -230,7 +230,18 @@ package protocol StoreCall: AnyObject, Sendable {
   /// Whether anybody still waits for the result. A call of which the peer is gone by its turn is not
   /// done: the peer may have asked another server meanwhile. Asked on a thread of the store.
   var isWanted: Bool { get }
+  /// Who is to be alive when the call is granted something that it waited for; nil where that does not
+  /// matter. Asked on a thread of the store.
+  var peer: WaitingPeer? { get }
+  /// Asks its peer for a sign of life, of which ``WaitingPeer/showsLife(at:)`` is then told. On a thread
+  /// of the store; must not block.
+  func askForSignOfLife()
   func complete(_ result: StoreResult)
+}
+
+extension StoreCall {
+  package var peer: WaitingPeer? { nil }
+  package func askForSignOfLife() {}
 }
 
 /// Where the results of a batch go, in one piece: an event loop, say.

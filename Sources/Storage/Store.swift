@@ -74,6 +74,10 @@ package final class Store: Sendable {
         observer: observer,
         // Before the lists that wait, which may take long.
         startScan: { [self] in longQueries.prepend(.scan(writer: commands)) },
+        startLook: { [self] keys in
+          pointQueries.prepend(
+            .look(WaitedLook(keys: keys[...], writer: commands, queue: pointQueries)))
+        },
         noteHealth: { [self] health in latestHealth.withLock { $0 = health } })
       while !commands.hasEnded {
         writingPulse.beat(at: clock())
@@ -156,6 +160,9 @@ package final class Store: Sendable {
   /// Nobody waits for the result of `call` any more: it is not to be granted anything, and its place
   /// among those who wait is free.
   package func abandon(_ call: any StoreCall) { commands.appendAlways(.abandoned(call)) }
+
+  /// `peer` has shown life, and the store wanted to know.
+  package func heard(_ peer: WaitingPeer) { commands.appendAlways(.heard(peer)) }
 
   /// Answers all calls that wait for a key, and lets none wait any more.
   package func endWaits() { commands.appendAlways(.endWaits) }

@@ -14,8 +14,24 @@ package struct StoreLimits: Sendable {
   package var waitersMax = 50_000
   /// Keys, owners, values and request ids of the calls that wait, in bytes.
   package var waiterBytesMax = 64 << 20
-  /// How often a server looks whether others have freed what is waited for.
+  /// How often a server looks whether others have freed what is waited for, if that does not take long:
+  /// looking takes a tenth of the time at most, however many keys there are.
   package var waitedLookNanoseconds: Int64 = 50_000_000
+  /// Those at the front of a line whose life is watched, and how many of a line are asked at once when
+  /// it is not known of the first one.
+  package var frontMax = 8
+  package var askedAtOnceMax = 256
+  /// A peer at the front that was not heard for so long is asked for a sign of life: no peer more often
+  /// than that.
+  package var lifeQuestionNanoseconds: Int64 = 1_000_000_000
+  /// For how long a sign of life counts.
+  package var lifeCountsNanoseconds: Int64 = 2_000_000_000
+  /// Who does not answer for so long is passed over until it shows life.
+  package var lifeSilenceNanoseconds: Int64 = 2_000_000_000
+  /// How often fronts are looked at, and how many of them at a time: 20,000 lines in a second. With more,
+  /// each is looked at less often.
+  package var frontLookNanoseconds: Int64 = 50_000_000
+  package var frontLooksMax = 1_000
   /// Leases that one transaction ends.
   package var expiriesMax = 500
   /// Text of records that is on its way to who fetched them, in bytes. With more, reading waits.

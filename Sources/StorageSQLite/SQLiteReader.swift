@@ -14,6 +14,7 @@ final class SQLiteReader: StoreReader {
   /// Nil where no shape has terms.
   private let termStatements: (keys: SQLiteStatement, count: SQLiteStatement)?
   private let leasesAfterID: SQLiteStatement
+  private let latestGrant: SQLiteStatement
   private let lastIDStatement: SQLiteStatement
 
   init(_ connection: SQLiteConnection, _ shapes: KnownShapes) throws(StoreError) {
@@ -33,6 +34,7 @@ final class SQLiteReader: StoreReader {
         try connection.prepare(statements.countOfTerm)
       ) : nil
     leasesAfterID = try connection.prepare(statements.leasesAfterID)
+    latestGrant = try connection.prepare(statements.latestGrant)
     lastIDStatement = try connection.prepare(statements.lastID)
   }
 
@@ -51,6 +53,21 @@ final class SQLiteReader: StoreReader {
   func row(forKey key: String) throws(StoreError) -> StoredRow? {
     byKey.bind(1, key)
     return try byKey.firstRow(shapes)
+  }
+
+  func latestGrants(of keys: some Collection<String>) throws(StoreError) -> [LatestGrant?] {
+    let statement = latestGrant
+    var grants: [LatestGrant?] = []
+    grants.reserveCapacity(keys.count)
+    for key in keys {
+      statement.bind(1, key)
+      grants.append(
+        try statement.query { () throws(StoreError) in
+          guard try statement.step() else { return nil }
+          return LatestGrant(token: statement.integer(0), isOver: statement.integer(1) == 1)
+        })
+    }
+    return grants
   }
 
   func rows(

@@ -32,7 +32,7 @@ import Testing
     #expect(queue.takeFirst(of: "y")?.entry.waiter == "b")
     #expect(queue.takeFirst(of: "y") == nil)
     #expect(queue.count == 1)
-    #expect(queue.keys.map(\.text) == ["x"])
+    #expect(queue.keys.map(\.key) == ["x"])
   }
 
   @Test func whoWasTakenOutComesBackToTheSamePlace() {
@@ -45,6 +45,45 @@ import Testing
     // The line was gone in between.
     queue.putBack(taken)
     #expect((1...2).map { _ in queue.takeFirst(of: "x")!.entry.waiter } == ["a", "b"])
+  }
+
+  @Test func whoIsSetAsideIsPassedOverUntilItIsBroughtBackToItsPlace() throws {
+    var queue = Self.queue()
+    let ids = ["a", "b", "c", "d"].map { Self.waits(queue.add(Self.entry("x", $0)))! }
+    _ = queue.add(Self.entry("y", "e"))
+    for id in [ids[2], ids[0], ids[0]] { queue.setAside(id) }
+    #expect(queue.first(of: "x")?.entry.waiter == "b")
+    #expect(queue.front(of: "x", max: 9).map(\.entry.waiter) == ["b", "d"])
+    #expect(queue.front(of: "x", max: 1).map(\.entry.waiter) == ["b"])
+    #expect(queue.bringBack([ids[2], ids[0], ids[1], 99]) == ["x"])
+    #expect(queue.bringBack(ids).isEmpty)
+    #expect((1...4).map { _ in queue.takeFirst(of: "x")!.entry.waiter } == ["a", "b", "c", "d"])
+    #expect(queue.first(of: "x") == nil && !queue.hasLine(of: "x"))
+  }
+
+  @Test func whoIsSetAsideWaitsAllTheSame() {
+    var queue = Self.queue(ofKeyMax: 3)
+    let ids = ["a", "b", "a"].map { Self.waits(queue.add(Self.entry("x", $0, end: 50)))! }
+    for id in ids.prefix(2) { queue.setAside(id) }
+    // It counts, its wait ends, and it is served with the others of its owner.
+    #expect(Self.waits(queue.add(Self.entry("x", "c"))) == nil)
+    #expect(queue.takeAll(of: "x", owner: "a").map(\.id) == [ids[0], ids[2]])
+    #expect(queue.count == 1 && queue.keys.isEmpty && queue.hasLine(of: "x"))
+    #expect(queue.takeEnded(at: MonotonicTime(nanoseconds: 50), limit: 9).map(\.waiter) == ["b"])
+    #expect(queue.isEmpty && !queue.hasLine(of: "x"))
+    #expect(queue.bringBack(ids).isEmpty)
+  }
+
+  @Test func whatAKeyWasSeenWithIsKnownAsLongAsItIsWaitedFor() {
+    var queue = Self.queue()
+    queue.see(1, of: "x")
+    let id = Self.waits(queue.add(Self.entry("x", "a")))!
+    #expect(queue.keys.map(\.token) == [nil])
+    queue.see(7, of: "x")
+    #expect(queue.keys.map(\.token) == [7])
+    queue.remove(id)
+    _ = queue.add(Self.entry("x", "a"))
+    #expect(queue.keys.map(\.token) == [nil])
   }
 
   @Test func aRepeatedRequestTakesItsOwnPlace() throws {

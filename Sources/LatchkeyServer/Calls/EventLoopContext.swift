@@ -24,6 +24,8 @@ final class EventLoopContext: ReplyTarget, @unchecked Sendable {
   private let pulse: Pulse
   private var timed: [any TimedCall] = []
   private var connections: [ObjectIdentifier: any ServerPipeline.Connection] = [:]
+  /// Those of connections on which a call waits, or has.
+  private var waitingPeers: [ObjectIdentifier: WaitingPeer] = [:]
   private var timers: [RepeatedTask] = []
   private(set) var isDraining = false
 
@@ -101,6 +103,33 @@ final class EventLoopContext: ReplyTarget, @unchecked Sendable {
   func closed(_ channel: any Channel) {
     connections[ObjectIdentifier(channel)] = nil
     longAnswersOfConnections[ObjectIdentifier(channel)] = nil
+    waitingPeers[ObjectIdentifier(channel)] = nil
+  }
+
+  /// The other side of the connection of `exchange`, which has just sent a request that may wait.
+  func waitingPeer(of exchange: any Exchange, at now: MonotonicTime) -> WaitingPeer? {
+    guard let id = exchange.connectionID else { return nil }
+    guard let known = waitingPeers[id] else {
+      let new = WaitingPeer(heardAt: now)
+      waitingPeers[id] = new
+      return new
+    }
+    if known.showsLife(at: now) { store.heard(known) }
+    return known
+  }
+
+  /// Asks for a sign of life of `peer`, to whom `exchange` belongs.
+  func askForSignOfLife(of peer: WaitingPeer, through exchange: any Exchange) {
+    exchange.askForSignOfLife { [self] sign in
+      let isNews =
+        switch sign {
+        // A request that is over was answered or reset, or its connection is gone: who lives will be
+        // asked through another one, and nobody is granted anything who is gone.
+        case .given, .gone: peer.showsLife(at: clock())
+        case .untold: peer.cannotBeAsked()
+        }
+      if isNews { store.heard(peer) }
+    }
   }
 
   /// What long answers on the connection of `exchange` may take.

@@ -116,7 +116,10 @@ extension WireError {
     switch reason {
     case .heldByAnother:
       self.init(
-        .alreadyExists, refusal.reason, "\"\(refusal.owner)\" holds it", details: [refusal])
+        .alreadyExists, refusal.reason,
+        refusal.owner.isEmpty
+          ? "who waited for it is about to have it" : "\"\(refusal.owner)\" holds it",
+        details: [refusal])
     case .notTheHolder:
       self.init(
         .failedPrecondition, refusal.reason,

@@ -49,9 +49,12 @@ private final class CommandCall: UnaryCall, @unchecked Sendable {
   ) throws(RPCError) {
     self.command = command
     let answerBytesMax = Locks.answerBytesMax(of: command, request.codec)
-    super.init(
-      endpoint, arrival, request,
-      share: try arrival.loop.share(ofAnswer: answerBytesMax, on: arrival.exchange))
+    let share = try arrival.loop.share(ofAnswer: answerBytesMax, on: arrival.exchange)
+    var peer: WaitingPeer?
+    if case .claimWaiting = command {
+      peer = arrival.loop.waitingPeer(of: arrival.exchange, at: arrival.time)
+    }
+    super.init(endpoint, arrival, request, share: share, peer: peer)
   }
 
   override func body(of outcome: Outcome) throws(RPCError) -> [UInt8] {

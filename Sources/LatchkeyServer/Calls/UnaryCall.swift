@@ -20,21 +20,26 @@ struct Arrival {
 class UnaryCall: StoreCall, TimedCall, ExchangeWatcher, @unchecked Sendable {
   private let exchange: any Exchange
   private let loop: EventLoopContext
+  /// Nil where the call does not wait.
+  final let peer: WaitingPeer?
   let endpoint: Endpoint
   let codec: Codec
   private let metrics: MethodMetrics
   private let start: MonotonicTime
   let deadline: MonotonicTime?
   private var isAnswered = false
+  /// What a call that may wait was answered with, until its end.
+  private var told: Outcome?
   private let hasEnded = Atomic<Bool>(false)
   /// What a long answer may take, until it is written or nobody waits for it.
   private var share: AnswerBudget.Share?
 
   init(
     _ endpoint: Endpoint, _ arrival: Arrival, _ request: UnaryRequest,
-    share: AnswerBudget.Share? = nil
+    share: AnswerBudget.Share? = nil, peer: WaitingPeer? = nil
   ) {
     self.endpoint = endpoint
+    self.peer = peer
     exchange = arrival.exchange
     loop = arrival.loop
     codec = request.codec
@@ -62,11 +67,21 @@ class UnaryCall: StoreCall, TimedCall, ExchangeWatcher, @unchecked Sendable {
   final var replyTarget: any ReplyTarget { loop }
   final var isWanted: Bool { !hasEnded.load(ordering: .relaxed) }
 
+  final func askForSignOfLife() {
+    loop.eventLoop.execute { [self] in
+      if let peer { loop.askForSignOfLife(of: peer, through: exchange) }
+    }
+  }
+
   final func exchangeEnded() {
     hasEnded.store(true, ordering: .relaxed)
     share = nil
     leaveWaitingRoom()
-    guard !isAnswered else { return }
+    guard !isAnswered else {
+      // Its stream ended with the answer still here.
+      if let told, !exchange.isAnswerSent { undo(told) }
+      return told = nil
+    }
     isAnswered = true
     metrics.answered(.canceled, nanoseconds: loop.clock() - start)
   }
@@ -84,19 +99,26 @@ class UnaryCall: StoreCall, TimedCall, ExchangeWatcher, @unchecked Sendable {
 
   final func complete(_ result: StoreResult) {
     guard !isAnswered else {
-      if case .success(let outcome) = result, let command = undoing(outcome) {
-        loop.store.submitAlways(command, call: InternalCall(loop) { _ in })
-      }
+      if case .success(let outcome) = result { undo(outcome) }
       return
     }
     do throws(RPCError) {
       switch result {
-      case .success(let outcome): answer(try body(of: outcome))
+      case .success(let outcome):
+        let body = try body(of: outcome)
+        if mayWait { told = outcome }
+        answer(body)
       case .failure(let error): throw RPCError(error)
       }
     } catch {
       refuse(error)
     }
+  }
+
+  /// Takes back what the store did for a peer that did not learn of it.
+  private func undo(_ outcome: Outcome) {
+    guard let command = undoing(outcome) else { return }
+    loop.store.submitAlways(command, call: InternalCall(loop) { _ in })
   }
 
   final func isOver(at now: MonotonicTime) -> Bool {

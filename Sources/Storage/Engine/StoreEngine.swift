@@ -65,6 +65,9 @@ package protocol StoreReader: AnyObject {
   func begin() throws(StoreError)
   func meta() throws(StoreError) -> StoreMeta
   func row(forKey key: String) throws(StoreError) -> StoredRow?
+  /// The latest grants of `keys`, each where its key stands; nil where there is no row. Takes less than
+  /// to read the rows.
+  func latestGrants(of keys: some Collection<String>) throws(StoreError) -> [LatestGrant?]
   /// Up to `limit` held rows of `kind`, or of every kind, by the bytes of their keys. What a newer server
   /// holds in a kind that is not known here counts as a lock.
   func rows(of kind: Kind?, in range: KeyRange, limit: Int) throws(StoreError) -> [StoredRow]
@@ -186,6 +189,18 @@ extension StoredRow {
     var shown = record
     shown.holder = Holder(kind: .presence, owner: "?", content: .empty, lease: .longest)
     return shown
+  }
+}
+
+/// What is left to know of a row when only its latest grant matters.
+package struct LatestGrant: Equatable, Sendable {
+  package var token: Int64
+  /// Whether nobody holds the row, and servers of this shape may grant it.
+  package var isOver: Bool
+
+  package init(token: Int64, isOver: Bool) {
+    self.token = token
+    self.isOver = isOver
   }
 }
 

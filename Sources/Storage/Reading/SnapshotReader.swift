@@ -9,11 +9,13 @@ final class SnapshotReader {
     case query(Query, deadline: MonotonicTime?, call: any StoreCall)
     /// Read every lease in the store and tell the writer.
     case scan(writer: BatchQueue<CommandWriter.Item>)
+    /// Look at keys that are waited for.
+    case look(WaitedLook)
   }
 
   private let engine: any StoreEngine
   let limits: StoreLimits
-  private let clock: @Sendable () -> MonotonicTime
+  let clock: @Sendable () -> MonotonicTime
   let observer: any StoreObserver
   private var reader: (any StoreReader)?
   private let backlog = ReplyBacklog()
@@ -33,6 +35,7 @@ final class SnapshotReader {
     var replies = ReplyBatch()
     let now = clock()
     var queries: [(query: Query, call: any StoreCall)] = []
+    var looks: [WaitedLook] = []
     for item in items {
       switch item {
       case .query(_, let deadline?, let call) where deadline <= now:
@@ -41,6 +44,7 @@ final class SnapshotReader {
         replies.add(.failure(.unwanted), for: call)
       case .query(let query, _, let call): queries.append((query, call))
       case .scan(let writer): scan(for: writer)
+      case .look(let look): looks.append(look)
       }
     }
     replies.deliver()
@@ -49,6 +53,7 @@ final class SnapshotReader {
       rest = answer(rest)
       backlog.wait(bytesMax: limits.repliesBytesMax)
     }
+    for look in looks { goOn(with: look) }
   }
 
   // MARK: - Queries
@@ -125,7 +130,7 @@ final class SnapshotReader {
 
   // MARK: - Snapshots
 
-  private func inSnapshot<R>(
+  func inSnapshot<R>(
     _ body: (any StoreReader, StoreMeta) throws(StoreError) -> R
   ) throws(StoreError) -> R {
     let reader: any StoreReader

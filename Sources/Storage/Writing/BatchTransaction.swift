@@ -108,7 +108,9 @@ struct BatchTransaction {
     switch command {
     case .claim(let key, let claim), .claimWaiting(let key, let claim, _):
       // Those who wait were here first.
-      handOver(key, slot: slot)
+      if handOver(key, slot: slot) == .reserved {
+        return .success(.refused(.heldByAnother, state(of: slots[slot].row)))
+      }
       let result = self.claim(key, claim, slot: slot)
       handOver(key, slot: slot)
       return result
@@ -158,15 +160,18 @@ struct BatchTransaction {
 
   /// Grants `key` to the first one who waits for it, if it is free, and to all who wait for it in the
   /// name of its holder.
-  private mutating func handOver(_ key: String, slot: Int) {
-    guard let waiting, !waiting.isEmpty else { return }
-    if let row = slots[slot].row, row.damage != nil || row.isOfNewerServer { return }
-    while slots[slot].row?.record.holder == nil,
-      waiting.grantNext(of: key, { claim(key, $0, slot: slot) })
-    {}
+  @discardableResult
+  private mutating func handOver(_ key: String, slot: Int) -> WaitingRoom.HandOver {
+    guard let waiting, !waiting.isEmpty else { return .nobody }
+    if let row = slots[slot].row, row.damage != nil || row.isOfNewerServer { return .nobody }
+    var handedOver = WaitingRoom.HandOver.answered
+    while slots[slot].row?.record.holder == nil, handedOver == .answered {
+      handedOver = waiting.grantNext(of: key) { claim(key, $0, slot: slot) }
+    }
     if let holder = slots[slot].row?.record.holder {
       waiting.grantAll(of: key, owner: holder.owner) { claim(key, $0, slot: slot) }
     }
+    return handedOver
   }
 
   /// Looks at keys that are waited for: another server may have freed them.

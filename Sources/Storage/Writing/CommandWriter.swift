@@ -11,10 +11,16 @@ final class CommandWriter {
     /// What a scan found: states that other servers wrote, or that were there before the start.
     case seen([SeenLease])
     case scanEnded(nanoseconds: Int64, isComplete: Bool)
+    /// Another server has changed something at keys that are waited for.
+    case changed(keys: [String])
+    /// All keys that are waited for were looked at.
+    case lookEnded(nanoseconds: Int64, isComplete: Bool)
     /// A thread that serves clients.
     case pulse(Pulse)
     /// Nobody waits for the result of a call any more, which may be in the waiting room.
     case abandoned(any StoreCall)
+    /// A sign of life that was awaited.
+    case heard(WaitingPeer)
     /// Nobody is to wait any more.
     case endWaits
     /// Fence every server off that does not know a shape.
@@ -31,6 +37,7 @@ final class CommandWriter {
   private let clock: @Sendable () -> MonotonicTime
   private let observer: any StoreObserver
   private let startScan: () -> Void
+  private let startLook: ([WaitedKey]) -> Void
   private let noteHealth: (StoreHealth) -> Void
 
   private var writer: (any StoreWriter)?
@@ -49,7 +56,8 @@ final class CommandWriter {
   init(
     engine: any StoreEngine, writer: any StoreWriter, limits: StoreLimits,
     clock: @escaping @Sendable () -> MonotonicTime, observer: any StoreObserver,
-    startScan: @escaping () -> Void, noteHealth: @escaping (StoreHealth) -> Void
+    startScan: @escaping () -> Void, startLook: @escaping ([WaitedKey]) -> Void,
+    noteHealth: @escaping (StoreHealth) -> Void
   ) {
     self.engine = engine
     self.writer = writer
@@ -57,6 +65,7 @@ final class CommandWriter {
     self.clock = clock
     self.observer = observer
     self.startScan = startScan
+    self.startLook = startLook
     self.noteHealth = noteHealth
     let now = clock()
     reopenAfter = now
@@ -65,7 +74,7 @@ final class CommandWriter {
     upkeep = Upkeep(limits: limits, shapes: engine.shapes, now: now)
     scans = ScanSchedule(limits: limits, now: now)
     pacer = CommitPacer(now: now)
-    waiting = WaitingRoom(limits: limits)
+    waiting = WaitingRoom(limits: limits, now: now)
     waitedKeys = WaitedKeys(limits: limits, now: now)
   }
 
@@ -82,9 +91,9 @@ final class CommandWriter {
     // While the store fails, nothing gets done sooner by looking more often than at every tick.
     if !stalls.isStoreFailing {
       next = min(next, collector.due, upkeep.due)
-      if !waiting.isEmpty { next = min(next, waitedKeys.due(at: now)) }
+      if !waiting.isEmpty, let look = waitedKeys.due(at: now) { next = min(next, look) }
     }
-    if let end = waiting.nextEnd { next = min(next, end) }
+    if let due = waiting.due { next = min(next, due) }
     return max(next - now, 0)
   }
 
@@ -96,10 +105,15 @@ final class CommandWriter {
     if stalled > 0 { observer.stalled(nanoseconds: stalled) }
 
     var work = CommandBatch()
-    for (command, call) in waiting.takeEnded(at: now, limit: limits.batchMax) {
-      work.append(command, call)
-    }
     var replies = ReplyBatch()
+    waiting.turnBegan(at: now, wasStalled: stalled > 0)
+    for (command, call) in waiting.takeEnded(at: now, limit: limits.batchMax) {
+      if let command {
+        work.append(command, call)
+      } else {
+        replies.add(.success(.refused(.heldByAnother, nil)), for: call)
+      }
+    }
     for item in items {
       switch item {
       case .command(_, let deadline?, let call) where deadline <= now:
@@ -110,8 +124,12 @@ final class CommandWriter {
       case .seen(let seen): note(seen, at: now)
       case .scanEnded(let nanoseconds, let isComplete):
         scans.ended(at: now, nanoseconds: nanoseconds, isComplete: isComplete)
+      case .changed(let keys): waitedKeys.add(keys)
+      case .lookEnded(let nanoseconds, let isComplete):
+        waitedKeys.lookEnded(at: now, nanoseconds: nanoseconds, isComplete: isComplete)
       case .pulse(let pulse): pulses.append(pulse)
       case .abandoned(let call): waiting.remove(call)
+      case .heard(let peer): waiting.heard(peer)
       case .endWaits:
         for call in waiting.close() { replies.add(.failure(.shuttingDown), for: call) }
       case .giveUpShapes(let order): upkeep.giveUp(order)
@@ -136,6 +154,7 @@ final class CommandWriter {
       }
     } while part.upperBound < work.commands.count
     replies.deliver()
+    waitedKeys.add(waiting.takeDecidedKeys())
     keepUp(at: now)
     observer.waiting(waiting.count)
     observer.holding(locks: leases.count(of: .lock), presences: leases.count(of: .presence))
@@ -162,12 +181,7 @@ final class CommandWriter {
         startScan()
       }
       let collects = collector.due <= now
-      let looked =
-        waiting.isEmpty
-        ? []
-        : try waitedKeys.take(at: now, keys: { waiting.keys }) { () throws(StoreError) in
-          try writer.changesByOthers()
-        }
+      let looked = try keysToLookAt(writer, at: now)
       guard
         !part.isEmpty || !due.isEmpty || collects || stalls.isStoreFailing || !looked.isEmpty
       else { return [] }
@@ -175,13 +189,26 @@ final class CommandWriter {
         return try transact(
           writer, work, part, due: due, looked: looked, collects: collects, start: now)
       } catch {
-        waitedKeys.putBack(looked)
+        waitedKeys.add(looked)
         throw error
       }
     } catch {
       failed(error, at: now)
       return part.map { _ in .failure(error) }
     }
+  }
+
+  /// The keys that are to be looked at in this transaction. Has a reader look for more where others wrote.
+  private func keysToLookAt(
+    _ writer: any StoreWriter, at now: MonotonicTime
+  ) throws(StoreError) -> [String] {
+    guard !waiting.isEmpty else { return [] }
+    let isDue = try waitedKeys.shouldLook(at: now) { () throws(StoreError) in
+      try writer.changesByOthers()
+    }
+    if isDue { startLook(waiting.keys.map { WaitedKey(key: $0.key, token: $0.token) }) }
+    waitedKeys.add(waiting.takeDecidedKeys())
+    return waitedKeys.take { waiting.keys.map(\.key) }
   }
 
   private func transact(
@@ -202,7 +229,8 @@ final class CommandWriter {
       keys.reserveCapacity(looked.count + part.count)
       for index in part { commands[index].addKeys(to: &keys) }
       var slots = try batch.load(keys: keys)[...]
-      batch.handOver(looked, slots: slots.prefix(looked.count))
+      let lookedSlots = slots.prefix(looked.count)
+      batch.handOver(looked, slots: lookedSlots)
       slots = slots.dropFirst(looked.count)
       var results: [StoreResult?] = []
       results.reserveCapacity(part.count)
@@ -220,6 +248,9 @@ final class CommandWriter {
       let collected = collects ? try collector.step(writer, meta: meta, now: start) : []
       try writer.commit()
       committed(batch, due: due, dueSlots: dueSlots, commands: part.count, start: start)
+      for (key, slot) in zip(looked, lookedSlots) {
+        waiting.see(batch.slots[slot].row?.record.token, of: key)
+      }
       if !collected.isEmpty { observer.collected(rows: collected.count) }
       return results
     } catch {

@@ -4,10 +4,24 @@ import LockCore
 ///
 /// They come, and are granted what they wait for, within a transaction. Until it is committed who came
 /// or was granted something is on its way: ``commit()`` makes it so, ``rollback()`` undoes it.
+///
+/// Nobody is granted anything who may be suspended, if there is a way to ask: it would hold for its whole
+/// lease what it cannot use. Who does not answer keeps its place, and is passed over until it shows life.
 final class WaitingRoom {
   private struct Visitor {
     let claim: Claim
     let call: any StoreCall
+    let peer: WaitingPeer?
+  }
+
+  /// What became of a key that is free.
+  enum HandOver {
+    /// One who waited was told.
+    case answered
+    /// The first one may be alive, and was asked: until that is known, nobody else is to have the key.
+    case reserved
+    /// Nobody waits for it who could use it.
+    case nobody
   }
 
   private typealias Queue = WaitQueue<Visitor>
@@ -15,6 +29,11 @@ final class WaitingRoom {
   private var queue: Queue
   private var ids: [ObjectIdentifier: Queue.ID] = [:]
   private var isClosed = false
+  private var front: FrontWatch
+  /// The time of the turn under way.
+  private var now: MonotonicTime
+  /// Keys that are to be looked at: of those who wait for them one has shown life, or none for too long.
+  private var decidedKeys: [String] = []
 
   // Of the transaction under way.
   private var leaving: [(id: Queue.ID, entry: Queue.Entry, result: StoreResult)] = []
@@ -28,7 +47,12 @@ final class WaitingRoom {
     let state: HeldState?
   }
 
-  init(limits: StoreLimits) {
+  private let limits: StoreLimits
+
+  init(limits: StoreLimits, now: MonotonicTime) {
+    self.limits = limits
+    self.now = now
+    front = FrontWatch(limits: limits, now: now)
     queue = Queue(
       Queue.Bounds(
         ofKeyMax: limits.waitersOfKeyMax, max: limits.waitersMax, bytesMax: limits.waiterBytesMax))
@@ -38,26 +62,37 @@ final class WaitingRoom {
   // copied to be asked, is left alone then.
   var isEmpty: Bool { ids.isEmpty }
   var count: Int { isEmpty ? 0 : queue.count }
-  /// When a wait may next be over.
-  var nextEnd: MonotonicTime? { isEmpty ? nil : queue.nextEnd }
-  /// The keys that are waited for, in no order.
-  var keys: [String] { queue.keys.map(\.text) }
+  /// When a wait may next be over, or somebody is to be asked for a sign of life.
+  var due: MonotonicTime? {
+    guard !isEmpty else { return nil }
+    guard let end = queue.nextEnd, let look = front.due else { return queue.nextEnd ?? front.due }
+    return min(end, look)
+  }
+  /// The keys that are waited for, in no order, and the fencing token that each was last seen with.
+  var keys: [(key: String, token: Int64?)] { queue.keys }
 
   // MARK: - Coming and going
 
   /// Nobody waits for the result of `call` any more.
   func remove(_ call: any StoreCall) {
-    if let id = ids.removeValue(forKey: ObjectIdentifier(call)) { queue.remove(id) }
+    guard let id = ids.removeValue(forKey: ObjectIdentifier(call)),
+      let entry = queue.remove(id)
+    else { return }
+    // Others may have waited for its sign of life.
+    if let peer = entry.waiter.peer, peer.awaitedKeys.remove(NameBytes(entry.key)) != nil {
+      decidedKeys.append(entry.key)
+    }
   }
 
-  /// Takes out those whose wait is over, to be asked a last time.
+  /// Takes out those whose wait is over, to be asked a last time; without a command who shows no life.
   func takeEnded(
     at now: MonotonicTime, limit: Int
-  ) -> [(command: Command, call: any StoreCall)] {
+  ) -> [(command: Command?, call: any StoreCall)] {
     guard !isEmpty else { return [] }
     return queue.takeEnded(at: now, limit: limit).map { entry in
       forget(entry)
-      return (.claim(key: entry.key, entry.waiter.claim), entry.waiter.call)
+      let isSilent = front.verdict(on: entry.waiter.peer, at: now) == .silent
+      return (isSilent ? nil : .claim(key: entry.key, entry.waiter.claim), entry.waiter.call)
     }
   }
 
@@ -66,6 +101,76 @@ final class WaitingRoom {
     isClosed = true
     ids = [:]
     return queue.removeAll().map(\.waiter.call)
+  }
+
+  // MARK: - Signs of life
+
+  /// Notes that a turn begins, and asks those who are to be asked for a sign of life.
+  ///
+  /// - Parameter wasStalled: Whether this server stood still, so that it cannot have heard anybody.
+  func turnBegan(at now: MonotonicTime, wasStalled: Bool) {
+    self.now = now
+    if wasStalled { front.stalled(at: now) }
+    guard !isEmpty else { return front.removeAll() }
+    for key in front.takeLines(at: now) where queue.hasLine(of: key) {
+      front.watch(key, at: now)
+      askFront(of: key, max: limits.frontMax)
+    }
+    for peer in front.takeSilent(at: now) { decide(peer) }
+  }
+
+  /// `peer`, of which a sign of life was awaited, has shown one.
+  func heard(_ peer: WaitingPeer) {
+    peer.toldAt = now
+    decidedKeys += queue.bringBack(peer.placesAside)
+    peer.placesAside = []
+    decide(peer)
+  }
+
+  /// The keys of which it is known by now who may have them.
+  func takeDecidedKeys() -> [String] {
+    guard !decidedKeys.isEmpty else { return [] }
+    defer { decidedKeys = [] }
+    return isEmpty ? [] : decidedKeys
+  }
+
+  /// Notes what fencing token a key was seen with.
+  func see(_ token: Int64?, of key: String) { queue.see(token, of: key) }
+
+  private func decide(_ peer: WaitingPeer) {
+    decidedKeys += peer.awaitedKeys.lazy.map(\.text)
+    peer.awaitedKeys = []
+  }
+
+  /// Sees to it that it is known soon who of the first ones is alive. Those who are not make room for
+  /// the next ones.
+  private func askFront(of key: String, max: Int) {
+    var isSettled = false
+    while !isSettled {
+      isSettled = true
+      for (id, entry) in queue.front(of: key, max: max) {
+        guard let peer = entry.waiter.peer else { continue }
+        if front.verdict(on: peer, at: now) == .silent, verdict(on: peer) == .silent {
+          setAside(id, peer)
+          isSettled = false
+        } else {
+          front.ask(peer, through: entry.waiter.call, at: now)
+        }
+      }
+    }
+  }
+
+  private func setAside(_ id: Queue.ID, _ peer: WaitingPeer) {
+    queue.setAside(id)
+    peer.placesAside.append(id)
+  }
+
+  /// What is known of `peer`. Where that is not enough, its next sign of life will be told.
+  private func verdict(on peer: WaitingPeer?) -> FrontWatch.Verdict {
+    let first = front.verdict(on: peer, at: now)
+    guard first != .living, let peer else { return first }
+    peer.awaitSign()
+    return front.verdict(on: peer, at: now)
   }
 
   // MARK: - Within a transaction
@@ -81,27 +186,52 @@ final class WaitingRoom {
     let entry = Queue.Entry(
       key: key, owner: claim.owner, requestID: wait.requestID, end: wait.end,
       byteCount: key.utf8.count + claim.byteCount + wait.requestID.utf8.count,
-      waiter: Visitor(claim: claim, call: call))
+      waiter: Visitor(claim: claim, call: call, peer: call.peer))
     let place: (id: Queue.ID, former: Queue.Entry?)
     switch queue.add(entry) {
     case .waits(let id): place = (id, nil)
     case .tookPlace(let id, let former): place = (id, former)
     case .full: return .success(.refused(.tooManyWaiters, state))
     }
-    if let former = place.former { forget(former) }
+    if let former = place.former {
+      forget(former)
+      // Whoever had the place before may have been passed over, or others may wait for its sign of life.
+      decidedKeys += queue.bringBack([place.id])
+      if former.waiter.peer?.awaitedKeys.remove(NameBytes(key)) != nil { decidedKeys.append(key) }
+    } else {
+      front.watch(key, at: now)
+    }
+    queue.see(state?.record.token, of: key)
     ids[ObjectIdentifier(call)] = place.id
     arrivals.append(Arrival(id: place.id, call: call, former: place.former, state: state))
     return nil
   }
 
-  /// Who is to have `key` now that it is free: the first one that is still there. `grant` decides.
-  ///
-  /// - Returns: Whether there was anybody.
-  func grantNext(of key: String, _ grant: (Claim) -> StoreResult) -> Bool {
-    while let (id, entry) = queue.takeFirst(of: key) {
-      if leaves(id, entry, grant) { return true }
+  /// Who is to have `key` now that it is free: the first one that is still there, and alive. `grant`
+  /// decides.
+  func grantNext(of key: String, _ grant: (Claim) -> StoreResult) -> HandOver {
+    while let (id, entry) = queue.first(of: key) {
+      let peer = entry.waiter.peer
+      switch verdict(on: peer) {
+      case .living:
+        _ = queue.takeFirst(of: key)
+        guard leaves(id, entry, grant) else { continue }
+        // The next ones are at the front now: where hand-overs follow each other, they are asked in time.
+        askFront(of: key, max: limits.frontMax)
+        return .answered
+      case .silent: if let peer { setAside(id, peer) }
+      case .unproven where !entry.waiter.call.isWanted:
+        queue.remove(id)
+        forget(entry)
+      case .unproven:
+        // All at once, so that it does not take longer where many are suspended.
+        if peer?.awaitedKeys.insert(NameBytes(key)).inserted ?? false {
+          askFront(of: key, max: limits.askedAtOnceMax)
+        }
+        return .reserved
+      }
     }
-    return false
+    return .nobody
   }
 
   /// Everybody who waits for `key` in the name of its holder, and is still there, has it.
@@ -152,44 +282,4 @@ final class WaitingRoom {
     }
     (leaving, arrivals) = ([], [])
   }
-}
-
-/// Notices that another server may have freed keys that are waited for here.
-struct WaitedKeys {
-  private let limits: StoreLimits
-  private var changes: Int64?
-  private var nextLook: MonotonicTime
-  /// Keys that are still to be looked at.
-  private var pending: [String] = []
-
-  init(limits: StoreLimits, now: MonotonicTime) {
-    self.limits = limits
-    nextLook = now
-  }
-
-  /// When to look next, while anybody waits.
-  func due(at now: MonotonicTime) -> MonotonicTime { pending.isEmpty ? nextLook : now }
-
-  /// The keys to be looked at now.
-  ///
-  /// - Parameter changesByOthers: As ``StoreWriter/changesByOthers()``; asked only when it is time.
-  mutating func take(
-    at now: MonotonicTime, keys: () -> [String], changesByOthers: () throws(StoreError) -> Int64
-  ) throws(StoreError) -> [String] {
-    if pending.isEmpty, now >= nextLook {
-      nextLook = now + limits.waitedLookNanoseconds
-      let current = try changesByOthers()
-      if current != changes { pending = keys() }
-      changes = current
-    }
-    let next = Array(pending.suffix(limits.batchMax))
-    pending.removeLast(next.count)
-    return next
-  }
-
-  /// What was taken was not looked at.
-  mutating func putBack(_ keys: [String]) { pending += keys }
-
-  /// Everything is to be looked at again.
-  mutating func invalidate() { changes = nil }
 }

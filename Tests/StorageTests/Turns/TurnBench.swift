@@ -5,8 +5,10 @@ import TestKit
 @testable import Storage
 
 /// The writing side of a store without its threads: a test says when its turn comes, and what time
-/// it is then. Scans are read between two turns.
-final class TurnBench {
+/// it is then. Scans, and looks at what is waited for, are read between two turns.
+///
+/// `@unchecked Sendable`: a test uses it on one thread; those who answer what it asks only add items.
+final class TurnBench: @unchecked Sendable {
   let clock: ManualClock
   let database: any TestDatabase
   let limits: StoreLimits
@@ -14,8 +16,11 @@ final class TurnBench {
   let faults = FaultPlan()
   private(set) var health = StoreHealth.working
   private(set) var scans = 0
+  /// How many waited-for keys a reader was asked to look at.
+  private(set) var keysLookedAt = 0
 
   private let queue = BatchQueue<CommandWriter.Item>(capacity: 10_000)
+  private let looks = BatchQueue<SnapshotReader.Item>(capacity: 1)
   private let reader: SnapshotReader
   private var writer: CommandWriter!
   private var isScanWaiting = false
@@ -42,6 +47,10 @@ final class TurnBench {
     writer = CommandWriter(
       engine: engine, writer: opened, limits: limits, clock: clock.reading, observer: observer,
       startScan: { [unowned self] in isScanWaiting = true },
+      startLook: { [unowned self] keys in
+        keysLookedAt += keys.count
+        looks.appendAlways(.look(WaitedLook(keys: keys[...], writer: queue, queue: looks)))
+      },
       noteHealth: { [unowned self] in health = $0 })
   }
 
@@ -51,24 +60,27 @@ final class TurnBench {
   @discardableResult
   func turn(_ commands: [Command], deadline: MonotonicTime? = nil) -> [StoreResult] {
     let calls = commands.map { _ in KeptCall() }
-    var items = queue.count > 0 ? queue.take(max: .max, waitNanoseconds: 0) : []
-    items += zip(commands, calls).map { .command($0, deadline: deadline, call: $1) }
-    turn(items: items)
+    turn(items: zip(commands, calls).map { .command($0, deadline: deadline, call: $1) })
     return calls.map { $0.result!.map(\.withoutState) }
   }
 
-  /// One turn with `items` as they are.
+  /// One turn with `items` as they are, after what has come before.
   func turn(items: [CommandWriter.Item]) {
-    writer.turn(items)
+    let before = queue.count > 0 ? queue.take(max: .max, waitNanoseconds: 0) : []
+    writer.turn(before + items)
     if isScanWaiting {
       isScanWaiting = false
       scans += 1
       reader.turn([.scan(writer: queue)])
     }
+    while looks.count > 0 { reader.turn(looks.take(max: 1, waitNanoseconds: 0)) }
   }
 
   @discardableResult
   func turn(_ commands: Command...) -> [StoreResult] { turn(commands) }
+
+  /// `item` is taken in with the next turn.
+  func comes(_ item: CommandWriter.Item) { queue.appendAlways(item) }
 
   func watch(_ pulse: Pulse) { writer.turn([.pulse(pulse)]) }
 

@@ -40,6 +40,22 @@ extension StoreConformance {
       #expect(listed == expected)
       #expect(try await node.list(.presence).map(\.key) == ["presence"])
     },
+    Check("the latest grant of a key is what its row says") { database in
+      let node = try StoreNode(database)
+      defer { node.close() }
+      for key in ["held", "free", "renewed"] { _ = try await node.claim(key, "a") }
+      try await node.perform(.release(key: "free", owner: "a"))
+      for _ in 1...2 { _ = try await node.claim("renewed", "a") }
+      let reader = try database.engine().openReader()
+      try reader.begin()
+      defer { reader.end() }
+      _ = try reader.meta()
+      #expect(
+        try reader.latestGrants(of: ["renewed", "free", "nowhere", "held"]) == [
+          LatestGrant(token: 1, isOver: false), LatestGrant(token: 1, isOver: true), nil,
+          LatestGrant(token: 1, isOver: false),
+        ])
+    },
     Check("a range begins and ends by the bytes of keys, the last characters included") {
       database in
       let node = try StoreNode(database)

@@ -152,6 +152,10 @@ private final class FaultyReader: StoreReader {
     try at(.read) { () throws(StoreError) in try reader.row(forKey: key) }
   }
 
+  func latestGrants(of keys: some Collection<String>) throws(StoreError) -> [LatestGrant?] {
+    try at(.read) { () throws(StoreError) in try reader.latestGrants(of: keys) }
+  }
+
   func rows(
     of kind: Kind?, in range: KeyRange, limit: Int
   ) throws(StoreError) -> [StoredRow] {

@@ -162,6 +162,16 @@ final class MemoryReader: StoreReader {
     snapshot!.row(forKey: key)?.stored(shapes)
   }
 
+  func latestGrants(of keys: some Collection<String>) throws(StoreError) -> [LatestGrant?] {
+    keys.map { key in
+      snapshot!.row(forKey: key).map { row in
+        let isHeld = row.s1.owner != nil || row.s1.ownerIsDamaged
+        return LatestGrant(
+          token: row.s1.token, isOver: !isHeld && row.s1.needsShape <= shapes.newest)
+      }
+    }
+  }
+
   func rows(
     of kind: Kind?, in range: KeyRange, limit: Int
   ) throws(StoreError) -> [StoredRow] {

@@ -24,6 +24,7 @@ package struct StoreStatements: Sendable {
   package let ofKindAfterKey: String
   package let afterKey: String
   package let leasesAfterID: String
+  package let latestGrant: String
   package let insert: String
   package let update: String
   package let free: String
@@ -65,6 +66,10 @@ package struct StoreStatements: Sendable {
     leasesAfterID = """
       SELECT \(leases) FROM \(table)
       WHERE id > ? AND (owner IS NOT NULL OR needs_shape > \(shapes.newest)) ORDER BY id LIMIT ?
+      """
+    latestGrant = """
+      SELECT token, owner IS NULL AND needs_shape <= \(shapes.newest) FROM \(table)
+      WHERE resource_key = ?
       """
 
     // Whatever is written is a row of which every server may dispose.
