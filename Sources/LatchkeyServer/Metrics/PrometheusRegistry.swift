@@ -49,12 +49,13 @@ package final class PrometheusRegistry: MetricsFactory {
 
   private static func escaped(_ value: String) -> String {
     var escaped = ""
-    for character in value {
-      switch character {
+    // By scalars: "\r\n" is one character.
+    for scalar in value.unicodeScalars {
+      switch scalar {
       case "\\": escaped += "\\\\"
       case "\"": escaped += "\\\""
       case "\n": escaped += "\\n"
-      default: escaped.append(character)
+      default: escaped.unicodeScalars.append(scalar)
       }
     }
     return escaped
