@@ -161,7 +161,8 @@ import WireSchema
     return try NewestWire.Response(method, answer.body, .proto)
   }
 
-  private static func claim(_ key: String, _ value: String, _ server: InProcessServer) async throws {
+  private static func claim(_ key: String, _ value: String, _ server: InProcessServer) async throws
+  {
     let request = NewestWire.AcquireRequest.with {
       $0.key = key
       $0.owner = "o"

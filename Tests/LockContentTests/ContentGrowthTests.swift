@@ -37,7 +37,9 @@ import Testing
     Shape(testDescription: "nested deeper than may be") {
       String(repeating: "{\"a\":", count: $0 / 6) + "1" + String(repeating: "}", count: $0 / 6)
     },
-    Shape(testDescription: "lists without an end") { "{\"a\":" + String(repeating: "[", count: $0) },
+    Shape(testDescription: "lists without an end") {
+      "{\"a\":" + String(repeating: "[", count: $0)
+    },
     Shape(testDescription: "a number of many digits") {
       "{\"a\":" + String(repeating: "7", count: $0) + "}"
     },

@@ -1,18 +1,20 @@
 import Glibc
 
-/// How much more work a larger input is: what takes time in proportion to its input, or nearly so, is told
-/// from what takes the square of it.
+/// How much more work a larger input is: tells what takes a time in proportion to its input, or
+/// nearly so, from what takes the square of it.
 ///
-/// The work is measured by the processor time of its own thread, the best of several tries, so that a
-/// busy machine does not matter.
+/// The work is measured by the processor time of its own thread, the best of several tries, so that
+/// a busy machine does not matter.
 package enum Growth {
   /// How much larger the second input is.
   package static let factor = 8
   /// More than n log n and a cold cache make of it, and far less than the 64 of a square.
   package static let ratioMax = 24.0
 
-  private static let triesMin = 3
+  private static let triesMin = 2
   private static let triesMax = 40
+  /// How often the smaller input is worked on in one try.
+  private static let repetitions = 2
 
   /// How many times as long `work` takes with an input of `size` as with one of a ``factor``-th of
   /// it. Tries until it is below ``ratioMax``, or often enough to be sure that it is not.
@@ -27,8 +29,8 @@ package enum Growth {
     let (small, large) = (input(size / factor), input(size))
     var best = (small: Double.infinity, large: Double.infinity)
     for round in 1...triesMax {
-      // Several at once: what takes next to nothing cannot be measured.
-      best.small = min(best.small, seconds { for _ in 0..<factor { _ = work(small) } } / Double(factor))
+      best.small = min(
+        best.small, seconds { for _ in 0..<repetitions { _ = work(small) } } / Double(repetitions))
       best.large = min(best.large, seconds { _ = work(large) })
       if round >= triesMin, best.large / best.small <= ratioMax { break }
       // It takes too long to be noise.

@@ -137,6 +137,30 @@ import WireSchema
     #expect(read.attributes.fields["b"]?.stringValue.isSameText(as: Self.long) == true)
   }
 
+  @Test("lengths of time are taken out as well, and nothing else that looks like them")
+  func times() throws {
+    let text =
+      "{\"attributes\":{\"lease\":\"\(Self.long)\",\"labels\":[{\"wait\":\"\(Self.long)\"}]}"
+    let labels = "\"labels\":{\"wait\":\"\(Self.long)\"}"
+    guard
+      case .acquire(let message) = try V3.Request(
+        .acquire, Array("\(text),\(labels),\"lease\":\"1.5s\"}".utf8), .json)
+    else { return }
+    #expect(message.attributes.fields["lease"]?.stringValue.isSameText(as: Self.long) == true)
+    let nested = message.attributes.fields["labels"]?.listValue.values.first?.structValue
+    #expect(nested?.fields["wait"]?.stringValue.isSameText(as: Self.long) == true)
+    #expect(message.labels["wait"]?.isSameText(as: Self.long) == true)
+    #expect(message.lease.nanos == 500_000_000)
+    for lease in [#""lease""#, #""le\u0061se""#] {
+      #expect {
+        try V3.Request(.acquire, Array("\(text),\(labels),\(lease):\"\(Self.long)\"}".utf8), .json)
+      } throws: {
+        // Its text is not shown, which would have the marks in it.
+        ($0 as? WireError)?.word == "invalid-message"
+      }
+    }
+  }
+
   // MARK: - Bytes of protobuf
 
   /// Field 8 of a claim: attributes with one entry of that name.
@@ -147,7 +171,8 @@ import WireSchema
   @Test("a message that comes often is not merged without end")
   func merges() throws {
     func claim(_ times: Int) throws -> V3.Request {
-      try V3.Request(.acquire, Array((0..<times).map { try Self.attributes("a\($0)") }.joined()), .proto)
+      try V3.Request(
+        .acquire, Array((0..<times).map { try Self.attributes("a\($0)") }.joined()), .proto)
     }
     guard case .acquire(let message) = try claim(8) else { return }
     #expect(message.attributes.fields.count == 8)

@@ -1,5 +1,6 @@
-/// JSON may write every character as an escape, and those beyond the first 65,536 as two, a surrogate
-/// pair (RFC 8259, 7). Those that are not ASCII are written out before SwiftProtobuf sees them:
+/// JSON may write every character as an escape, and those beyond the first 65,536 as two, a
+/// surrogate pair (RFC 8259, 7). All that need not be escaped are written out before SwiftProtobuf
+/// sees them:
 ///
 /// - SwiftProtobuf 1.39 joins every second pair wrongly (its `decodeString` has `|` for `+`), so
 ///   that distinct keys became one.
@@ -7,8 +8,8 @@
 enum EscapedCharacters {
   private static let escapeCount = 6
 
-  /// The same JSON in which the escapes of characters beyond ASCII are those characters. What does
-  /// not stand for a character is left as it is.
+  /// The same JSON in which each escape is the character that it stands for, except for those that
+  /// stay escaped. What does not stand for a character is left as it is.
   static func writtenOut(in json: [UInt8]) -> [UInt8] {
     guard json.contains(backslash) else { return json }
     var result: [UInt8] = []
@@ -28,11 +29,16 @@ enum EscapedCharacters {
     return result + json[index...]
   }
 
-  /// The character beyond ASCII of the escape, or the two, at `index`, and where they end.
+  /// What JSON cannot have in a string as it is, or what would change in meaning.
+  private static func staysEscaped(_ unit: UInt16) -> Bool {
+    unit < 0x20 || unit == UInt8(ascii: "\"") || unit == backslash
+  }
+
+  /// The character of the escape, or of the two, at `index`, and where they end.
   private static func character(
     in json: [UInt8], at index: Int
   ) -> (Unicode.Scalar, end: Int)? {
-    guard let first = unit(in: json, at: index), first >= 0x80 else { return nil }
+    guard let first = unit(in: json, at: index), !staysEscaped(first) else { return nil }
     let end = index + escapeCount
     if let character = Unicode.Scalar(first) { return (character, end) }
     guard UTF16.isLeadSurrogate(first), let second = unit(in: json, at: end),
