@@ -51,11 +51,15 @@ private final class CommandCall: UnaryCall, @unchecked Sendable {
     let answerBytesMax = Locks.answerBytesMax(of: command, request.codec)
     super.init(
       endpoint, arrival, request,
-      share: try arrival.loop.share(ofAnswer: answerBytesMax, on: arrival.exchange))
+      share: try arrival.loop.share(
+        of: \.renewals, ofAnswer: answerBytesMax, on: arrival.exchange))
   }
 
   override func body(of outcome: Outcome) throws(RPCError) -> [UInt8] {
-    try written { () throws(WireError) in try Locks.answer(to: command, outcome) }
+    let body = try written { () throws(WireError) in try Locks.answer(to: command, outcome) }
+    // Most owners are shorter than they may be, and a peer that is slow to read keeps it.
+    keepRoom(for: body.count)
+    return body
   }
 
   override var mayWait: Bool { if case .claimWaiting = command { true } else { false } }
@@ -89,7 +93,7 @@ private final class ListCall: UnaryCall, @unchecked Sendable {
   let list: ResourceList
 
   init(_ endpoint: Endpoint, _ arrival: Arrival, _ request: UnaryRequest) {
-    let share = arrival.loop.answerBudget(of: arrival.exchange).share()
+    let share = arrival.loop.answerBudget(\.lists, of: arrival.exchange).share()
     list = ResourceList(of: endpoint, codec: request.codec, share: share)
     super.init(endpoint, arrival, request, share: share)
   }
