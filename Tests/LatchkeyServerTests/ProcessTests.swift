@@ -66,14 +66,25 @@ import Testing
     let folder = try StoreFolder()
     let program = try Self.start(store: folder.file, by: #"exec "$0" "$@" <&- >&- 2>&-"#)
     defer { program.signal(SIGKILL) }
-    // It listens once its store is there and it has a socket.
-    let isListening = {
-      (0..<3).allSatisfy { Self.target(of: $0, in: program.id) == "/dev/null" }
-        && (3..<64).contains { Self.target(of: $0, in: program.id).hasPrefix("socket:") }
-    }
-    try await until("three streams at /dev/null and a socket beyond them") { isListening() }
+    // It says nothing of its start; signals are caught when it serves.
+    try await until("a server that catches SIGTERM") { Self.catches(SIGTERM, program.id) }
+    for stream in 0..<3 { #expect(Self.target(of: stream, in: program.id) == "/dev/null") }
+    #expect((3..<64).contains { Self.target(of: $0, in: program.id).hasPrefix("socket:") })
     program.signal(SIGTERM)
     #expect(try await program.exit() == .exited(0))
+  }
+
+  private static func catches(_ signal: Int32, _ process: pid_t) -> Bool {
+    let file = open("/proc/\(process)/status", O_RDONLY)
+    guard file >= 0 else { return false }
+    defer { close(file) }
+    var bytes = [UInt8](repeating: 0, count: 8_192)
+    let count = read(file, &bytes, bytes.count)
+    // SigCgt:	0000000000004002
+    let line = String(decoding: bytes[..<max(0, count)], as: UTF8.self).split(separator: "\n")
+      .first { $0.hasPrefix("SigCgt:") }
+    let mask = line.flatMap { UInt64($0.dropFirst("SigCgt:\t".count), radix: 16) } ?? 0
+    return mask & (1 << UInt64(signal - 1)) != 0
   }
 
   private static func target(of descriptor: Int, in process: pid_t) -> String {

@@ -41,7 +41,7 @@ final class AnswerBudget: Sendable {
   /// Bytes of all lists of the server.
   static let listBytesMax = 256 << 20
   /// Bytes of all long answers with one resource.
-  static let resourceBytesMax = 64 << 20
+  static let resourceBytesMax = 128 << 20
   /// Bytes of all long answers to renewals: those of twenty requests of the largest.
   static let renewalBytesMax = 128 << 20
   /// Bytes of all long answers of one kind on one connection: those of the longest list.
