@@ -141,8 +141,8 @@ let package = Package(
     .testTarget(
       name: "LatchkeyServerTests",
       dependencies: [
-        "LatchkeyServer", "LockCore", "RPC", "Storage", "TestKit", "WireSchema", metrics, nio.core,
-        "latchkeyd", "latchkey",
+        "LatchkeyServer", "LockCore", "RPC", "Storage", "TestKit", "WireSchema", logging, metrics,
+        nio.core, "latchkeyd", "latchkey",
       ],
       swiftSettings: strict),
     .testTarget(

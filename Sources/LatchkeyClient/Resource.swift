@@ -75,7 +75,8 @@ extension Attributes {
       guard isSound else {
         throw LatchkeyError(
           .invalidRequest,
-          "attributes have finite numbers, text without NUL, and at most \(Self.levelsMax) levels")
+          "attributes have finite numbers, text without NUL, at most \(Self.levelsMax) levels, and "
+            + "at most \(StreamSafe.nonStartersMax) combining marks in a row in a name")
       }
       return json
     }

@@ -28,7 +28,7 @@ package final class LatchkeyServer: Service {
   private let loops: [EventLoopContext]
   /// Makes what is offered, of a range of wire versions and the reason for it.
   private let makeOffer: @Sendable (WireRange, String) -> WireOffer
-  private let longAnswers: AnswerBudget
+  private let longAnswers: AnswerBudgets
   private let connectionCount = Atomic<Int>(0)
   private let listener = Mutex<(any Channel)?>(nil)
   /// Told when the last connection is gone while the server drains.
@@ -55,7 +55,7 @@ package final class LatchkeyServer: Service {
     self.fleet = fleet
     self.store = store
     operations = Operations(fleet: fleet, metricsText: metricsText)
-    let longAnswers = AnswerBudget(bytesMax: AnswerBudget.serverBytesMax)
+    let longAnswers = AnswerBudgets()
     self.longAnswers = longAnswers
     group = MultiThreadedEventLoopGroup(numberOfThreads: configuration.eventLoops)
     var http1 = configuration.http1
@@ -291,6 +291,7 @@ private struct Observer: StoreObserver {
     fleet.note(locks: locks, presences: presences)
   }
   func waiting(_ count: Int) { metrics.waiting(count) }
+  func stallBegan(nanoseconds: Int64) { metrics.stallBegan(nanoseconds: nanoseconds) }
   func stalled(nanoseconds: Int64) { metrics.stalled(nanoseconds: nanoseconds) }
   func skipped(damage: String) { metrics.skipped(damage: damage) }
   func collected(rows: Int) { metrics.collected(rows: rows) }

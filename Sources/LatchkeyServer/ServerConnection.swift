@@ -1,4 +1,5 @@
 import HTTP2
+import LockContent
 import Logging
 import NIOCore
 import WireSchema
@@ -8,6 +9,9 @@ final class ServerConnection: HTTP2ServerEvents {
   private let metrics: ServerMetrics
   private let logger: Logger
   private var isNegotiated = false
+
+  /// Bytes that are logged of what a client says that it is.
+  private static let softwareBytesMax = 64
 
   init(metrics: ServerMetrics, logger: Logger) {
     self.metrics = metrics
@@ -24,7 +28,8 @@ final class ServerConnection: HTTP2ServerEvents {
 
   func peerHello(_ payload: [UInt8]) {
     guard logger.logLevel <= .debug, let hello = HelloFrame.decode(payload) else { return }
-    logger.debug("client said hello", metadata: ["software": "\(hello.software.prefix(64))"])
+    let software = hello.software.beginning(bytesMax: Self.softwareBytesMax)
+    logger.debug("client said hello", metadata: ["software": "\(software)"])
   }
 
   func connectionEnded(reason: HTTP2ConnectionEnd) {

@@ -7,10 +7,11 @@ extension Attributes {
   ///            | 7 integer
   /// ```
   ///
-  /// Texts and names are UTF-8; no two names of one object are the same, nor canonically equivalent. A count or length is in base 128, the lowest seven bits first, with the
-  /// highest bit set in all bytes but the last; so is a whole number of less than 2^53, of which the
-  /// lowest bit says whether it is negative (n is 2n, -n is 2n-1). A double is IEEE 754, its highest byte
-  /// first.
+  /// Texts and names are UTF-8; no two names of one object are the same, nor canonically equivalent,
+  /// and each is ``StreamSafe``. A count or length is in base 128, the lowest seven bits first, with
+  /// the highest bit set in all bytes but the last; so is a whole number of less than 2^53, of which
+  /// the lowest bit says whether it is negative (n is 2n, -n is 2n-1). A double is IEEE 754, its
+  /// highest byte first.
   package var binary: [UInt8] {
     var writer = BinaryWriter()
     writer.append(self)
@@ -28,6 +29,17 @@ extension Attributes {
   package static func isBinary(_ bytes: ArraySlice<UInt8>) -> Bool {
     var reader = BinaryReader(bytes)
     return reader.skipAttributes(level: 1) && reader.isAtEnd
+  }
+
+  /// The JSON of bytes that would be attributes if all their names were ``StreamSafe``: servers before
+  /// 0.3.1 made such. Nil for all else.
+  package static func json(ofUnsafeBinary bytes: ArraySlice<UInt8>) -> String? {
+    var reader = BinaryReader(bytes)
+    var text: [UInt8] = []
+    guard reader.writeAttributes(level: 1, to: &text), reader.isAtEnd, !reader.isStreamSafe else {
+      return nil
+    }
+    return String(decoding: text, as: UTF8.self)
   }
 }
 
@@ -88,6 +100,8 @@ private struct BinaryWriter {
 /// Reads what the writer writes; nil or false where it does not.
 private struct BinaryReader {
   private var bytes: ArraySlice<UInt8>
+  /// Whether all names that were written as JSON are.
+  private(set) var isStreamSafe = true
 
   init(_ bytes: ArraySlice<UInt8>) { self.bytes = bytes }
 
@@ -132,7 +146,7 @@ private struct BinaryReader {
     var latest: String?
     for _ in 0..<count {
       guard let name = text(), latest?.utf8.lexicographicallyPrecedes(name.utf8) ?? true,
-        let value = value(level: level + 1),
+        name.isStreamSafe, let value = value(level: level + 1),
         attributes.values.updateValue(value, forKey: name) == nil
       else { return nil }
       latest = name
@@ -173,6 +187,7 @@ private struct BinaryReader {
         skipValue(level: level + 1)
       else { return false }
       latest = name
+      guard name.withUnsafeBufferPointer(StreamSafe.holds) else { return false }
       areASCII = areASCII && name.allSatisfy { $0 < 0x80 }
     }
     // Which names are equivalent is found out only by making them.
@@ -202,6 +217,49 @@ private struct BinaryReader {
     case 6: return skipAttributes(level: level)
     case 7: return number() != nil
     default: return false
+    }
+  }
+
+  // MARK: - As JSON
+
+  mutating func writeAttributes(level: Int, to text: inout [UInt8]) -> Bool {
+    guard level <= Attributes.levelsMax, let count = count() else { return false }
+    text.append(UInt8(ascii: "{"))
+    var latest: ArraySlice<UInt8>?
+    for index in 0..<count {
+      guard let name = skipText(), latest?.lexicographicallyPrecedes(name) ?? true else {
+        return false
+      }
+      latest = name
+      isStreamSafe = isStreamSafe && name.withUnsafeBufferPointer(StreamSafe.holds)
+      if index > 0 { text.append(UInt8(ascii: ",")) }
+      Attributes.write(name, to: &text)
+      text.append(UInt8(ascii: ":"))
+      guard writeValue(level: level + 1, to: &text) else { return false }
+    }
+    text.append(UInt8(ascii: "}"))
+    return true
+  }
+
+  private mutating func writeValue(level: Int, to text: inout [UInt8]) -> Bool {
+    switch bytes.first {
+    case 5:
+      bytes = bytes.dropFirst()
+      guard level <= Attributes.levelsMax, let count = count() else { return false }
+      text.append(UInt8(ascii: "["))
+      for index in 0..<count {
+        if index > 0 { text.append(UInt8(ascii: ",")) }
+        guard writeValue(level: level + 1, to: &text) else { return false }
+      }
+      text.append(UInt8(ascii: "]"))
+      return true
+    case 6:
+      bytes = bytes.dropFirst()
+      return writeAttributes(level: level, to: &text)
+    default:
+      guard let value = value(level: level) else { return false }
+      Attributes.write(value, to: &text)
+      return true
     }
   }
 }

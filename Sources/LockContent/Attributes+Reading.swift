@@ -1,7 +1,7 @@
 extension Attributes {
   /// The attributes that `text` stands for, where it is a JSON object (RFC 8259) and they can hold
   /// everything in it: no name comes twice, each number has a double with the same digits, there is no
-  /// NUL, and at most ``levelsMax`` levels.
+  /// NUL, at most ``levelsMax`` levels, and each name is ``StreamSafe``.
   ///
   /// All else is a text: nothing of it may be lost by seeing it as attributes.
   public init?(exactly text: String) {
@@ -57,7 +57,8 @@ private struct JSONReader {
     if take(UInt8(ascii: "}")) { return Attributes(values) }
     while true {
       skipBlanks()
-      guard take(UInt8(ascii: "\"")), let name = string() else { return nil }
+      // Before anything hashes it.
+      guard take(UInt8(ascii: "\"")), let name = string(), name.isStreamSafe else { return nil }
       skipBlanks()
       guard take(UInt8(ascii: ":")), let value = value(level: level + 1),
         values.updateValue(value, forKey: name) == nil

@@ -13,12 +13,12 @@ extension Attributes {
       .sorted { $0.name.utf8.lexicographicallyPrecedes($1.name.utf8) }
   }
 
-  private static func write(_ value: AttributeValue, to text: inout [UInt8]) {
+  static func write(_ value: AttributeValue, to text: inout [UInt8]) {
     switch value {
     case .null: text += "null".utf8
     case .boolean(let isTrue): text += (isTrue ? "true" : "false").utf8
     case .number(let number): text += JSONNumber.text(of: number).utf8
-    case .string(let string): write(string, to: &text)
+    case .string(let string): write(string.utf8, to: &text)
     case .list(let items):
       text.append(UInt8(ascii: "["))
       for (index, item) in items.enumerated() {
@@ -30,7 +30,7 @@ extension Attributes {
       text.append(UInt8(ascii: "{"))
       for (index, member) in attributes.sorted.enumerated() {
         if index > 0 { text.append(UInt8(ascii: ",")) }
-        write(member.name, to: &text)
+        write(member.name.utf8, to: &text)
         text.append(UInt8(ascii: ":"))
         write(member.value, to: &text)
       }
@@ -38,9 +38,10 @@ extension Attributes {
     }
   }
 
-  private static func write(_ string: String, to text: inout [UInt8]) {
+  /// - Parameter string: UTF-8.
+  static func write(_ string: some Sequence<UInt8>, to text: inout [UInt8]) {
     text.append(UInt8(ascii: "\""))
-    for byte in string.utf8 {
+    for byte in string {
       switch byte {
       case UInt8(ascii: "\""): text += "\\\"".utf8
       case UInt8(ascii: "\\"): text += "\\\\".utf8

@@ -10,7 +10,7 @@ public struct Attributes: Equatable, Sendable {
   /// How deep values may be nested; the attributes themselves are the first level.
   public static let levelsMax = 16
 
-  /// By their names: UTF-8 without NUL.
+  /// By their names: UTF-8 without NUL, with at most 30 combining marks in a row.
   public var values: [String: AttributeValue]
 
   /// Makes attributes of named values.
@@ -92,7 +92,8 @@ extension AttributeValue: ExpressibleByBooleanLiteral, ExpressibleByIntegerLiter
 }
 
 extension Attributes {
-  /// Whether a text can show them: finite numbers, no NUL, at most ``levelsMax`` levels.
+  /// Whether a text can show them: finite numbers, no NUL, at most ``levelsMax`` levels, names that are
+  /// ``StreamSafe``.
   package var isSound: Bool { Self.isSound(.nested(self), level: 1) }
 
   private static func isSound(_ value: AttributeValue, level: Int) -> Bool {
@@ -105,7 +106,8 @@ extension Attributes {
     case .nested(let attributes):
       level <= levelsMax
         && attributes.values.allSatisfy {
-          !$0.key.utf8.contains(0) && isSound($0.value, level: level + 1)
+          !$0.key.utf8.contains(0) && $0.key.isStreamSafe
+            && isSound($0.value, level: level + 1)
         }
     }
   }

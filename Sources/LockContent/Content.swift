@@ -95,6 +95,14 @@ extension String {
     return other.withUTF8 { hasBytes(UnsafeRawBufferPointer($0)) }
   }
 
+  /// Its beginning: whole characters (scalars) of at most `bytesMax` bytes of UTF-8 together.
+  package func beginning(bytesMax: Int) -> String {
+    guard utf8.count > bytesMax else { return self }
+    var end = utf8.index(startIndex, offsetBy: bytesMax)
+    while utf8[end] & 0xc0 == 0x80 { end = utf8.index(before: end) }
+    return String(self[..<end])
+  }
+
   package func hasBytes(_ bytes: UnsafeRawBufferPointer) -> Bool {
     var text = self
     return text.withUTF8 { own in

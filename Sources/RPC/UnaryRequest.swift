@@ -64,14 +64,15 @@ package struct UnaryRequest: Sendable {
     _ body: [UInt8], _ contentEncoding: UnsafeRawBufferPointer?, bytesMax: Int
   ) throws(RPCError) -> [UInt8] {
     guard let contentEncoding else { return body }
-    switch text(contentEncoding).lowercased() {
-    case "identity": return body
-    // Connect sends an empty body as it is, whatever the encoding.
-    case "gzip": return body.isEmpty ? body : try Inflate.gzip(body, bytesMax: bytesMax)
-    case let encoding:
-      throw RPCError(
-        .unimplemented, "content encoding \"\(encoding)\" is not understood; send gzip or identity")
+    let encoding = text(contentEncoding).lowercased()
+    // By bytes: comparing texts normalises them.
+    if encoding.utf8.elementsEqual("identity".utf8) { return body }
+    if encoding.utf8.elementsEqual("gzip".utf8) {
+      // Connect sends an empty body as it is, whatever the encoding.
+      return body.isEmpty ? body : try Inflate.gzip(body, bytesMax: bytesMax)
     }
+    throw RPCError(
+      .unimplemented, "content encoding \"\(encoding)\" is not understood; send gzip or identity")
   }
 }
 

@@ -14,7 +14,10 @@ package protocol StoreObserver: Sendable {
   func holding(locks: Int, presences: Int)
   /// So many calls wait until a key is free.
   func waiting(_ count: Int)
+  /// A thread of this server has not done its work for so long, and still does not. Told once.
+  func stallBegan(nanoseconds: Int64)
   /// This server did not do its work in time for so long; no lease ends until it has caught up.
+  /// Told once, when it is over.
   func stalled(nanoseconds: Int64)
   /// A row was left out of an answer because it is damaged.
   func skipped(damage: String)

@@ -14,21 +14,42 @@ package enum Codec: CaseIterable, Sendable {
 
   /// Nil where bodies of that type are not understood. Parameters such as a charset are ignored.
   package init?(contentType: String) {
-    let essence = contentType.prefix { $0 != ";" }.lowercased().filter { $0 != " " }
-    guard let codec = Self.allCases.first(where: { $0.contentType == essence }) else { return nil }
+    let essence = contentType.utf8.prefix { $0 != UInt8(ascii: ";") }
+      .filter { $0 != UInt8(ascii: " ") }
+    guard let codec = Self.allCases.first(where: { $0.isSpelled(essence) }) else { return nil }
     self = codec
+  }
+
+  /// Whether `essence` is its content type; ASCII letters may be of either case (RFC 9110, 8.3.1).
+  private func isSpelled(_ essence: [UInt8]) -> Bool {
+    essence.count == contentType.utf8.count
+      && zip(essence, contentType.utf8).allSatisfy { byte, own in
+        byte == own || (0x41...0x5a).contains(byte) && byte | 0x20 == own
+      }
   }
 
   /// Reads a message. Unknown fields are ignored, whoever sent them may be newer.
   ///
   /// - Throws: An error with the code `invalidArgument`.
   package func decode<M: Message>(_: M.Type, from body: [UInt8]) throws(WireError) -> M {
+    try decode(M.self, from: body, place: nil)
+  }
+
+  /// Reads a message.
+  ///
+  /// - Parameter place: What it is where there are maps in it or below it, so that nothing in them takes
+  ///   longer than it should (``UnsafeNames``).
+  func decode<M: Message>(
+    _: M.Type, from body: [UInt8], place: MessagePlace?
+  ) throws(WireError) -> M {
     do {
       switch self {
-      case .proto: return try M(serializedBytes: body)
+      case .proto:
+        guard let place else { return try M(serializedBytes: body) }
+        return try M(serializedBytes: UnsafeNames.replaced(inProtobuf: body, of: place))
       case .json:
-        return try M(
-          jsonUTF8Bytes: SurrogatePairs.writtenOut(in: body), options: Self.tolerant)
+        let body = UnsafeNames.replaced(inJSON: EscapedCharacters.writtenOut(in: body))
+        return try M(jsonUTF8Bytes: body, options: Self.tolerant)
       }
     } catch {
       throw WireError(

@@ -35,7 +35,8 @@ package struct WireError: Error, Sendable {
 
   /// Reads what ``message`` wrote.
   package init(_ code: Code, message: String, details: [any Message] = []) {
-    let separator = message.firstRange(of: ": ")
+    // By bytes: looking for characters normalises all that a peer sent.
+    let separator = message.utf8.firstRange(of: ": ".utf8)
     word = String(separator.map { message[..<$0.lowerBound] } ?? message[...])
     explanation = String(separator.map { message[$0.upperBound...] } ?? "")
     self.code = code

@@ -2,9 +2,11 @@ import ArgumentParser
 import Glibc
 import LatchkeyServer
 import Logging
+import Metrics
 import ServiceLifecycle
 import Storage
 import StorageSQLite
+import Synchronization
 import WireSchema
 
 /// The lock server as a program.
@@ -22,17 +24,27 @@ struct Latchkeyd: AsyncParsableCommand {
 
       GET /healthz, /readyz, /metrics and /status tell how it is.
 
-      Exit codes: 0 after SIGTERM or SIGINT, 1 when it cannot start, 64 for a bad option, 69 when \
-      the store needs a newer release.
+      SIGTERM and SIGINT have it finish what is in hand; a second one ends it at once. SIGHUP is \
+      ignored.
+
+      Exit codes: 0 after SIGTERM or SIGINT, 143 or 130 after a second one, 1 when it cannot \
+      start, 64 for a bad option, 69 when the store needs a newer release.
       """,
     version: Release.version)
 
   @OptionGroup var options: ServerOptions
 
+  static func main() async {
+    ProcessSetup.openStandardStreams()
+    ProcessSignals.ignore()
+    await main(nil)
+  }
+
   mutating func run() async throws {
+    let log = LineWriter(STDERR_FILENO)
     let settings: ServerSettings
     do throws(SettingError) {
-      settings = try ServerSettings(options, environment: Environment.current)
+      settings = try ServerSettings(options, environment: Environment.current, log: log)
     } catch {
       Self.fail(error.message, code: .validationFailure)
     }
@@ -42,7 +54,10 @@ struct Latchkeyd: AsyncParsableCommand {
     let server: LatchkeyServer
     do throws(StoreError) {
       try settings.createStoreFolder()
-      let registry = PrometheusRegistry(help: ServerMetrics.help)
+      let registry = PrometheusRegistry(
+        help: ServerMetrics.help, timerBounds: ServerMetrics.timerBounds)
+      let dropped = Counter(label: "latchkey_log_lines_dropped_total", factory: registry)
+      log.reportDrops { dropped.increment(by: $0) }
       server = try LatchkeyServer(
         configuration, engine: SQLiteEngine(path: settings.storePath),
         metrics: registry, metricsText: { registry.text() })
@@ -67,8 +82,28 @@ struct Latchkeyd: AsyncParsableCommand {
         services: [
           .init(service: service, successTerminationBehavior: .gracefullyShutdownGroup)
         ],
-        gracefulShutdownSignals: [.sigterm, .sigint], logger: settings.configuration.logger))
+        logger: settings.configuration.logger))
+    Self.receiveSignals(services, settings.configuration.logger, log)
     try await services.run()
+    log.flush(nanoseconds: flushNanosecondsMax)
+  }
+
+  /// Has SIGTERM and SIGINT end the server: the first one in good order, the second one at once.
+  private static func receiveSignals(
+    _ services: ServiceGroup, _ logger: Logger, _ log: LineWriter
+  ) {
+    let isEnding = Atomic<Bool>(false)
+    ProcessSignals.receive { number in
+      if number == SIGHUP {
+        logger.notice("SIGHUP is ignored: there is nothing that could be read again")
+      } else if isEnding.exchange(true, ordering: .relaxed) {
+        logger.warning("told to stop once more: this ends at once, whatever is in hand")
+        log.flush(nanoseconds: flushNanosecondsMax)
+        _exit(128 + number)
+      } else {
+        Task { await services.triggerGracefulShutdown() }
+      }
+    }
   }
 
   /// One clear line, and out.
@@ -78,6 +113,9 @@ struct Latchkeyd: AsyncParsableCommand {
     Glibc.exit(code.rawValue)
   }
 }
+
+/// How long the end waits for who reads the log.
+private let flushNanosecondsMax: Int64 = 1_000_000_000
 
 extension ExitCode {
   /// EX_UNAVAILABLE of sysexits.h.
@@ -90,8 +128,8 @@ private struct AnnouncedServer: Service {
   let announcement: String
 
   func run() async throws {
-    print(announcement)
-    fflush(nil)
+    // As little as the log does this wait for who reads it.
+    LineWriter(STDOUT_FILENO).write(announcement)
     ProcessSetup.releaseStartUpPages()
     try await server.run()
   }

@@ -4,9 +4,18 @@ import NIOCore
 
 /// What a server process asks of its operating system.
 enum ProcessSetup {
+  /// Opens what the caller closed of the standard streams: they would be the numbers of the next
+  /// sockets. To be called before anything is opened.
+  static func openStandardStreams() {
+    while case let descriptor = open("/dev/null", O_RDWR), descriptor >= 0 {
+      guard descriptor <= STDERR_FILENO else {
+        close(descriptor)
+        break
+      }
+    }
+  }
+
   static func prepare() {
-    // A peer that went away is an error of a write, not the end of the process.
-    signal(SIGPIPE, SIG_IGN)
     raiseFileLimit()
     boundMemory()
   }

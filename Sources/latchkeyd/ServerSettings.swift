@@ -22,8 +22,11 @@ struct ServerSettings {
   let configuration: ServerConfiguration
   let storePath: String
 
+  /// - Parameter log: Where lines of the log go.
   /// - Throws: ``SettingError`` naming the option and what it allows.
-  init(_ options: ServerOptions, environment: Environment) throws(SettingError) {
+  init(
+    _ options: ServerOptions, environment: Environment, log: LineWriter
+  ) throws(SettingError) {
     func text(_ option: String?, _ variable: String, _ standard: String) -> String {
       option ?? environment.value(variable) ?? standard
     }
@@ -33,7 +36,9 @@ struct ServerSettings {
         message: "--log-level must be one of "
           + Logger.Level.allCases.map(\.rawValue).joined(separator: ", ") + ", got \"\(level)\"")
     }
-    var logger = Logger(label: "latchkeyd") { StreamLogHandler.standardError(label: $0) }
+    var logger = Logger(label: "latchkeyd") { label in
+      LineLog(label: label) { log.write($0) }
+    }
     logger.logLevel = logLevel
 
     let id = text(options.serverID, "LATCHKEY_SERVER_ID", Self.randomServerID())

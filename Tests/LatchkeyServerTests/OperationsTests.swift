@@ -213,7 +213,8 @@ import WireSchema
     let answers = try await deaf.receive { heads($0).count >= streams.count }
     let indexed200: UInt8 = 0x88
     let granted = heads(answers).count { $0.payload.first == indexed200 }
-    let most = AnswerBudget.connectionBytesMax / value.utf8.count
+    // A third of what it leaves free.
+    let most = AnswerBudget.resourceBytesMax / 4 / value.utf8.count
     #expect(granted <= most && granted > most / 2)
     let other = try await HTTPVersion.http2.send(
       .json("Fetch", #"{"key":"k"}"#), port: server.port)

@@ -19,8 +19,8 @@ final class EventLoopContext: ReplyTarget, @unchecked Sendable {
   let clock: @Sendable () -> MonotonicTime
   private(set) var offer: WireOffer
   var answers: PreparedAnswers { offer.answers }
-  private let longAnswers: AnswerBudget
-  private var longAnswersOfConnections: [ObjectIdentifier: AnswerBudget] = [:]
+  private let longAnswers: AnswerBudgets
+  private var longAnswersOfConnections: [ObjectIdentifier: AnswerBudgets.Kinds<AnswerBudget>] = [:]
   private let pulse: Pulse
   private var timed: [any TimedCall] = []
   private var connections: [ObjectIdentifier: any ServerPipeline.Connection] = [:]
@@ -31,7 +31,7 @@ final class EventLoopContext: ReplyTarget, @unchecked Sendable {
 
   init(
     eventLoop: any EventLoop, store: Store, clock: @escaping @Sendable () -> MonotonicTime,
-    offer: WireOffer, longAnswers: AnswerBudget
+    offer: WireOffer, longAnswers: AnswerBudgets
   ) {
     self.eventLoop = eventLoop
     self.store = store
@@ -132,14 +132,16 @@ final class EventLoopContext: ReplyTarget, @unchecked Sendable {
     }
   }
 
-  /// What long answers on the connection of `exchange` may take.
-  func answerBudget(of exchange: any Exchange) -> AnswerBudget {
+  /// What long answers of a kind may take on the connection of `exchange`.
+  func answerBudget(
+    _ kind: KeyPath<AnswerBudgets.Kinds<AnswerBudget>, AnswerBudget>, of exchange: any Exchange
+  ) -> AnswerBudget {
     // Without a connection there is nobody to answer.
-    guard let id = exchange.connectionID else { return longAnswers }
-    if let known = longAnswersOfConnections[id] { return known }
-    let new = AnswerBudget(bytesMax: AnswerBudget.connectionBytesMax, parent: longAnswers)
+    guard let id = exchange.connectionID else { return longAnswers.ofConnection()[keyPath: kind] }
+    if let known = longAnswersOfConnections[id] { return known[keyPath: kind] }
+    let new = longAnswers.ofConnection()
     longAnswersOfConnections[id] = new
-    return new
+    return new[keyPath: kind]
   }
 
   /// Lets every connection finish what it has in hand.

@@ -72,10 +72,15 @@ final class Router: RequestReceiver {
     }
   }
 
-  // MARK: - What is no call of this server's
+  // MARK: - Everything else
 
   private func receiveElsewhere(_ head: HeaderBlock, _ exchange: any Exchange) {
     let path = head.value(of: ":path") ?? ""
+    // Every path there is, in any version, is ASCII. Looking at others as characters takes a time that
+    // grows with the square of their length.
+    guard path.utf8.allSatisfy({ $0 < 0x80 }) else {
+      return loop.answers.refuse(exchange, Self.nothingThere)
+    }
     if operations.answer(path: path, method: head.value(of: ":method") ?? "", exchange, loop) {
       return
     }

@@ -49,7 +49,8 @@ private final class CommandCall: UnaryCall, @unchecked Sendable {
   ) throws(RPCError) {
     self.command = command
     let answerBytesMax = Locks.answerBytesMax(of: command, request.codec)
-    let share = try arrival.loop.share(ofAnswer: answerBytesMax, on: arrival.exchange)
+    let share = try arrival.loop.share(
+      of: \.renewals, ofAnswer: answerBytesMax, on: arrival.exchange)
     var peer: WaitingPeer?
     if case .claimWaiting = command {
       peer = arrival.loop.waitingPeer(of: arrival.exchange, at: arrival.time)
@@ -58,7 +59,10 @@ private final class CommandCall: UnaryCall, @unchecked Sendable {
   }
 
   override func body(of outcome: Outcome) throws(RPCError) -> [UInt8] {
-    try written { () throws(WireError) in try Locks.answer(to: command, outcome) }
+    let body = try written { () throws(WireError) in try Locks.answer(to: command, outcome) }
+    // Most owners are shorter than they may be, and a peer that is slow to read keeps it.
+    keepRoom(for: body.count)
+    return body
   }
 
   override var mayWait: Bool { if case .claimWaiting = command { true } else { false } }
@@ -92,7 +96,7 @@ private final class ListCall: UnaryCall, @unchecked Sendable {
   let list: ResourceList
 
   init(_ endpoint: Endpoint, _ arrival: Arrival, _ request: UnaryRequest) {
-    let share = arrival.loop.answerBudget(of: arrival.exchange).share()
+    let share = arrival.loop.answerBudget(\.lists, of: arrival.exchange).share()
     list = ResourceList(of: endpoint, codec: request.codec, share: share)
     super.init(endpoint, arrival, request, share: share)
   }

@@ -83,15 +83,18 @@ class UnaryCall: StoreCall, TimedCall, ExchangeWatcher, @unchecked Sendable {
       return told = nil
     }
     isAnswered = true
-    metrics.answered(.canceled, nanoseconds: loop.clock() - start)
+    metrics.answered(.canceled, nanoseconds: loop.clock() - start, mayWait: mayWait)
   }
 
-  /// Takes what an answer of `bytes` needs until it is written.
+  /// Takes what an answer with a resource of `bytes` needs until it is written.
   ///
   /// - Throws: `resourceExhausted` where other answers wait to be read and leave too little.
   final func makeRoom(for bytes: Int) throws(RPCError) {
-    share = try loop.share(ofAnswer: bytes, on: exchange)
+    share = try loop.share(of: \.resources, ofAnswer: bytes, on: exchange)
   }
+
+  /// Gives back what an answer of `bytes` does not need.
+  final func keepRoom(for bytes: Int) { share?.keep(bytes) }
 
   private func leaveWaitingRoom() {
     if mayWait, !isAnswered { loop.store.abandon(self) }
@@ -136,27 +139,28 @@ class UnaryCall: StoreCall, TimedCall, ExchangeWatcher, @unchecked Sendable {
   private func answer(_ body: [UInt8]) {
     guard !isAnswered else { return }
     isAnswered = true
-    metrics.answered(nil, nanoseconds: loop.clock() - start)
+    metrics.answered(nil, nanoseconds: loop.clock() - start, mayWait: mayWait)
     exchange.respond(loop.answers.ok(codec), body: body)
   }
 
   private func refuse(_ error: RPCError) {
     guard !isAnswered else { return }
     isAnswered = true
-    metrics.answered(error.code, nanoseconds: loop.clock() - start)
+    metrics.answered(error.code, nanoseconds: loop.clock() - start, mayWait: mayWait)
     loop.answers.refuse(exchange, error)
   }
 }
 
 extension EventLoopContext {
-  /// What an answer of `bytes` takes of the room for long ones; nil where it is not long.
+  /// What an answer of `bytes` takes of the room for its kind; nil where it is not long.
   ///
   /// - Throws: `resourceExhausted` where there is less left.
   func share(
+    of kind: @autoclosure () -> KeyPath<AnswerBudgets.Kinds<AnswerBudget>, AnswerBudget>,
     ofAnswer bytes: Int, on exchange: any Exchange
   ) throws(RPCError) -> AnswerBudget.Share? {
     guard bytes > AnswerBudget.shortAnswerBytesMax else { return nil }
-    let share = answerBudget(of: exchange).share()
+    let share = answerBudget(kind(), of: exchange).share()
     guard share.take(bytes) else { throw RPCError.noRoom }
     return share
   }

@@ -1,3 +1,4 @@
+import LockContent
 import LockCore
 import Storage
 import WireSchema
@@ -29,9 +30,10 @@ struct FleetView: Equatable {
     }
   }
 
-  private static let softwareCharactersMax = 32
-  private static let listenCharactersMax = 256
-  private static let idCharactersMax = 128
+  // Bytes of UTF-8.
+  private static let softwareBytesMax = 32
+  private static let listenBytesMax = 256
+  private static let idBytesMax = 128
 
   /// In the order of their ids and runs.
   let members: [Member]
@@ -42,26 +44,26 @@ struct FleetView: Equatable {
   init(_ records: [LockRecord]) {
     members = records.compactMap { record in
       guard let holder = record.holder else { return nil }
-      let name = record.key.dropFirst(ReservedKeys.servers.count)
-      let id = String(name.prefix { $0 != "/" })
+      let name = record.key.utf8.dropFirst(ReservedKeys.servers.utf8.count)
+      let id = name.prefix { $0 != UInt8(ascii: "/") }
       // A newer server may say more; one that says something else is listed by its id.
       var presence =
         (try? Codec.json.decode(
           Latchkey_Fleet_V1_ServerPresence.self, from: Array(holder.content.text.utf8)))
         ?? Latchkey_Fleet_V1_ServerPresence()
       // What it says goes into frames, metrics and logs of this server.
-      presence.software = String(presence.software.prefix(Self.softwareCharactersMax))
-      presence.listen = String(presence.listen.prefix(Self.listenCharactersMax))
+      presence.software = presence.software.beginning(bytesMax: Self.softwareBytesMax)
+      presence.listen = presence.listen.beginning(bytesMax: Self.listenBytesMax)
       return Member(
-        serverID: String(id.prefix(Self.idCharactersMax)),
-        run: String(name.dropFirst(id.count + 1)), presence: presence)
+        serverID: String(Substring(id)).beginning(bytesMax: Self.idBytesMax),
+        run: String(Substring(name.dropFirst(id.count + 1))), presence: presence)
     }
   }
 
   /// The fleet beside one run of a server, by id and run. Another run with the same id may be a server that
   /// was given it by mistake.
   func without(_ owner: String) -> FleetView {
-    FleetView(members.filter { "\($0.serverID)/\($0.run)" != owner })
+    FleetView(members.filter { !"\($0.serverID)/\($0.run)".isSameName(as: owner) })
   }
 
   /// The wire versions to be offered: those that every server of the fleet speaks, so that a client may

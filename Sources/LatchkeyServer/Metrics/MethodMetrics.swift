@@ -10,6 +10,8 @@ final class MethodMetrics {
   private let dimensions: [(String, String)]
   private let factory: any MetricsFactory
   private let duration: Metrics.Timer
+  private lazy var granted = waits("granted")
+  private lazy var ended = waits("ended")
   private let ok: Counter
   private var errors: [RPCError.Code: Counter] = [:]
 
@@ -23,9 +25,16 @@ final class MethodMetrics {
       factory: factory)
   }
 
-  /// - Parameter code: Nil for success.
-  func answered(_ code: RPCError.Code?, nanoseconds: Int64) {
-    duration.recordNanoseconds(nanoseconds)
+  /// - Parameters:
+  ///   - code: Nil for success.
+  ///   - mayWait: Whether the request asked to wait until the resource is free. How long that took
+  ///     says nothing of the server, so it has a histogram of its own.
+  func answered(_ code: RPCError.Code?, nanoseconds: Int64, mayWait: Bool = false) {
+    if mayWait {
+      (code == nil ? granted : ended).recordNanoseconds(nanoseconds)
+    } else {
+      duration.recordNanoseconds(nanoseconds)
+    }
     guard let code else { return ok.increment() }
     if let known = errors[code] { return known.increment() }
     let new = Counter(
@@ -33,5 +42,10 @@ final class MethodMetrics {
       factory: factory)
     errors[code] = new
     new.increment()
+  }
+
+  private func waits(_ outcome: String) -> Metrics.Timer {
+    Metrics.Timer(
+      label: ServerMetrics.waitDuration, dimensions: [("outcome", outcome)], factory: factory)
   }
 }

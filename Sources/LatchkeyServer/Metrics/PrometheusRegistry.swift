@@ -26,8 +26,15 @@ package final class PrometheusRegistry: MetricsFactory {
   private let help: [String: String]
   private let series = Mutex<[Series: any PrometheusMetric]>([:])
 
-  /// - Parameter help: What each metric means, by name.
-  package init(help: [String: String]) { self.help = help }
+  private let timerBounds: [String: [Double]]
+
+  /// - Parameters:
+  ///   - help: What each metric means, by name.
+  ///   - timerBounds: Upper bounds in seconds of the timers that have others than most, by name.
+  package init(help: [String: String], timerBounds: [String: [Double]] = [:]) {
+    self.help = help
+    self.timerBounds = timerBounds
+  }
 
   private func metric<M: PrometheusMetric>(
     _ name: String, _ dimensions: [(String, String)], _ make: () -> M
@@ -49,12 +56,13 @@ package final class PrometheusRegistry: MetricsFactory {
 
   private static func escaped(_ value: String) -> String {
     var escaped = ""
-    for character in value {
-      switch character {
+    // By scalars: "\r\n" is one character.
+    for scalar in value.unicodeScalars {
+      switch scalar {
       case "\\": escaped += "\\\\"
       case "\"": escaped += "\\\""
       case "\n": escaped += "\\n"
-      default: escaped.append(character)
+      default: escaped.unicodeScalars.append(scalar)
       }
     }
     return escaped
@@ -88,7 +96,8 @@ package final class PrometheusRegistry: MetricsFactory {
 
   package func makeTimer(label: String, dimensions: [(String, String)]) -> any TimerHandler {
     metric(label, dimensions) {
-      PrometheusHistogram(bounds: Self.secondsBounds, unit: 1_000_000_000)
+      PrometheusHistogram(
+        bounds: timerBounds[label] ?? Self.secondsBounds, unit: 1_000_000_000)
     }
   }
 

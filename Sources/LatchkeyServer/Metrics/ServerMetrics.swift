@@ -10,7 +10,10 @@ package final class ServerMetrics: Sendable {
   /// What each metric means.
   package static let help: [String: String] = [
     "latchkey_requests_total": "Requests answered, by method, wire version and Connect code.",
-    "latchkey_request_duration_seconds": "From a request's last byte to its answer.",
+    "latchkey_request_duration_seconds":
+      "From a request's last byte to its answer, where it does not ask to wait.",
+    waitDuration:
+      "From the last byte of a request that may wait to its answer: granted, or ended otherwise.",
     "latchkey_held": "Resources held, as this server last saw them, by kind.",
     "latchkey_expirations_total": "Leases that this server ended.",
     "latchkey_commits_total": "Transactions committed.",
@@ -36,6 +39,16 @@ package final class ServerMetrics: Sendable {
     "latchkey_store_last_row": "The number of the store's last row.",
     "latchkey_fleet_servers": "Servers whose presence is in the store, by release.",
     "latchkey_build_info": "Always 1; the labels say what runs.",
+    "latchkey_log_lines_dropped_total": "Lines of the log that nobody read in time.",
+  ]
+
+  static let waitDuration = "latchkey_wait_duration_seconds"
+
+  /// Bounds of the histograms in seconds that have others than most: of a wait, up to the longest.
+  package static let timerBounds: [String: [Double]] = [
+    waitDuration: [
+      0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600, 1_200, 1_800, 3_600,
+    ]
   ]
 
   private let factory: any MetricsFactory
@@ -59,12 +72,16 @@ package final class ServerMetrics: Sendable {
   private let filledRows: Counter
   /// Releases that were seen in the fleet.
   private let releases = Mutex<Set<String>>([])
+  private let stallBeginnings: BoundedLog
+  private let stalls: BoundedLog
   private let isFailing = Atomic<Bool>(false)
   private let isScanFailing = Atomic<Bool>(false)
 
   package init(factory: any MetricsFactory, logger: Logger) {
     self.factory = factory
     self.logger = logger
+    stallBeginnings = BoundedLog(logger, every: .seconds(10))
+    stalls = BoundedLog(logger, every: .seconds(10))
     locks = Gauge(label: "latchkey_held", dimensions: [("kind", "lock")], factory: factory)
     presences = Gauge(label: "latchkey_held", dimensions: [("kind", "presence")], factory: factory)
     expirations = Counter(label: "latchkey_expirations_total", factory: factory)
@@ -207,10 +224,16 @@ extension ServerMetrics: StoreObserver {
 
   package func waiting(_ count: Int) { waiters.record(count) }
 
+  package func stallBegan(nanoseconds: Int64) {
+    stallBeginnings.log(
+      .warning, "a thread of this server stands still; no lease ends until it has caught up",
+      metadata: ["milliseconds": "\(nanoseconds / 1_000_000)"])
+  }
+
   package func stalled(nanoseconds: Int64) {
     stalledSeconds.increment(by: Double(nanoseconds) / 1e9)
-    logger.warning(
-      "this server was stalled; no lease ends until it has caught up",
+    stalls.log(
+      .warning, "this server was stalled; no lease ends until it has caught up",
       metadata: ["milliseconds": "\(nanoseconds / 1_000_000)"])
   }
 

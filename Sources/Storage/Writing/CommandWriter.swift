@@ -101,8 +101,11 @@ final class CommandWriter {
   func turn(_ items: [Item]) {
     // One reading: leases are over as of a time at which this thread is known to have been awake.
     let now = clock()
-    let stalled = stalls.turn(at: now, pulses: pulses)
-    if stalled > 0 { observer.stalled(nanoseconds: stalled) }
+    switch stalls.turn(at: now, pulses: pulses) {
+    case .began(let nanoseconds): observer.stallBegan(nanoseconds: nanoseconds)
+    case .ended(let nanoseconds): observer.stalled(nanoseconds: nanoseconds)
+    case nil: break
+    }
 
     var work = CommandBatch()
     var replies = ReplyBatch()

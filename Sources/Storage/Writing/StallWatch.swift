@@ -26,6 +26,15 @@ struct StallWatch {
   private var latestTurn: MonotonicTime
   private var graceEnd: MonotonicTime
   private(set) var isStoreFailing = false
+  /// The length so far of a stall that is not over.
+  private var stalledSoFar: Int64?
+
+  /// What there is to be said of a stall.
+  enum News: Equatable {
+    /// It is not over yet.
+    case began(nanoseconds: Int64)
+    case ended(nanoseconds: Int64)
+  }
 
   init(limits: StoreLimits, now: MonotonicTime) {
     self.limits = limits
@@ -33,17 +42,20 @@ struct StallWatch {
     graceEnd = now
   }
 
-  /// Notes that the thread came to its turn. Returns for how long it, or one of `pulses`, was
-  /// stalled; 0 where all is well.
-  mutating func turn(at now: MonotonicTime, pulses: [Pulse]) -> Int64 {
-    var stalled = now - latestTurn - limits.tickNanoseconds
+  /// Notes that the thread came to its turn. Returns what is new where it, or one of `pulses`, was
+  /// stalled, or is.
+  mutating func turn(at now: MonotonicTime, pulses: [Pulse]) -> News? {
+    let late = now - latestTurn - limits.tickNanoseconds
     latestTurn = now
-    for pulse in pulses {
-      stalled = max(stalled, pulse.silence(at: now) - Pulse.intervalNanoseconds)
-    }
-    guard stalled > limits.stallNanoseconds else { return 0 }
-    graceEnd = now + limits.stallGraceNanoseconds
-    return stalled
+    let silence = pulses.lazy.map { $0.silence(at: now) - Pulse.intervalNanoseconds }.max() ?? 0
+    let stalled = max(late, silence)
+    if stalled > limits.stallNanoseconds { graceEnd = now + limits.stallGraceNanoseconds }
+    let before = stalledSoFar
+    // This thread is awake: only another one can still stand.
+    stalledSoFar = silence > limits.stallNanoseconds ? max(silence, before ?? 0) : nil
+    if let stalledSoFar { return before == nil ? .began(nanoseconds: stalledSoFar) : nil }
+    if let before { return .ended(nanoseconds: max(before, late)) }
+    return stalled > limits.stallNanoseconds ? .ended(nanoseconds: stalled) : nil
   }
 
   /// Returns whether this is news.

@@ -46,8 +46,10 @@ package struct WireRange: Hashable, Sendable, CustomStringConvertible {
   package var headerValue: String { "\(oldest)-\(newest)" }
 
   package init?(headerValue: String) {
-    let range = headerValue.prefix { $0 != ";" }.filter { $0 != " " }
-    let parts = range.split(separator: "-", omittingEmptySubsequences: false)
+    let range = headerValue.utf8.prefix { $0 != UInt8(ascii: ";") }
+      .filter { $0 != UInt8(ascii: " ") }
+    let parts = range.split(separator: UInt8(ascii: "-"), omittingEmptySubsequences: false)
+      .map { String(decoding: $0, as: UTF8.self) }
     guard parts.count == 2, let oldest = UInt32(parts[0]), let newest = UInt32(parts[1]) else {
       return nil
     }

@@ -30,13 +30,20 @@ package enum V3: Sendable {
       _ method: Method, _ body: [UInt8], _ codec: Codec
     ) throws(WireError) {
       switch method {
-      case .acquire: self = .acquire(try codec.decode(Latchkey_V3_AcquireRequest.self, from: body))
-      case .renew: self = .renew(try codec.decode(Latchkey_V3_RenewRequest.self, from: body))
+      case .acquire:
+        self = .acquire(
+          try codec.decode(Latchkey_V3_AcquireRequest.self, from: body, place: .acquireRequest))
+      case .renew:
+        self = .renew(
+          try codec.decode(Latchkey_V3_RenewRequest.self, from: body, place: .renewRequest))
       case .renewMany:
-        self = .renewMany(try codec.decode(Latchkey_V3_RenewManyRequest.self, from: body))
+        self = .renewMany(
+          try codec.decode(Latchkey_V3_RenewManyRequest.self, from: body, place: .renewManyRequest))
       case .release: self = .release(try codec.decode(Latchkey_V3_ReleaseRequest.self, from: body))
       case .get: self = .get(try codec.decode(Latchkey_V3_GetRequest.self, from: body))
-      case .list: self = .list(try codec.decode(Latchkey_V3_ListRequest.self, from: body))
+      case .list:
+        self = .list(
+          try codec.decode(Latchkey_V3_ListRequest.self, from: body, place: .listRequest))
       }
     }
 
@@ -82,8 +89,11 @@ package enum V3: Sendable {
       case .renewMany:
         self = .renewMany(try codec.decode(Latchkey_V3_RenewManyResponse.self, from: body))
       case .release: self = .release(try codec.decode(Latchkey_V3_ReleaseResponse.self, from: body))
-      case .get: self = .get(try codec.decode(Latchkey_V3_GetResponse.self, from: body))
-      case .list: self = .list(try codec.decode(Latchkey_V3_ListResponse.self, from: body))
+      case .get:
+        self = .get(try codec.decode(Latchkey_V3_GetResponse.self, from: body, place: .getResponse))
+      case .list:
+        self = .list(
+          try codec.decode(Latchkey_V3_ListResponse.self, from: body, place: .listResponse))
       }
     }
 

@@ -37,7 +37,8 @@ import Testing
     bench.turn(.hold("key", "a", lease: 5))
     bench.pass(seconds: 60)
     #expect(try bench.owner(of: "key") == "a")
-    #expect(bench.observer.totals.stalls > 0)
+    // Said once, however many turns it takes.
+    #expect(bench.observer.totals.stallBeginnings == 1 && bench.observer.totals.stalls == 0)
 
     // The thread is back: what waited in its sockets gets the grace to arrive.
     func beatAndPass(seconds: Double) {
@@ -48,8 +49,43 @@ import Testing
     }
     beatAndPass(seconds: 1.75)
     #expect(try bench.owner(of: "key") == "a")
+    #expect(bench.observer.totals.stallBeginnings == 1 && bench.observer.totals.stalls == 1)
     beatAndPass(seconds: 0.5)
     #expect(try bench.owner(of: "key") == nil)
+  }
+
+  /// What is told of a stall, and for how long it was.
+  @Test func aStallIsToldOnceWithItsLength() {
+    let start = MonotonicTime(nanoseconds: 0)
+    let limits = StoreLimits()
+    var watch = StallWatch(limits: limits, now: start)
+    let pulse = Pulse(at: start)
+    let tick = limits.tickNanoseconds
+    var now = start
+    var news: [StallWatch.News] = []
+    func turn(after nanoseconds: Int64, beats: Bool) {
+      now = now + nanoseconds
+      if beats { pulse.beat(at: now) }
+      if let told = watch.turn(at: now, pulses: [pulse]) { news.append(told) }
+    }
+    for _ in 0..<4 { turn(after: tick, beats: true) }
+    #expect(news.isEmpty)
+    for _ in 0..<40 { turn(after: tick, beats: false) }
+    let silence = 40 * tick - Pulse.intervalNanoseconds
+    for _ in 0..<4 { turn(after: tick, beats: true) }
+    #expect(news.count == 2)
+    guard case .began(let soFar) = news.first else {
+      Issue.record("not begun: \(news)")
+      return
+    }
+    #expect(soFar > limits.stallNanoseconds && soFar <= limits.stallNanoseconds + tick)
+    #expect(news.last == .ended(nanoseconds: silence))
+
+    // The watching thread itself: it is over when it is seen.
+    news = []
+    turn(after: 9_000_000_000, beats: true)
+    turn(after: tick, beats: true)
+    #expect(news == [.ended(nanoseconds: 9_000_000_000 - tick)])
   }
 
   @Test func afterAnOutageOfTheStoreRenewalsComeBeforeEnds() throws {

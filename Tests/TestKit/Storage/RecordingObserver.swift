@@ -11,6 +11,7 @@ package final class RecordingObserver: StoreObserver {
     package var latestFailure: StoreError?
     package var recoveries = 0
     package var scanFailures = 0
+    package var stallBeginnings = 0
     package var stalls = 0
     package var skipped: [String] = []
     package var collected = 0
@@ -105,6 +106,7 @@ package final class RecordingObserver: StoreObserver {
     }
   }
 
+  package func stallBegan(nanoseconds: Int64) { note { $0.stallBeginnings += 1 } }
   package func stalled(nanoseconds: Int64) { note { $0.stalls += 1 } }
   package func skipped(damage: String) { note { $0.skipped.append(damage) } }
   package func collected(rows: Int) { note { $0.collected += rows } }

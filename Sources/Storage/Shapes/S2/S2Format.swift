@@ -40,9 +40,15 @@ package enum S2Format {
       if isOlder { return older }
       return String(validating: bytes.dropFirst(), as: UTF8.self).map { Content(text: $0) }
     case 1:
-      guard bytes.count > 9, Attributes.isBinary(bytes[9...]) else { return nil }
+      guard bytes.count > 9 else { return nil }
       let hash = bytes[1..<9].reduce(UInt64(0)) { $0 << 8 | UInt64($1) }
       let isOlder = older.map { $0.text.hash64 == hash } ?? false
+      guard Attributes.isBinary(bytes[9...]) else {
+        // A server before 0.3.1 may have kept names that are not stream-safe. They are a text.
+        return Attributes.json(ofUnsafeBinary: bytes[9...]).map {
+          isOlder ? older! : Content(text: $0)
+        }
+      }
       return Content(
         binary: Array(bytes[9...]), text: isOlder ? older!.text : nil, textHash: hash)
     default: return nil

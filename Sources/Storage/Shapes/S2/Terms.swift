@@ -77,7 +77,9 @@ package enum Terms {
     let terms =
       range.labels.compactMap { term(ofLabel: $0.key, $0.value) }
       + range.attributes.values.compactMap { term(ofAttribute: $0.key, $0.value) }
-    return Array(terms.sorted().prefix(lookedForMax))
+    // By their bytes: Swift's own order normalises every text.
+    let sorted = terms.sorted { $0.utf8.lexicographicallyPrecedes($1.utf8) }
+    return Array(sorted.prefix(lookedForMax))
   }
 
   // MARK: - One term
