@@ -19,8 +19,8 @@ struct HoldOptions: ParsableArguments {
 
   @Option(
     help: """
-      Who holds it. Two runs of the same owner do not keep each other out. (default: host, process \
-      and a random number)
+      Who holds it: a name that no other run has. A second run of the same owner is refused, unless \
+      the servers are of 0.1. (default: host, process and a random number)
       """)
   var owner: String?
 
