@@ -128,7 +128,7 @@ extension LatchkeyError {
     if let owner = refusal?.owner, !owner.isEmpty { holder = owner }
   }
 
-  /// What it says to a person, without the word, which ``code`` stands for.
+  /// What it says to a person: not the word of what ``code`` says.
   private static func text(
     of error: WireError, _ code: Code, _ refusal: NewestWire.Refusal?
   ) -> String {
@@ -139,11 +139,7 @@ extension LatchkeyError {
     case .notTheHolder:
       return holder.map { "the grant is over, and \($0) holds \(key)" }
         ?? "the grant is over, and nobody holds \(key)"
-    default:
-      let prefix = error.word + ": "
-      let text = error.message.hasPrefix(prefix) ? error.message.dropFirst(prefix.count) : ""
-      if !text.isEmpty { return String(text) }
-      return error.message.isEmpty ? error.code.rawValue : error.message
+    default: return error.message
     }
   }
 

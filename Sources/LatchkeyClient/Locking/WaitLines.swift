@@ -33,6 +33,9 @@ struct WaitLineState {
 
   // MARK: - Lines
 
+  /// How many wait, in all lines.
+  var count: Int { keys.count }
+
   /// Nil where there are as many as there may be.
   mutating func join(_ key: String) -> Ticket? {
     guard keys.count < waitersMax else { return nil }
@@ -109,6 +112,9 @@ final class WaitLines: Sendable {
   }
 
   private let state = Mutex(State())
+
+  /// How many wait, in all lines.
+  var count: Int { state.withLock { $0.lines.count } }
 
   /// Joins the line for `key`, to be left in any case.
   ///
