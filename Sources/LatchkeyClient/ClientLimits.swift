@@ -34,8 +34,8 @@ package enum ClientLimits {
   package static let waitMax: Duration = .seconds(50)
 
   /// How many requests of a client wait at the server at the same time, each for a key of its own.
-  /// Half of the streams that proxies commonly allow a connection (100 in HAProxy). Keys beside them
-  /// are polled, and get the places in turn.
+  /// Half of the streams that proxies commonly allow a connection (100 in HAProxy). Keys beside
+  /// them are polled, and get the places in turn.
   package static let waitsMax = 50
   /// How long one request waits at the server while other keys want its place.
   package static let crowdedWaitMax: Duration = .seconds(5)
@@ -54,8 +54,8 @@ package enum ClientLimits {
   package static let renewalOverdueDivisor = 6
   /// …but not earlier than this.
   package static let renewalOverdueMin: Duration = .milliseconds(200)
-  /// Renewals of one lease that are under way at the same time: with one every sixth of the lease, those
-  /// of the two thirds that are left when the first is sent.
+  /// Renewals of one lease that are under way at the same time: with one every sixth of the lease,
+  /// those of the two thirds that are left when the first is sent.
   package static let renewalsInFlightMax = 4
   /// The pause after an attempt to renew that failed: this part of the lease, jittered…
   package static let renewPauseDivisor = 30

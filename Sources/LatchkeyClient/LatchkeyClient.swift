@@ -56,13 +56,14 @@ public final class LatchkeyClient: Sendable {
 
   /// Shuts the client down in good order: calls under way and new ones end with
   /// ``LatchkeyError/Code/closed``, and so does who waits for a lock. Bodies of
-  /// ``withLock(_:owner:value:attributes:labels:lease:wait:isolation:_:)`` and the like are cancelled, and
-  /// their grants say that they have to stop (``LockGrant/isLost``); until each has ended its lease is
-  /// still kept, then it is given back. Then the connections are closed.
+  /// ``withLock(_:owner:value:attributes:labels:lease:wait:isolation:_:)`` and the like are
+  /// cancelled, and their grants say that they have to stop (``LockGrant/isLost``); until each has
+  /// ended its lease is still kept, then it is given back. Then the connections are closed.
   ///
-  /// That takes 5 seconds at most, also where the calling task is cancelled: what a body that goes on
-  /// for longer holds, and what ``acquire(_:owner:value:attributes:labels:grantedAt:kind:lease:wait:)``
-  /// brought, is left to the end of its lease. So a body that calls this itself waits for nothing.
+  /// That takes 5 seconds at most, also where the calling task is cancelled: what a body that goes
+  /// on for longer holds, and what
+  /// ``acquire(_:owner:value:attributes:labels:grantedAt:kind:lease:wait:)`` brought, is left to
+  /// the end of its lease. So a body that calls this itself waits for nothing.
   public func shutdown() async {
     let ended = Wakeup()
     let time = environment.time

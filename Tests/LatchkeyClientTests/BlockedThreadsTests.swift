@@ -1,14 +1,13 @@
 import Glibc
 import NIOCore
-import Synchronization
 import TestKit
 import Testing
 import WireSchema
 
 @testable import LatchkeyClient
 
-/// Bodies that block or compute on every thread that tasks have. Nothing but the bodies runs in a task
-/// meanwhile, so these tests look from within them.
+/// Bodies that block or compute on every thread that tasks have. Nothing but the bodies runs in a
+/// task meanwhile, so these tests look from within them.
 @Suite(.serialized, .timeLimit(.minutes(2)))
 struct BlockedThreadsTests {
   /// Runs `body` under locks of its own on as many threads as tasks have, all at the same time.
@@ -17,14 +16,14 @@ struct BlockedThreadsTests {
     _ body: @escaping @Sendable (LockGrant) -> Void
   ) async -> [LatchkeyError.Code?] {
     let bodyCount = System.coreCount
-    let running = Atomic<Int>(0)
+    let running = Shared(0)
     return await withTaskGroup { group in
       for number in 1...bodyCount {
         group.addTask {
           await code {
             try await client.withLock("k\(number)", lease: lease) { grant in
-              running.wrappingAdd(1, ordering: .relaxed)
-              while running.load(ordering: .relaxed) < bodyCount, !grant.isLost { usleep(1_000) }
+              running.change { $0 += 1 }
+              while running.now < bodyCount, !grant.isLost { usleep(1_000) }
               body(grant)
             }
           }

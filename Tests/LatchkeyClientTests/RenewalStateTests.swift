@@ -2,14 +2,16 @@ import Testing
 
 @testable import LatchkeyClient
 
-/// When a lease is renewed, with a lease of 6 s: the first renewal is due after 2 s, and overdue after 1.
+/// When a lease is renewed, with a lease of 6 s: the first renewal is due after 2 s, and overdue
+/// after 1.
 struct RenewalStateTests {
   private let start = Instant.now
   private let bits = ClientEnvironment.evenBits
 
   private func at(_ seconds: Double) -> Instant { start + .seconds(seconds) }
 
-  /// A state of which the first `count` attempts are in flight, one a second from the second one on.
+  /// A state of which the first `count` attempts are in flight, one a second from the second one
+  /// on.
   private func state(inFlight count: Int = 0) -> RenewalState {
     var state = RenewalState(lease: .seconds(6))
     if count > 0 { _ = state.due(at: at(2)) }
@@ -60,10 +62,12 @@ struct RenewalStateTests {
       state.accepted(3, sentAt: at(4), at: at(5), randomBits: bits) == [.plan(at(6))])
   }
 
-  @Test(arguments: [
-    // how many are in flight, which fails, whether the link moves on, when the next is due (ms)
+  /// How many are in flight, which fails, whether the link moves on, when the next is due (ms).
+  private static let failures: [(Int, Int, Bool, Int?)] = [
     (1, 1, false, 5_200), (1, 1, true, 5_000), (2, 2, false, 5_200), (2, 1, false, nil),
-  ] as [(Int, Int, Bool, Int?)])
+  ]
+
+  @Test(arguments: failures)
   func aFailureIsFollowedAfterAPause(
     count: Int, failed: Int, isMoving: Bool, next: Int?
   ) {

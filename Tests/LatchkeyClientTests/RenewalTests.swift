@@ -57,7 +57,8 @@ struct RenewalTests {
     answer: FakeAnswer, wire: Int
   ) async throws {
     let scene = try await Scene(wire: WireVersions.all[wire])
-    // An odd lease: the server is asked for 8 seconds, and the holder stops after what it asked for.
+    // An odd lease: the server is asked for 8 seconds, and the holder stops after what it asked
+    // for.
     let lease = Duration.seconds(7.25)
     let holder = Holder(scene, lease: lease)
     let grant = try await holder.granted()
@@ -242,8 +243,8 @@ struct RenewalTests {
     try await scene.end()
   }
 
-  /// Behind a proxy that goes from server to server, the next may be older than the one that granted. In
-  /// real time: the server lets more than a third of the lease pass before it grants.
+  /// Behind a proxy that goes from server to server, the next may be older than the one that
+  /// granted. In real time: the server lets more than a third of the lease pass before it grants.
   @Test func aGrantAfterAWaitIsRenewedAlsoWhereTheNextServerIsOlder() async throws {
     let granted = try NewestWire.Response.acquire(
       .with {

@@ -73,8 +73,8 @@ struct SlowServerTests {
     try await scene.end()
   }
 
-  /// In real time, with a store that takes a third of the lease to commit, as on a disk that is slow to
-  /// sync. Each renewal is overdue by then.
+  /// In real time, with a store that takes a third of the lease to commit, as on a disk that is
+  /// slow to sync. Each renewal is overdue by then.
   @Test func aSlowDiskCostsNoLease() async throws {
     let folder = try StoreFolder()
     let plan = FaultPlan()

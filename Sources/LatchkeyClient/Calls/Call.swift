@@ -6,8 +6,8 @@ struct Inquiry: Sendable {
   var question: Question
   /// Asked instead where the server's wire version cannot carry the question.
   var fallback: Question?
-  /// Whether the call asks again by itself where another attempt may fare better. Another wire version
-  /// is tried in any case: nothing has been done then.
+  /// Whether the call asks again by itself where another attempt may fare better. Another wire
+  /// version is tried in any case: nothing has been done then.
   var isRepeated = true
   var terms: Terms
 

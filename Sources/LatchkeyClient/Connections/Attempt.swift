@@ -83,6 +83,8 @@ final class Attempt {
   func complete(_ outcome: AttemptOutcome) {
     alarm?.cancel()
     overdueAlarm?.cancel()
+    // It holds the attempt.
+    overdueAlarm = nil
     flight = nil
     completion(outcome)
   }

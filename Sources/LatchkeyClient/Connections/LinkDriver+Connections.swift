@@ -125,8 +125,8 @@ extension LinkDriver {
 
   // MARK: - Attempts without an answer
 
-  /// Has the server asked for a sign of life halfway to when the attempt is overdue, so that one that
-  /// is only slow is told from one that is not there.
+  /// Has the server asked for a sign of life halfway to when the attempt is overdue, so that one
+  /// that is only slow is told from one that is not there.
   func watchForAnswer(_ id: LinkState.AttemptID, _ attempt: Attempt, sentAt: Instant) {
     guard let patience = attempt.terms.overdueAfter else { return }
     plan(attempt, at: sentAt + patience / 2) { driver in
@@ -147,8 +147,8 @@ extension LinkDriver {
     }
   }
 
-  /// The next request goes elsewhere where the server is silent. One that lives but has not answered by
-  /// `again` is left too, where there is another. What is on its way stays on its way.
+  /// The next request goes elsewhere where the server is silent. One that lives but has not
+  /// answered by `again` is left too, where there is another. What is on its way stays on its way.
   private func overdue(_ attempt: Attempt, again: Instant) {
     if let flight = attempt.flight, flight.isSilent {
       perform(state.silent(flight.connection.id))

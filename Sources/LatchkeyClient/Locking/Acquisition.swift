@@ -1,15 +1,15 @@
 import NIOCore
 import WireSchema
 
-/// Somebody's way to a lock: asks for it, and while another owner has it, asks the server to wait, again
-/// and again. Where the server cannot wait, it pauses in between. Of those who want a key through one
-/// client, one asks at a time: the others wait in line behind it.
+/// Somebody's way to a lock: asks for it, and while another owner has it, asks the server to wait,
+/// again and again. Where the server cannot wait, it pauses in between. Of those who want a key
+/// through one client, one asks at a time: the others wait in line behind it.
 struct Acquisition {
   private let resource: Resource
   private let lease: Duration
   private let waitEnd: Instant?
-  /// Whether the owner is to have it by this acquisition only. Otherwise it may have it already: then
-  /// it is renewed, whoever is in line.
+  /// Whether the owner is to have it by this acquisition only. Otherwise it may have it already:
+  /// then it is renewed, whoever is in line.
   private let isAnew: Bool
   /// Whether the first request, too, is made only when nobody is in line.
   private let isFirstAskedInLine: Bool
@@ -68,7 +68,7 @@ struct Acquisition {
       if !canWait || lines.isCrowded { giveBackPlace() }
       // A server that waits is asked to do so at once.
       if isHeld, canWait, !wasHeld || slice > .zero && now - start >= slice { continue }
-      try await pause(from: now)
+      try await pause(from: now, hadPlace: slice > .zero)
     }
   }
 
@@ -116,11 +116,15 @@ struct Acquisition {
   private func giveBackPlace() { if let ticket { lines.giveBackPlace(ticket) } }
 
   /// A pause after which to ask again, cut short by a place at the server.
-  private mutating func pause(from now: Instant) async throws(AttemptFailure) {
+  private mutating func pause(
+    from now: Instant, hadPlace: Bool
+  ) async throws(AttemptFailure) {
     let ticket = try join()
     let pause = pauses.take(randomBits: client.environment.randomBits())
     let end = min(now + pause, waitEnd ?? now + pause)
-    await lines.sleep(ticket, until: end, time: time, on: client.link.loop) { _ in false }
+    await lines.sleep(ticket, until: end, time: time, on: client.link.loop) {
+      !hadPlace && $0.hasPlace(ticket)
+    }
   }
 
   // MARK: - One request
@@ -159,8 +163,8 @@ struct Acquisition {
     return held
   }
 
-  /// From when the lease of a grant counts: from when it was asked for. Where so much of it is over that
-  /// it was granted after a wait, most likely, it is renewed at once.
+  /// From when the lease of a grant counts: from when it was asked for. Where so much of it is over
+  /// that it was granted after a wait, most likely, it is renewed at once.
   private func standing(
     of grant: Grant, sentAt: Instant
   ) async throws(AttemptFailure) -> Instant {

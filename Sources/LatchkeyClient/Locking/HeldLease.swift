@@ -23,7 +23,8 @@ final class HeldLease: Sendable {
     /// The client is being shut down: the body has to stop, though the lease stands.
     var isRecalled = false
     var isReported = false
-    /// Whether the owner may have been granted the key anew, by a claim that was meant as a renewal.
+    /// Whether the owner may have been granted the key anew, by a claim that was meant as a
+    /// renewal.
     var mayBeHeldAnew = false
     var isRenewedByOwner = false
     var listeners: [Int: Wakeup] = [:]
@@ -59,8 +60,8 @@ final class HeldLease: Sendable {
 
   var isRecalled: Bool { shared.withLock { $0.isRecalled } }
 
-  /// Returns when no more than `margin` of the lease is left, it is lost or given back, its body has to
-  /// stop, or the task is cancelled.
+  /// Returns when no more than `margin` of the lease is left, it is lost or given back, its body
+  /// has to stop, or the task is cancelled.
   func untilRemaining(_ margin: Duration) async {
     while !Task.isCancelled {
       let wakeup = Wakeup()
@@ -139,8 +140,8 @@ final class HeldLease: Sendable {
     logger.error("a lease was lost", metadata: ["key": "\(resource.key)", "error": "\(loss)"])
   }
 
-  /// What renews it: by the token, which cannot bring back a grant that is over. Where there is none,
-  /// or the server has none, by the owner.
+  /// What renews it: by the token, which cannot bring back a grant that is over. Where there is
+  /// none, or the server has none, by the owner.
   var renewal: (request: NewestWire.Request, fallback: NewestWire.Request?) {
     resource.renewal(token: grant.token, lease: length)
   }

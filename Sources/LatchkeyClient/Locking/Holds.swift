@@ -1,7 +1,7 @@
 import Synchronization
 
-/// What a client has in hand that its end has to wait for: acquisitions under way and leases that are
-/// held.
+/// What a client has in hand that its end has to wait for: acquisitions under way and leases that
+/// are held.
 final class Holds: Sendable {
   typealias ID = Int
 

@@ -2,8 +2,9 @@ import WireSchema
 
 // Getting a lock, and giving it back.
 extension LatchkeyClient {
-  /// Acquires what only this call wants in the name of its owner: what the owner has already is refused,
-  /// and where this fails after a claim that may have been granted, it gives the claim back.
+  /// Acquires what only this call wants in the name of its owner: what the owner has already is
+  /// refused, and where this fails after a claim that may have been granted, it gives the claim
+  /// back.
   func acquireAnew(
     _ resource: Resource, lease: Duration, wait: Duration?
   ) async throws(LatchkeyError) -> HeldLease {

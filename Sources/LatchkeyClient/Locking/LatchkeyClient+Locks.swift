@@ -4,10 +4,10 @@ import NIOCore
 extension LatchkeyClient {
   /// Waits for a lock and runs `body` while it is held.
   ///
-  /// The lease is renewed about every third of it, by the client's own thread: also while `body` blocks
-  /// or computes. When it is lost (no renewal was accepted in time, or another owner has the key),
-  /// `body` is cancelled, at the latest `lease` after the last accepted request was *sent*, which is
-  /// before anybody else can be granted the lock.
+  /// The lease is renewed about every third of it, by the client's own thread: also while `body`
+  /// blocks or computes. When it is lost (no renewal was accepted in time, or another owner has the
+  /// key), `body` is cancelled, at the latest `lease` after the last accepted request was *sent*,
+  /// which is before anybody else can be granted the lock.
   /// Swift cannot abandon a running function, so this returns when `body` does, and then throws
   /// `leaseLost` whatever `body` brought. Whoever cannot be interrupted by cancellation asks the
   /// grant: ``LockGrant/isLost``, ``LockGrant/remaining``, ``LockGrant/untilLost()``.
@@ -15,15 +15,16 @@ extension LatchkeyClient {
   /// The lock is released when `body` is done, also when it throws or the task is cancelled; that
   /// takes 2 seconds at most, after which the lock is left to the end of its lease.
   ///
-  /// Those who wait for a key through one client are granted it in the order in which they came, beside
-  /// what other clients are granted.
+  /// Those who wait for a key through one client are granted it in the order in which they came,
+  /// beside what other clients are granted.
   ///
   /// - Parameters:
   ///   - key: 1 to 512 bytes of UTF-8 without NUL, not starting with "_latchkey/".
-  ///   - owner: In whose name: unique to this very call, so leave it out unless you have such a name.
-  ///     To the servers, two calls with the same owner are the same holder. The second one is refused
-  ///     as `alreadyHeld`, having replaced the first one's value and lease; but not by servers of wire
-  ///     v1, nor where an earlier request got no answer, which may have been granted: there both run.
+  ///   - owner: In whose name: unique to this very call, so leave it out unless you have such a
+  ///     name. To the servers, two calls with the same owner are the same holder. The second one is
+  ///     refused as `alreadyHeld`, having replaced the first one's value and lease; but not by
+  ///     servers of wire v1, nor where an earlier request got no answer, which may have been
+  ///     granted: there both run.
   ///   - value: What is to be known of the holder: at most 65,536 bytes of UTF-8 without NUL.
   ///   - attributes: The value as named, typed values, in its place.
   ///   - labels: What is to be stuck on it, by name: needs servers of wire v3.
@@ -83,8 +84,8 @@ extension LatchkeyClient {
     }
   }
 
-  /// Acquires something, runs `body` while it is kept, then gives it back. Not on the caller's actor,
-  /// which `body` may keep busy while the lease ends. ``shutdown()`` waits for all of it.
+  /// Acquires something, runs `body` while it is kept, then gives it back. Not on the caller's
+  /// actor, which `body` may keep busy while the lease ends. ``shutdown()`` waits for all of it.
   func hold<R: Sendable>(
     acquiredBy acquire: () async throws -> HeldLease,
     _ body: @escaping @Sendable (HeldLease) async throws -> R
@@ -92,8 +93,8 @@ extension LatchkeyClient {
     let hold = try holds.begin()
     defer { holds.end(hold) }
     let held = try await acquire()
-    // Not a child: it is cancelled from the event loop when the lease is lost, which takes no thread of
-    // the tasks' own.
+    // Not a child: it is cancelled from the event loop when the lease is lost, which takes no
+    // thread of the tasks' own.
     let task = Task { try await body(held) }
     let keeper = LeaseKeeper(held, over: link) { task.cancel() }
     holds.onRecall(hold) {
@@ -121,8 +122,8 @@ extension LatchkeyClient {
 /// Lets another task call a closure that is not Sendable.
 ///
 /// `@unchecked Sendable`: the closure belongs to the task that waits in `withoutActuallyEscaping`
-/// until the only task that calls it, once, is done; and that one calls it on the first one's actor, so
-/// nothing that the actor protects is touched from elsewhere.
+/// until the only task that calls it, once, is done; and that one calls it on the first one's
+/// actor, so nothing that the actor protects is touched from elsewhere.
 private struct HandedOver<R: Sendable>: @unchecked Sendable {
   let body: nonisolated(nonsending) (LockGrant) async throws -> R
 

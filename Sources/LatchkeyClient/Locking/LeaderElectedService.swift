@@ -87,8 +87,8 @@ public struct LeaderElectedService<Child: Service>: Service {
     }
   }
 
-  /// Also waits out what one who asks once should hear of: a standby leader has not failed because a
-  /// proxy stumbled, or the servers are being replaced.
+  /// Also waits out what one who asks once should hear of: a standby leader has not failed because
+  /// a proxy stumbled, or the servers are being replaced.
   private func acquire(_ resource: Resource) async throws -> HeldLease {
     while true {
       do throws(LatchkeyError) {

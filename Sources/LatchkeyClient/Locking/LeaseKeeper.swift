@@ -2,8 +2,9 @@ import Logging
 import NIOCore
 import WireSchema
 
-/// Keeps a lease from the client's event loop, with no task in between: a program whose tasks keep all
-/// threads busy does not lose its locks for it. Renews until it is stopped or the lease is over.
+/// Keeps a lease from the client's event loop, with no task in between: a program whose tasks keep
+/// all threads busy does not lose its locks for it. Renews until it is stopped or the lease is
+/// over.
 final class LeaseKeeper: Sendable {
   private let loop: any EventLoop
   private let renewals: NIOLoopBoundBox<Renewals?>
@@ -59,6 +60,9 @@ private final class Renewals {
     perform(state.end())
     planned?.cancel()
     leaseEnd?.cancel()
+    // They hold this.
+    planned = nil
+    leaseEnd = nil
   }
 
   // MARK: - The lease
@@ -148,8 +152,8 @@ private final class Renewals {
 
   private func failed(_ attempt: RenewalState.Attempt, _ failure: AttemptFailure) {
     // By the token, the grant is over for good, whatever else is on its way. By the owner, somebody
-    // else held the key between two of the attempts, or holds it now: what the body did then was not
-    // protected, whichever answer came first.
+    // else held the key between two of the attempts, or holds it now: what the body did then was
+    // not protected, whichever answer came first.
     if failure.error.isOfAnotherHolder {
       held.taken(failure.error, othersInFlight: !calls.isEmpty)
       return lost()

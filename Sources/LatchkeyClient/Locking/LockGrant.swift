@@ -22,8 +22,8 @@ public struct LockGrant: Sendable {
   /// clock that goes on while the machine sleeps.
   public var remaining: Duration { held.remaining }
 
-  /// Whether the body has to stop: the lease is over (lost, or given back at the end of the body), or
-  /// the client is being shut down. Never false again.
+  /// Whether the body has to stop: the lease is over (lost, or given back at the end of the body),
+  /// or the client is being shut down. Never false again.
   public var isLost: Bool { held.isRecalled || held.deadline == nil }
 
   /// Returns when ``isLost`` is true, or the calling task is cancelled.

@@ -1,7 +1,8 @@
 /// Decides when a lease is renewed. Does no I/O: every event returns what is to be done.
 ///
 /// An attempt that is not answered in time is followed by another, while it stays on its way: its
-/// answer counts whenever it comes. It is taken back only where it could not extend the lease any more.
+/// answer counts whenever it comes. It is taken back only where it could not extend the lease any
+/// more.
 struct RenewalState: Equatable {
   /// Attempts are numbered in the order in which they begin.
   typealias Attempt = Int
@@ -87,8 +88,8 @@ struct RenewalPlan: Equatable {
       + (lease / ClientLimits.renewAfterDivisor).jittered(percent: 90...110, randomBits: randomBits)
   }
 
-  /// After how long without an answer another attempt follows, and goes elsewhere where the server is
-  /// silent.
+  /// After how long without an answer another attempt follows, and goes elsewhere where the server
+  /// is silent.
   var overdueAfter: Duration {
     max(
       lease / ClientLimits.renewalOverdueDivisor,

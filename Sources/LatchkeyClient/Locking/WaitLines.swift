@@ -1,12 +1,12 @@
 import NIOCore
 import Synchronization
 
-/// Decides who of a client's callers asks for which key, and whose request waits at the server. Does no
-/// I/O: what returns tickets has them told.
+/// Decides who of a client's callers asks for which key, and whose request waits at the server.
+/// Does no I/O: what returns tickets has them told.
 ///
-/// For each key there is a line in the order of arrival, of which only the first one asks: it is handed
-/// a lock that becomes free, and then the next one asks. The requests that wait at the server share a
-/// number of places, which go to keys in the order in which they want them.
+/// For each key there is a line in the order of arrival, of which only the first one asks: it is
+/// handed a lock that becomes free, and then the next one asks. The requests that wait at the
+/// server share a number of places, which go to keys in the order in which they want them.
 struct WaitLineState {
   /// A caller that waits.
   typealias Ticket = Int
@@ -24,7 +24,9 @@ struct WaitLineState {
   private var lines: [String: Line] = [:]
   private var keys: [Ticket: String] = [:]
   private var seated: Set<Ticket> = []
-  private var wanting: ArraySlice<Ticket> = []
+  private var wanting: Set<Ticket> = []
+  /// The order of those who want a place; others in it are skipped.
+  private var wantingOrder: ArraySlice<Ticket> = []
 
   init(placesMax: Int, waitersMax: Int) {
     self.placesMax = placesMax
@@ -87,16 +89,22 @@ struct WaitLineState {
       seated.insert(ticket)
       return true
     }
-    if !wanting.contains(ticket) { wanting.append(ticket) }
+    if wanting.insert(ticket).inserted { wantingOrder.append(ticket) }
     return false
   }
 
+  func hasPlace(_ ticket: Ticket) -> Bool { seated.contains(ticket) }
+
   /// - Returns: Who has a place now, and did not have one.
   mutating func giveBack(_ ticket: Ticket) -> [Ticket] {
-    wanting.removeAll { $0 == ticket }
-    guard seated.remove(ticket) != nil, let next = wanting.popFirst() else { return [] }
-    seated.insert(next)
-    return [next]
+    wanting.remove(ticket)
+    guard seated.remove(ticket) != nil else { return [] }
+    while let next = wantingOrder.popFirst() {
+      guard wanting.remove(next) != nil else { continue }
+      seated.insert(next)
+      return [next]
+    }
+    return []
   }
 }
 
@@ -145,8 +153,8 @@ final class WaitLines: Sendable {
 
   func giveBackPlace(_ ticket: Ticket) { wake { $0.lines.giveBack(ticket) } }
 
-  /// Returns at `end` (nil: never), when it is the caller's turn or it gets a place, when the lines are
-  /// closed, or when the task is cancelled.
+  /// Returns at `end` (nil: never), when it is the caller's turn or it gets a place, when the lines
+  /// are closed, or when the task is cancelled.
   ///
   /// - Parameter isOver: Whether there is nothing to wait for.
   func sleep(

@@ -6,8 +6,8 @@ import WireSchema
 
 typealias SwiftProtobufMessage = SwiftProtobuf.Message
 
-/// The rules of the service without leases that end, in every wire version: what a script answers with.
-/// It never waits: a request that would is refused at once.
+/// The rules of the service without leases that end, in every wire version: what a script answers
+/// with. It never waits: a request that would is refused at once.
 final class FakeLocks: Sendable {
   private struct State {
     var held: [String: NewestWire.Resource] = [:]

@@ -3,8 +3,9 @@ import WireSchema
 
 @testable import LatchkeyClient
 
-/// A fake server that speaks one wire version, a client of it, and manual time. With the random bits of
-/// the tests, renewals are due after exactly a third of the lease, and pauses are what their range says.
+/// A fake server that speaks one wire version, a client of it, and manual time. With the random
+/// bits of the tests, renewals are due after exactly a third of the lease, and pauses are what
+/// their range says.
 struct Scene {
   let time = ManualTime()
   let locks = FakeLocks()
@@ -60,8 +61,8 @@ struct Scene {
 }
 
 extension LinkDriver {
-  /// Calls `completion` when each server has answered a PING: with false where there was none to answer
-  /// it, or a connection is being made.
+  /// Calls `completion` when each server has answered a PING: with false where there was none to
+  /// answer it, or a connection is being made.
   fileprivate func settle(_ completion: @escaping (Bool) -> Void) {
     if case .connecting = state.phase { return completion(false) }
     final class Count { var left = 1 }
