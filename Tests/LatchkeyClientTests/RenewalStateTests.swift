@@ -53,13 +53,30 @@ struct RenewalStateTests {
         == [.send(5, deadline: at(12.5))])
   }
 
-  @Test func answersOutOfOrderMakeOlderAttemptsUseless() {
+  @Test func anOvertakenOneIsOnlyListenedTo() {
     var state = state(inFlight: 3)
-    #expect(
-      state.accepted(2, sentAt: at(3), at: at(4.5), randomBits: bits) == [.cancel(1)])
+    #expect(state.accepted(2, sentAt: at(3), at: at(4.5), randomBits: bits).isEmpty)
     #expect(state.inFlight == [3])
+    #expect(state.overtaken == [1])
     #expect(
       state.accepted(3, sentAt: at(4), at: at(5), randomBits: bits) == [.plan(at(6))])
+    // It neither extends the lease nor delays or hastens the next one.
+    var other = state
+    #expect(state.accepted(1, sentAt: at(2), at: at(5.5), randomBits: bits).isEmpty)
+    #expect(other.failed(1, isMoving: true, at: at(5.5), randomBits: bits).isEmpty)
+    #expect(state.overtaken.isEmpty && other.overtaken.isEmpty)
+  }
+
+  @Test func thereAreOnlySoManyOvertakenOnes() {
+    var state = state()
+    for attempt in stride(from: 1, through: 9, by: 2) {
+      let now = at(Double(attempt))
+      _ = state.due(at: now)
+      _ = state.overdue(attempt, at: now)
+      let actions = state.accepted(attempt + 1, sentAt: now, at: now, randomBits: bits)
+      #expect(actions.contains(.cancel(1)) == (attempt == 9))
+    }
+    #expect(state.overtaken == [3, 5, 7, 9])
   }
 
   /// How many are in flight, which fails, whether the link moves on, when the next is due (ms).

@@ -150,6 +150,32 @@ struct RenewalTests {
     try await scene.end()
   }
 
+  /// An older renewal was refused, and its answer comes after that of a newer one that was accepted:
+  /// somebody else held the key in between, or the grant is over.
+  @Test(arguments: wires)
+  func aLateRefusalEndsTheLease(wire: Int) async throws {
+    let scene = try await Scene(wire: WireVersions.all[wire])
+    let holder = Holder(scene)
+    let grant = try await holder.granted()
+    await scene.time.untilPlanned(at: .seconds(5))
+    let (time, locks) = (scene.time, scene.locks)
+    locks.give("a", to: "thief")
+    scene.server.change { .later(.seconds(4), time, locks.answer($0)) }
+    try await scene.advance(to: .seconds(5))
+    if wire == 0 { locks.give("a", to: nil) }
+    scene.server.change {
+      wire == 0 || $0.method == "Release" ? locks.answer($0) : .reply(body: [])
+    }
+    try await scene.advance(to: .seconds(7.5))
+    #expect(grant.remaining == .seconds(15))
+    try await scene.advance(to: .seconds(9))
+    #expect(await holder.task.value == .leaseLost)
+    #expect(holder.cancelledAt.now == .seconds(9))
+    // By owner, the newer one was a new grant, which is given back.
+    #expect(locks.owner(of: "a") == (wire == 0 ? nil : "thief"))
+    try await scene.end()
+  }
+
   /// What the holder reads, who may not know of servers and tokens.
   @Test(arguments: [
     (0, nil, "the lease of lock \"a\" could not be renewed within 15.0 seconds"),

@@ -39,10 +39,10 @@ struct WaitLineStateTests {
     var state = state
     let tickets = (1...4).map { state.join("\($0)")! }
     #expect(tickets.map { state.take($0) } == [true, true, false, false])
-    #expect(state.take(tickets[0]))
+    #expect(tickets.map { state.take($0) } == [true, true, false, false])
     #expect(state.isCrowded)
     #expect(state.giveBack(tickets[0]) == [tickets[2]])
-    #expect(!state.take(tickets[0]))
+    #expect(state.take(tickets[0]) == false)
     // Who leaves gives its place back, or does not want one any more.
     #expect(state.leave(tickets[3]).isEmpty)
     #expect(state.leave(tickets[1]) == [tickets[0]])

@@ -1,8 +1,7 @@
 /// Decides when a lease is renewed. Does no I/O: every event returns what is to be done.
 ///
 /// An attempt that is not answered in time is followed by another, while it stays on its way: its
-/// answer counts whenever it comes. It is taken back only where it could not extend the lease any
-/// more.
+/// answer counts whenever it comes.
 struct RenewalState: Equatable {
   /// Attempts are numbered in the order in which they begin.
   typealias Attempt = Int
@@ -16,8 +15,11 @@ struct RenewalState: Equatable {
   }
 
   let plan: RenewalPlan
-  /// The oldest first.
+  /// Those that may extend the lease, the oldest first.
   private(set) var inFlight: [Attempt] = []
+  /// Those that were sent before one that was accepted, the oldest first. They cannot extend the
+  /// lease, but where there are no tokens they may tell that somebody else has held the key.
+  private(set) var overtaken: [Attempt] = []
   private var latest: Attempt = 0
   /// Whether the latest attempt is in flight and overdue.
   private var isOverdue = false
@@ -45,13 +47,19 @@ struct RenewalState: Equatable {
     return due(at: now)
   }
 
-  /// An attempt that was sent at `sentAt` was accepted. Those before it have nothing to add.
+  /// An attempt that was sent at `sentAt` was accepted.
   mutating func accepted(
     _ attempt: Attempt, sentAt: Instant, at now: Instant, randomBits: UInt64
   ) -> [Action] {
-    let older = inFlight.filter { $0 < attempt }
+    guard inFlight.contains(attempt) else {
+      overtaken.removeAll { $0 == attempt }
+      return []
+    }
+    overtaken += inFlight.filter { $0 < attempt }
     inFlight.removeAll { $0 <= attempt }
-    let obsolete = older.map(Action.cancel)
+    let excess = max(overtaken.count - ClientLimits.renewalsInFlightMax, 0)
+    let obsolete = overtaken.prefix(excess).map(Action.cancel)
+    overtaken.removeFirst(excess)
     if inFlight.isEmpty {
       isOverdue = false
       return obsolete + [.plan(plan.next(after: sentAt, randomBits: randomBits))]
@@ -66,6 +74,7 @@ struct RenewalState: Equatable {
   ) -> [Action] {
     let wasLatest = attempt == inFlight.last
     inFlight.removeAll { $0 == attempt }
+    overtaken.removeAll { $0 == attempt }
     guard wasLatest else { return isOverdue ? due(at: now) : [] }
     isOverdue = false
     return [.plan(isMoving ? now : now + plan.pause(randomBits: randomBits))]
@@ -73,8 +82,11 @@ struct RenewalState: Equatable {
 
   /// The lease is over, or given back.
   mutating func end() -> [Action] {
-    defer { inFlight = [] }
-    return inFlight.map(Action.cancel)
+    defer {
+      overtaken = []
+      inFlight = []
+    }
+    return (overtaken + inFlight).map(Action.cancel)
   }
 }
 
