@@ -54,8 +54,8 @@ package enum ClientLimits {
   package static let renewalOverdueDivisor = 6
   /// …but not earlier than this.
   package static let renewalOverdueMin: Duration = .milliseconds(200)
-  /// Renewals of one lease that are under way and may extend it at the same time: with one every sixth of the lease,
-  /// those of the two thirds that are left when the first is sent.
+  /// Renewals of one lease that are under way and may extend it at the same time: with one every
+  /// sixth of the lease, those of the two thirds that are left when the first is sent.
   package static let renewalsInFlightMax = 4
   /// The pause after an attempt to renew that failed: this part of the lease, jittered…
   package static let renewPauseDivisor = 30

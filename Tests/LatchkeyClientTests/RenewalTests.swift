@@ -150,8 +150,8 @@ struct RenewalTests {
     try await scene.end()
   }
 
-  /// An older renewal was refused, and its answer comes after that of a newer one that was accepted:
-  /// somebody else held the key in between, or the grant is over.
+  /// An older renewal was refused, and its answer comes after that of a newer one that was
+  /// accepted: somebody else held the key in between, or the grant is over.
   @Test(arguments: wires)
   func aLateRefusalEndsTheLease(wire: Int) async throws {
     let scene = try await Scene(wire: WireVersions.all[wire])

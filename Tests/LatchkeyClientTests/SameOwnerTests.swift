@@ -58,11 +58,36 @@ struct SameOwnerTests {
     try await scene.end()
   }
 
-  /// Servers of wire v1 do not say whether they granted or renewed.
-  @Test func whatTheWireDoesNotTellIsNotRefused() async throws {
-    let scene = try await Scene(wire: V1.self)
+  /// Servers of wire v1 do not say whether they granted or renewed, but who holds it.
+  @Test(arguments: [0, 2])
+  func whatIsRefusedIsNotRenewed(wire: Int) async throws {
+    let scene = try await Scene(wire: WireVersions.all[wire])
     scene.locks.give("a", to: "me")
+    for wait in [Duration.zero, nil] {
+      #expect(
+        await code { try await scene.client.withLock("a", owner: "me", wait: wait) { _ in } }
+          == .alreadyHeld)
+    }
+    // The one who holds it may have died: its lease has to come to its end.
+    #expect(scene.claims.isEmpty)
+    scene.locks.give("a", to: nil)
     try await scene.client.withLock("a", owner: "me") { _ in }
+    try await scene.end()
+  }
+
+  /// Both find that the owner holds nothing, and then both ask.
+  @Test func aRaceIsNoticed() async throws {
+    let scene = try await Scene()
+    let locks = scene.locks
+    scene.server.change { request in
+      let answer = locks.answer(request)
+      if request.method == "Get" { locks.give("a", to: "me") }
+      return answer
+    }
+    #expect(
+      await code { try await scene.client.withLock("a", owner: "me") { _ in } } == .alreadyHeld)
+    #expect(scene.server.requests.map(\.method) == ["Get", "Acquire"])
+    #expect(locks.owner(of: "a") == "me")
     try await scene.end()
   }
 

@@ -19,6 +19,8 @@ struct Acquisition {
   private var ticket: WaitLines.Ticket?
   /// Whether a claim may have been granted though it was not answered.
   private var mayBeHeld = false
+  /// Whether the owner is this acquisition's alone, or was seen to hold nothing.
+  private var isOwnerKnownFree: Bool
   /// Whether another owner had it by the latest answer. The first request does not wait: its answer
   /// shows that the server is well.
   private var isHeld = false
@@ -36,6 +38,7 @@ struct Acquisition {
     self.isAnew = isAnew
     // Who tries once does not wait for others.
     isFirstAskedInLine = isAnew && wait != .zero
+    isOwnerKnownFree = !isAnew || LatchkeyClient.isUnique(resource.owner)
     self.client = client
     requestID = String(client.environment.randomBits(), radix: 16)
     pauses = DoublingDelay(client.configuration.pollInterval)
@@ -50,17 +53,21 @@ struct Acquisition {
       let slice = isHeld && takePlace() ? min(left, sliceMax) : .zero
       let reason: AttemptFailure
       do throws(AttemptFailure) {
+        if !isOwnerKnownFree {
+          try await checkThatOwnerHoldsNothing()
+          isOwnerKnownFree = true
+        }
         return try await ask(wait: slice, at: start)
       } catch {
         reason = error
       }
       mayBeHeld = mayBeHeld || reason.mayHaveHappened
-      if let ticket { lines.note(reason.error, by: ticket) }
       let now = time.now
       let isOver = waitEnd.map { $0 <= now } ?? false
       if Task.isCancelled || isOver || !reason.error.isWorthWaitingFor {
         throw AttemptFailure(error: reason.error, mayHaveHappened: mayBeHeld)
       }
+      if let ticket { lines.note(reason.error, by: ticket) }
       let wasHeld = isHeld
       isHeld = reason.error.code == .heldByAnother
       let canWait =
@@ -129,6 +136,24 @@ struct Acquisition {
 
   // MARK: - One request
 
+  /// Refuses what the owner holds already, before a claim would renew that: the hold of a program
+  /// that died has to come to its end, however often its successor tries.
+  private func checkThatOwnerHoldsNothing() async throws(AttemptFailure) {
+    do {
+      guard try await client.fetch(resource.key)?.owner == resource.owner else { return }
+    } catch {
+      throw AttemptFailure(error: error, mayHaveHappened: false)
+    }
+    throw alreadyHeld
+  }
+
+  private var alreadyHeld: AttemptFailure {
+    let error = LatchkeyError(
+      .alreadyHeld, "\"\(resource.key)\" is already held by this owner, \"\(resource.owner)\"",
+      holder: resource.owner)
+    return AttemptFailure(error: error, mayHaveHappened: false)
+  }
+
   private func ask(
     wait: Duration, at start: Instant
   ) async throws(AttemptFailure) -> HeldLease {
@@ -141,14 +166,7 @@ struct Acquisition {
     }
     let grant = Grant(message.grant, isRenewal: message.renewed)
     // A claim that got no answer may have been granted to this very acquisition.
-    if isAnew, grant.isRenewal, !mayBeHeld, !answer.isAfterUncertainty {
-      throw AttemptFailure(
-        error: LatchkeyError(
-          .alreadyHeld,
-          "\"\(resource.key)\" is already held by this owner, \"\(resource.owner)\"",
-          holder: resource.owner),
-        mayHaveHappened: false)
-    }
+    if isAnew, grant.isRenewal, !mayBeHeld, !answer.isAfterUncertainty { throw alreadyHeld }
     let held = HeldLease(
       resource, grant: grant, length: lease,
       sentAt: try await standing(of: grant, sentAt: answer.sentAt), time: time,

@@ -22,9 +22,9 @@ extension LatchkeyClient {
   ///   - key: 1 to 512 bytes of UTF-8 without NUL, not starting with "_latchkey/".
   ///   - owner: In whose name: unique to this very call, so leave it out unless you have such a
   ///     name. To the servers, two calls with the same owner are the same holder. The second one is
-  ///     refused as `alreadyHeld`, having replaced the first one's value and lease; but not by
-  ///     servers of wire v1, nor where an earlier request got no answer, which may have been
-  ///     granted: there both run.
+  ///     refused as `alreadyHeld`; so is a program that was restarted, until the lease of the one
+  ///     that died is over. What cannot be told: two that begin at the same moment at servers of
+  ///     wire v1, and a claim that is repeated because its answer was lost; there both run.
   ///   - value: What is to be known of the holder: at most 65,536 bytes of UTF-8 without NUL.
   ///   - attributes: The value as named, typed values, in its place.
   ///   - labels: What is to be stuck on it, by name: needs servers of wire v3.
