@@ -102,7 +102,7 @@ struct LeaderTests {
     let events = Shared<[Child.Event]>([])
     let group = group(leader(client, events))
     let run = Task { try await group.run() }
-    try await server.received(2, "Lock")
+    try await server.received(2, "Acquire")
     await group.triggerGracefulShutdown()
     try await run.value
     #expect(events.now.isEmpty)
