@@ -149,7 +149,8 @@ let package = Package(
       name: "LatchkeyClientTests",
       dependencies: [
         "LatchkeyClient", "LatchkeyServer", "HTTP2", "RPC", "WireSchema", "TestKit", "latchkeyd",
-        "latchkey", protobuf, lifecycle, logging, nio.core, nio.posix, nio.embedded,
+        "latchkey", "StorageSQLite", protobuf, lifecycle, logging, nio.core, nio.posix,
+        nio.embedded,
       ],
       swiftSettings: strict),
     .testTarget(

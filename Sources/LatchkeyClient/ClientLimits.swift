@@ -33,9 +33,14 @@ package enum ClientLimits {
   /// up on an answer (60 seconds in nginx).
   package static let waitMax: Duration = .seconds(50)
 
-  /// How many requests of a client wait at the server at the same time; who wants a lock beside them
-  /// polls. Half of the streams that proxies commonly allow a connection (100 in HAProxy).
+  /// How many requests of a client wait at the server at the same time, each for a key of its own.
+  /// Half of the streams that proxies commonly allow a connection (100 in HAProxy). Keys beside
+  /// them are polled, and get the places in turn.
   package static let waitsMax = 50
+  /// How long one request waits at the server while other keys want its place.
+  package static let crowdedWaitMax: Duration = .seconds(5)
+  /// Callers that wait in a client's lines, of all keys. One more is refused as `overloaded`.
+  package static let waitersMax = 65_536
 
   // Leases.
 
@@ -45,17 +50,22 @@ package enum ClientLimits {
   package static let leaseMax: Duration = .seconds(31_536_000)
   /// A renewal is sent after this part of the lease, times 0.9 to 1.1 at random.
   package static let renewAfterDivisor = 3
-  /// One attempt to renew may take this part of the lease, so that one that hangs leaves time for
-  /// others…
-  package static let renewTimeoutDivisor = 6
-  /// …but not less than this.
-  package static let renewTimeoutMin: Duration = .milliseconds(200)
+  /// A renewal that has been unanswered for this part of the lease is followed by another…
+  package static let renewalOverdueDivisor = 6
+  /// …but not earlier than this.
+  package static let renewalOverdueMin: Duration = .milliseconds(200)
+  /// Renewals of one lease that are under way and may extend it at the same time: with one every
+  /// sixth of the lease, those of the two thirds that are left when the first is sent.
+  package static let renewalsInFlightMax = 4
   /// The pause after an attempt to renew that failed: this part of the lease, jittered…
   package static let renewPauseDivisor = 30
   /// …but not more than this, before it is jittered.
   package static let renewPauseMax: Duration = .seconds(1)
   /// How long the release at the end of a hold may take. It cannot be cancelled, so it is short.
   package static let releaseTimeout: Duration = .seconds(2)
+  /// How long the end of a client waits until bodies have ended and what they held is given back:
+  /// more than one release takes.
+  package static let shutdownTimeout: Duration = .seconds(5)
   /// How long it may take to find out who holds a lock, for the words of an error.
   package static let holderLookupTimeout: Duration = .seconds(1)
   /// A leader's child is asked to stop when less than this part of the lease is left.

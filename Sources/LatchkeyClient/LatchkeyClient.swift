@@ -27,7 +27,8 @@ public final class LatchkeyClient: Sendable {
   let configurationError: LatchkeyError?
   let environment: ClientEnvironment
   let link: Link
-  let waitingRequests = Places(ClientLimits.waitsMax)
+  let lines = WaitLines()
+  let holds = Holds()
 
   /// Makes a client; it connects when it is first used.
   public convenience init(_ configuration: Configuration) {
@@ -53,9 +54,27 @@ public final class LatchkeyClient: Sendable {
 
   deinit { link.close() }
 
-  /// Ends all calls with ``LatchkeyError/Code/closed`` and closes the connections. Leases that are
-  /// held stay until they end, so leave ``withLock(_:owner:value:attributes:labels:lease:wait:isolation:_:)`` first.
+  /// Shuts the client down in good order: calls under way and new ones end with
+  /// ``LatchkeyError/Code/closed``, and so does who waits for a lock. Bodies of
+  /// ``withLock(_:owner:value:attributes:labels:lease:wait:isolation:_:)`` and the like are
+  /// cancelled, and their grants say that they have to stop (``LockGrant/isLost``); until each has
+  /// ended its lease is still kept, then it is given back. Then the connections are closed.
+  ///
+  /// That takes 5 seconds at most, also where the calling task is cancelled: what a body that goes
+  /// on for longer holds, and what
+  /// ``acquire(_:owner:value:attributes:labels:grantedAt:kind:lease:wait:)`` brought, is left to
+  /// the end of its lease. So a body that calls this itself waits for nothing.
   public func shutdown() async {
+    let ended = Wakeup()
+    let time = environment.time
+    link.withDriver { $0.beginClosing() }
+    holds.close(ended)
+    lines.close()
+    let alarm = time.schedule(at: time.now + ClientLimits.shutdownTimeout, on: link.loop) {
+      ended.fire()
+    }
+    await Task { await ended.wait() }.value
+    alarm.cancel()
     await withCheckedContinuation { continuation in link.close { continuation.resume() } }
   }
 

@@ -15,8 +15,11 @@ public struct LatchkeyError: Error, Sendable, CustomStringConvertible {
     static let notFound = Code(rawValue: "not-found")
     /// Another owner held the key for as long as the caller wanted to wait.
     public static let waitEnded = Code(rawValue: "wait-ended")
-    /// The lease is over: it could not be renewed in time, or another owner holds the key. What the
-    /// body did from then on was not protected by the lock.
+    /// The owner holds the key already, by another call or another program of the same name, which
+    /// goes on holding it.
+    public static let alreadyHeld = Code(rawValue: "already-held")
+    /// The lease is over: it could not be renewed in time, somebody else released the key, or
+    /// another owner holds it. What the body did from then on was not protected by the lock.
     public static let leaseLost = Code(rawValue: "lease-lost")
     /// The request cannot be granted as it stands, by no server of this version.
     public static let invalidRequest = Code(rawValue: "invalid-request")

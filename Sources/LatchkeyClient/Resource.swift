@@ -63,9 +63,6 @@ public struct Resource: Sendable, Equatable {
     self.labels = labels
     self.grantedAt = grantedAt
   }
-
-  /// What a renewal has to say: what is not in it stays as it is.
-  var renewal: Resource { Resource(key: key, kind: kind, owner: owner, value: value) }
 }
 
 extension Attributes {

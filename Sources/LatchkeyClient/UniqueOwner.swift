@@ -10,8 +10,13 @@ extension LatchkeyClient {
   /// An owner that nobody else is: host, process and 64 random bits, such as "web1/4711/9f…".
   public static func uniqueOwner() -> String {
     let bits = String(UInt64.random(in: .min ... .max), radix: 16)
-    return "\(hostName)/\(getpid())/" + String(repeating: "0", count: 16 - bits.count) + bits
+    return uniqueOwnerPrefix + String(repeating: "0", count: 16 - bits.count) + bits
   }
+
+  /// Whether `owner` came from ``uniqueOwner()`` in this process, so that no other process has it.
+  static func isUnique(_ owner: String) -> Bool { owner.hasPrefix(uniqueOwnerPrefix) }
+
+  private static var uniqueOwnerPrefix: String { "\(hostName)/\(getpid())/" }
 
   /// The host's name, without what would not fit: owners have at most 512 bytes.
   private static let hostName: String = {

@@ -1,6 +1,7 @@
 import Logging
 import ServiceLifecycle
 import Testing
+import WireSchema
 
 @testable import LatchkeyClient
 
@@ -30,6 +31,7 @@ private struct Child: Service {
 
 @Suite(.timeLimit(.minutes(2)))
 struct LeaderTests {
+  private let offer = FakeServer.offer(of: NewestWire.self)
   private let logger = Logger(label: "test", factory: { _ in SwiftLogNoOpLogHandler() })
 
   private func group(_ service: any Service) -> ServiceGroup {
@@ -50,15 +52,16 @@ struct LeaderTests {
 
   @Test func leadershipIsHandedOver() async throws {
     let locks = FakeLocks()
-    let server = try await FakeServer { locks.answer($0) }
-    let (one, two) = (LatchkeyClient.testing([server]), LatchkeyClient.testing([server]))
+    let server = try await FakeServer(offer: offer) { locks.answer($0) }
+    let one = LatchkeyClient.testing([server], versions: WireVersions.all)
+    let two = LatchkeyClient.testing([server], versions: WireVersions.all)
     let (first, second) = (Shared<[Child.Event]>([]), Shared<[Child.Event]>([]))
     let (groupOne, groupTwo) = (group(leader(one, first)), group(leader(two, second)))
     let runOne = Task { try await groupOne.run() }
     try await until { first.now == [.started(1)] }
     let owner = locks.owner(of: "lead")
     let runTwo = Task { try await groupTwo.run() }
-    try await until { server.requests("Lock").count >= 4 }
+    try await until { server.requests("Acquire").count >= 4 }
     #expect(second.now.isEmpty)
     await groupOne.triggerGracefulShutdown()
     try await runOne.value
@@ -75,10 +78,10 @@ struct LeaderTests {
 
   @Test func whoWaitsOutlivesAStumblingProxy() async throws {
     let locks = FakeLocks()
-    let server = try await FakeServer {
+    let server = try await FakeServer(offer: offer) {
       $0.number == 1 ? .reply(status: 500, body: Array("oops".utf8)) : locks.answer($0)
     }
-    let client = LatchkeyClient.testing([server]) {
+    let client = LatchkeyClient.testing([server], versions: WireVersions.all) {
       $0.backoff = .init(min: .milliseconds(1), max: .milliseconds(1))
     }
     let events = Shared<[Child.Event]>([])
@@ -94,12 +97,12 @@ struct LeaderTests {
   @Test func whoWaitsShutsDownWithoutHavingLed() async throws {
     let locks = FakeLocks()
     locks.give("lead", to: "somebody")
-    let server = try await FakeServer { locks.answer($0) }
-    let client = LatchkeyClient.testing([server])
+    let server = try await FakeServer(offer: offer) { locks.answer($0) }
+    let client = LatchkeyClient.testing([server], versions: WireVersions.all)
     let events = Shared<[Child.Event]>([])
     let group = group(leader(client, events))
     let run = Task { try await group.run() }
-    try await server.received(2, "Lock")
+    try await server.received(2, "Acquire")
     await group.triggerGracefulShutdown()
     try await run.value
     #expect(events.now.isEmpty)
@@ -111,8 +114,8 @@ struct LeaderTests {
   @Test func aLeaseThatRunsOutStopsTheChildGracefullyFirst() async throws {
     let time = ManualTime()
     let locks = FakeLocks()
-    let server = try await FakeServer { locks.answer($0) }
-    let client = LatchkeyClient.testing([server], time: time)
+    let server = try await FakeServer(offer: offer) { locks.answer($0) }
+    let client = LatchkeyClient.testing([server], time: time, versions: WireVersions.all)
     let events = Shared<[Child.Event]>([])
     let group = group(leader(client, events, lease: .seconds(8), stopsWhenAsked: false))
     let run = Task { try await group.run() }
@@ -142,17 +145,15 @@ struct LeaderTests {
   @Test func aChildThatStopsInTimeGivesTheLockBack() async throws {
     let time = ManualTime()
     let locks = FakeLocks()
-    let server = try await FakeServer { locks.answer($0) }
-    let client = LatchkeyClient.testing([server], time: time)
+    let server = try await FakeServer(offer: offer) { locks.answer($0) }
+    let client = LatchkeyClient.testing([server], time: time, versions: WireVersions.all)
     let events = Shared<[Child.Event]>([])
     let group = group(leader(client, events, lease: .seconds(8)))
     let run = Task { try await group.run() }
     try await until { events.now == [.started(1)] }
     let owner = locks.owner(of: "lead")
     await time.untilPlanned(at: .seconds(6))
-    server.change {
-      $0.method == "Lock" && $0.claim!.resource.owner == owner ? .silence : locks.answer($0)
-    }
+    server.change { $0.method == "Renew" ? .silence : locks.answer($0) }
     try await time.advance(to: .seconds(6))
     try await until { events.now.prefix(3) == [.started(1), .asked(1), .ended(1)] }
     // The connection may have been given up meanwhile, as time flew.
@@ -175,8 +176,8 @@ struct LeaderTests {
       func run() async throws { if fails { throw Failure() } }
     }
     let locks = FakeLocks()
-    let server = try await FakeServer { locks.answer($0) }
-    let client = LatchkeyClient.testing([server])
+    let server = try await FakeServer(offer: offer) { locks.answer($0) }
+    let client = LatchkeyClient.testing([server], versions: WireVersions.all)
     try await LeaderElectedService("lead", client: client) { Short(fails: false) }.run()
     #expect(locks.owner(of: "lead") == nil)
     await #expect(throws: Short.Failure.self) {
@@ -199,8 +200,8 @@ struct LeaderTests {
 
   @Test func cancellationEndsTheChildAndReleases() async throws {
     let locks = FakeLocks()
-    let server = try await FakeServer { locks.answer($0) }
-    let client = LatchkeyClient.testing([server])
+    let server = try await FakeServer(offer: offer) { locks.answer($0) }
+    let client = LatchkeyClient.testing([server], versions: WireVersions.all)
     let events = Shared<[Child.Event]>([])
     let leader = leader(client, events, stopsWhenAsked: false)
     let run = Task { try await leader.run() }

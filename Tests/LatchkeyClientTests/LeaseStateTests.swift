@@ -51,35 +51,6 @@ struct LeaseStateTests {
   }
 }
 
-struct RenewalPlanTests {
-  private let now = Instant.now
-
-  @Test(arguments: [
-    // lease, earliest and latest renewal, time for one attempt
-    (Duration.seconds(1), Duration.milliseconds(299), Duration.milliseconds(367), 0.2),
-    (.seconds(15), .milliseconds(4_500), .milliseconds(5_500), 2.5),
-    (.seconds(3_600), .seconds(1_080), .seconds(1_320), 5),
-  ])
-  func renewalsLeaveTimeForMore(
-    lease: Duration, earliest: Duration, latest: Duration, attempt: Double
-  ) {
-    let plan = RenewalPlan(lease: lease, requestTimeout: .seconds(5))
-    for bits in UInt64(0)..<42 {
-      let wait = plan.next(after: now, randomBits: bits) - now
-      #expect((earliest...latest).contains(wait))
-    }
-    let deadline = plan.attemptDeadline(at: now, leaseDeadline: now + .seconds(100_000))
-    #expect(abs((deadline - now) / .seconds(1) - attempt) < 0.001)
-    #expect(plan.pause(randomBits: 100) <= ClientLimits.renewPauseMax * 1.5)
-  }
-
-  @Test func noAttemptOutlivesTheLease() {
-    let plan = RenewalPlan(lease: .seconds(15), requestTimeout: .seconds(5))
-    let end = now + .milliseconds(100)
-    #expect(plan.attemptDeadline(at: now, leaseDeadline: end) == end)
-  }
-}
-
 struct DelayTests {
   @Test func pausesDoubleUpToTheLongest() {
     var delay = DoublingDelay(.init(min: .milliseconds(50), max: .milliseconds(300)))

@@ -191,8 +191,8 @@ struct RealServerTests {
       }
     }
     try await until { isHeld.now }
-    // It cannot renew any more.
-    await first.shutdown()
+    // It cannot renew any more, nor give the lock back.
+    await withCheckedContinuation { closed in first.link.close { closed.resume() } }
     let grantedAt = try await second.withLock("a") { _ in ContinuousClock.now }
     #expect(await holder.value == .leaseLost)
     let stopped = try #require(cancelledAt.now)

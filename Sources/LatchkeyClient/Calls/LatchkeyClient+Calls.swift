@@ -35,7 +35,7 @@ extension LatchkeyClient {
       key, kind, owner: owner, value: value, attributes: attributes, labels: labels,
       grantedAt: grantedAt)
     do {
-      // Nothing is given back where it fails: it may be the owner's since long.
+      // Not released on failure: the owner may have held it for a long time.
       return try await acquire(resource, lease: lease, wait: wait).grant
     } catch {
       throw error.error
@@ -104,12 +104,12 @@ extension LatchkeyClient {
     }
     guard case .renewMany(let message) = try await answer(to: .renewMany(request)),
       message.verdicts.count == renewals.count
-    else { throw LatchkeyError(.unknown, "the answer has not a verdict for each renewal") }
+    else { throw LatchkeyError(.unknown, "the answer lacks a verdict for some renewals") }
     return message.verdicts.map { verdict in
       switch verdict.verdict {
       case .grant(let grant): .success(Grant(grant, isRenewal: true))
       case .refusal(let refusal): .failure(LatchkeyError(refusal))
-      case nil: .failure(LatchkeyError(.unknown, "a verdict that is not understood"))
+      case nil: .failure(LatchkeyError(.unknown, "the answer has a verdict that is not understood"))
       }
     }
   }
@@ -155,7 +155,7 @@ extension LatchkeyClient {
   func fetch(_ key: String, deadline: Instant) async throws(LatchkeyError) -> Resource? {
     do {
       let request = NewestWire.Request.get(.with { $0.key = key })
-      guard case .get(let message) = try await make(request, deadline: deadline).answer else {
+      guard case .get(let message) = try await make(request, deadline: deadline).response else {
         preconditionFailure("a question for a key was answered like another call")
       }
       return try Resource(message.resource)
@@ -230,7 +230,7 @@ extension LatchkeyClient {
     to request: NewestWire.Request
   ) async throws(LatchkeyError) -> NewestWire.Response {
     do {
-      return try await make(request, deadline: requestDeadline).answer
+      return try await make(request, deadline: requestDeadline).response
     } catch {
       throw error.error
     }

@@ -124,13 +124,30 @@ extension LatchkeyError {
         }
       }
     let refusal = error.details.lazy.compactMap { $0 as? NewestWire.Refusal }.first
-    self.init(code, error.message.isEmpty ? error.code.rawValue : error.message, cause: cause)
+    self.init(code, Self.text(of: error, code, refusal), cause: cause)
     if let owner = refusal?.owner, !owner.isEmpty { holder = owner }
+  }
+
+  /// What it says to a person: not the word of what ``code`` says.
+  private static func text(
+    of error: WireError, _ code: Code, _ refusal: NewestWire.Refusal?
+  ) -> String {
+    let key = refusal.map { "\"\($0.key)\"" } ?? "the key"
+    let holder = refusal.flatMap { $0.owner.isEmpty ? nil : "\"\($0.owner)\"" }
+    switch code {
+    case .heldByAnother: return "\(key) is held by \(holder ?? "another owner")"
+    case .notTheHolder:
+      return holder.map { "the grant is over, and \($0) holds \(key)" }
+        ?? "the grant is over, and nobody holds \(key)"
+    default: return error.message
+    }
   }
 
   init(_ refusal: NewestWire.Refusal) {
     self.init(
-      WireError(.failedPrecondition, refusal.reason, "\"\(refusal.key)\"", details: [refusal]),
+      WireError(
+        .failedPrecondition, refusal.reason, "\"\(refusal.key)\" is refused as \(refusal.reason)",
+        details: [refusal]),
       cause: nil)
   }
 }

@@ -7,7 +7,8 @@ enum ServerStatus {
     do {
       return try Codec.json.decode(Latchkey_Fleet_V1_Status.self, from: body)
     } catch {
-      throw LatchkeyError(.unknown, "the answer is no status of a Latchkey server", cause: error)
+      throw LatchkeyError(
+        .unknown, "the answer is not the status of a Latchkey server", cause: error)
     }
   }
 }

@@ -41,7 +41,7 @@ enum Verdict: Sendable {
   }
 
   private static let strange = LatchkeyError(
-    .unknown, "what answered is no Latchkey server: the answer is not application/proto")
+    .unknown, "what answered is not a Latchkey server: the answer is not application/proto")
 
   /// The range that an error carries, as its detail or as a header.
   private static func range(in error: RPCError, _ response: HTTP2Response) -> WireRange? {

@@ -46,30 +46,45 @@ struct AttemptFailure: Error, Sendable {
 /// An attempt under way. Belongs to the link's event loop.
 final class Attempt {
   let question: Question
-  let deadline: Instant
-  private let completion: @Sendable (AttemptOutcome) -> Void
+  let terms: Inquiry.Terms
+  private let onOverdue: () -> Void
+  private let completion: (AttemptOutcome) -> Void
   var alarm: Alarm?
+  /// Looks whether the server is suspect; while it is sent, and has terms that ask for it.
+  var overdueAlarm: Alarm?
   /// Where it was sent; nil while it waits for a connection.
   var flight: Flight?
 
   struct Flight {
     var connection: Connection
-    /// Nil for what is no request.
+    /// Nil for what is not a request.
     var request: HTTP2RequestID?
     var sentAt: Instant
+
+    /// Whether nothing has come from the server since the request was sent.
+    var isSilent: Bool { connection.watch.heardAt <= sentAt }
   }
 
+  /// - Parameters:
+  ///   - onOverdue: Called once, where the terms say when.
+  ///   - completion: Called once, whatever becomes of it.
   init(
-    _ question: Question, deadline: Instant,
-    completion: @escaping @Sendable (AttemptOutcome) -> Void
+    _ question: Question, _ terms: Inquiry.Terms, onOverdue: @escaping () -> Void = {},
+    completion: @escaping (AttemptOutcome) -> Void
   ) {
     self.question = question
-    self.deadline = deadline
+    self.terms = terms
+    self.onOverdue = onOverdue
     self.completion = completion
   }
 
+  func becameOverdue() { onOverdue() }
+
   func complete(_ outcome: AttemptOutcome) {
     alarm?.cancel()
+    overdueAlarm?.cancel()
+    // It holds the attempt.
+    overdueAlarm = nil
     flight = nil
     completion(outcome)
   }

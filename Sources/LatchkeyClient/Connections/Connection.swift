@@ -17,6 +17,7 @@ final class Connection {
   private(set) var hello: Latchkey_Handshake_V1_Hello?
   var watch: PeerWatch
   private var introductions: [(Bool) -> Void] = []
+  private var isProbed = false
   /// When the watch looks next.
   var nextLook: (time: Instant, alarm: Alarm)?
 
@@ -47,6 +48,13 @@ final class Connection {
       self.introductions = []
       for completion in waiting { completion(isThere) }
     }
+  }
+
+  /// Asks for a sign of life, unless that is under way: the answer shows in ``watch``.
+  func probe() {
+    guard !isProbed else { return }
+    isProbed = true
+    handler.ping { _ in self.isProbed = false }
   }
 
   // MARK: - What the connection says

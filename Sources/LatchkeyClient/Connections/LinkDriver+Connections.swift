@@ -123,7 +123,54 @@ extension LinkDriver {
     look(at: connection)
   }
 
+  // MARK: - Attempts without an answer
+
+  /// Has the server asked for a sign of life halfway to when the attempt is overdue, so that one
+  /// that is only slow is told from one that is not there.
+  func watchForAnswer(_ id: LinkState.AttemptID, _ attempt: Attempt, sentAt: Instant) {
+    guard let patience = attempt.terms.overdueAfter else { return }
+    plan(attempt, at: sentAt + patience / 2) { driver in
+      if let flight = attempt.flight, flight.isSilent { flight.connection.probe() }
+      driver.plan(attempt, at: sentAt + patience) { driver in
+        driver.overdue(attempt, again: sentAt + patience * 2)
+      }
+    }
+  }
+
+  private func plan(
+    _ attempt: Attempt, at time: Instant, _ action: @escaping (LinkDriver) -> Void
+  ) {
+    let this = NIOLoopBound((self, attempt, action), eventLoop: loop)
+    attempt.overdueAlarm = self.time.schedule(at: time, on: loop) {
+      let (driver, attempt, action) = this.value
+      if attempt.flight != nil { action(driver) }
+    }
+  }
+
+  /// The next request goes elsewhere where the server is silent. One that lives but has not
+  /// answered by `again` is left too, where there is another. What is on its way stays on its way.
+  private func overdue(_ attempt: Attempt, again: Instant) {
+    if let flight = attempt.flight, flight.isSilent {
+      perform(state.silent(flight.connection.id))
+    }
+    if configuration.endpoints.count > 1 {
+      plan(attempt, at: again) { driver in
+        guard let flight = attempt.flight else { return }
+        driver.perform(driver.state.silent(flight.connection.id))
+      }
+    }
+    attempt.becameOverdue()
+  }
+
   // MARK: - The end
+
+  /// Ends what is not about something held, now and from now on.
+  func beginClosing() {
+    isClosing = true
+    for id in attempts.keys.sorted() where attempts[id]?.terms.isOfHold == false {
+      giveUp(id, Self.closedFailure.error)
+    }
+  }
 
   /// Fails what is under way and closes; complete when all connections are closed.
   func close() -> EventLoopFuture<Void> {

@@ -6,7 +6,8 @@ import WireSchema
 /// Carries out what ``LinkState``, ``Negotiation`` and ``PeerWatch`` decide. Belongs to one event
 /// loop, on which everything here is called.
 ///
-/// The way of an attempt: `submit` → (a connection) → `send` → `received` → `complete`.
+/// The way of an attempt: `submit` → (a connection) → `send` → `received` → `complete`. Where it is
+/// completed, its caller may come back at once: what follows for the link is decided on before.
 final class LinkDriver {
   let loop: any EventLoop
   let configuration: LatchkeyClient.Configuration
@@ -19,6 +20,9 @@ final class LinkDriver {
   var attempts: [LinkState.AttemptID: Attempt] = [:]
   var pauses: DoublingDelay
   var pauseAlarm: Alarm?
+  private var latestAttempt: LinkState.AttemptID = 0
+  /// Whether only what is held is served any more: the client shuts down.
+  var isClosing = false
   /// Why there is no connection, where that is so.
   var latestFailure: LatchkeyError?
 
@@ -43,8 +47,13 @@ final class LinkDriver {
 
   // MARK: - An attempt
 
+  func nextAttemptID() -> LinkState.AttemptID {
+    latestAttempt += 1
+    return latestAttempt
+  }
+
   func submit(_ id: LinkState.AttemptID, _ attempt: Attempt) {
-    if state.phase == .closed {
+    if state.phase == .closed || isClosing && !attempt.terms.isOfHold {
       return attempt.complete(.failed(Self.closedFailure))
     }
     guard attempts.count < ClientLimits.attemptsMax else {
@@ -54,7 +63,9 @@ final class LinkDriver {
     }
     attempts[id] = attempt
     let this = NIOLoopBound(self, eventLoop: loop)
-    attempt.alarm = time.schedule(at: attempt.deadline, on: loop) { this.value.expired(id) }
+    attempt.alarm = time.schedule(at: attempt.terms.deadline, on: loop) {
+      this.value.expired(id)
+    }
     perform(state.want(id))
   }
 
@@ -74,25 +85,25 @@ final class LinkDriver {
         cause: latestFailure)
       return giveUp(id, error)
     }
-    giveUp(
-      id,
-      LatchkeyError(
-        .deadlineExceeded, "\(flight.connection.endpoint) gave no answer in time",
-        cause: latestFailure))
-    let isSilent = flight.connection.watch.heardAt <= flight.sentAt
-    if isSilent, time.now - flight.sentAt >= ClientLimits.suspicionMin {
+    let error = LatchkeyError(
+      .deadlineExceeded, "\(flight.connection.endpoint) gave no answer in time",
+      cause: latestFailure)
+    if flight.isSilent, time.now - flight.sentAt >= ClientLimits.suspicionMin {
       perform(state.silent(flight.connection.id))
     }
+    giveUp(id, error)
   }
 
   func giveUp(_ id: LinkState.AttemptID, _ error: LatchkeyError) {
-    guard let attempt = attempts[id] else { return }
-    let flight = attempt.flight
+    guard let attempt = attempts.removeValue(forKey: id) else { return }
     state.forget(id)
-    complete(id, .failed(AttemptFailure(error: error, mayHaveHappened: flight?.request != nil)))
-    guard let flight, let request = flight.request else { return }
-    flight.connection.handler.cancel(request)
-    if flight.connection.handler.requestCount == 0 { flight.connection.watch.becameIdle() }
+    let request = attempt.flight?.request
+    if let flight = attempt.flight, let request {
+      flight.connection.handler.cancel(request)
+      if flight.connection.handler.requestCount == 0 { flight.connection.watch.becameIdle() }
+    }
+    attempt.complete(
+      .failed(AttemptFailure(error: error, mayHaveHappened: request != nil)))
   }
 
   private func complete(_ id: LinkState.AttemptID, _ outcome: AttemptOutcome) {
@@ -130,7 +141,7 @@ final class LinkDriver {
   ) {
     // Before it is sent, which may complete it at once.
     attempt.flight = Attempt.Flight(connection: connection, request: nil, sentAt: now)
-    let left = max((attempt.deadline - now).milliseconds, 1)
+    let left = max((attempt.terms.deadline - now).milliseconds, 1)
     connection.watch.sent(at: now)
     let request = connection.handler.send(
       method: method, path: encoded.path,
@@ -145,6 +156,7 @@ final class LinkDriver {
     }
     attempt.flight?.request = request
     look(at: connection)
+    if attempts[id] != nil { watchForAnswer(id, attempt, sentAt: now) }
   }
 
   private func received(

@@ -84,11 +84,10 @@ struct LinkState: Equatable {
     return moveOn(isFault: true)
   }
 
-  /// A server gave an answer that shows that it serves.
+  /// A server gave an answer that shows that it serves, if late, on a connection that was left.
   mutating func answered(_ connection: ConnectionID) {
-    guard phase == .ready(connection) else { return }
-    isProven = true
     failures = 0
+    if phase == .ready(connection) { isProven = true }
   }
 
   /// The connection cannot take new requests: it closed, or the server said GOAWAY.

@@ -4,9 +4,10 @@ import NIOCore
 extension LatchkeyClient {
   /// Waits for a lock and runs `body` while it is held.
   ///
-  /// The lease is renewed in the background about every third of it. When it is lost (no renewal was
-  /// accepted in time, or another owner has the key), `body` is cancelled, at the latest `lease`
-  /// after the last accepted request was *sent*, which is before anybody else can be granted the lock.
+  /// The lease is renewed about every third of it, by the client's own thread: also while `body`
+  /// blocks or computes. When it is lost (no renewal was accepted in time, or another owner has the
+  /// key), `body` is cancelled, at the latest `lease` after the last accepted request was *sent*,
+  /// which is before anybody else can be granted the lock.
   /// Swift cannot abandon a running function, so this returns when `body` does, and then throws
   /// `leaseLost` whatever `body` brought. Whoever cannot be interrupted by cancellation asks the
   /// grant: ``LockGrant/isLost``, ``LockGrant/remaining``, ``LockGrant/untilLost()``.
@@ -14,10 +15,16 @@ extension LatchkeyClient {
   /// The lock is released when `body` is done, also when it throws or the task is cancelled; that
   /// takes 2 seconds at most, after which the lock is left to the end of its lease.
   ///
+  /// Those who wait for a key through one client are granted it in the order in which they came,
+  /// beside what other clients are granted.
+  ///
   /// - Parameters:
   ///   - key: 1 to 512 bytes of UTF-8 without NUL, not starting with "_latchkey/".
-  ///   - owner: In whose name. Two calls with the same owner do not exclude each other, so leave it
-  ///     out unless you have a name that is unique to this very call.
+  ///   - owner: In whose name: unique to this very call, so leave it out unless you have such a
+  ///     name. To the servers, two calls with the same owner are the same holder. The second one is
+  ///     refused as `alreadyHeld`; so is a program that was restarted, until the lease of the one
+  ///     that died is over. What cannot be told: two that begin at the same moment at servers of
+  ///     wire v1, and a claim that is repeated because its answer was lost; there both run.
   ///   - value: What is to be known of the holder: at most 65,536 bytes of UTF-8 without NUL.
   ///   - attributes: The value as named, typed values, in its place.
   ///   - labels: What is to be stuck on it, by name: needs servers of wire v3.
@@ -26,8 +33,8 @@ extension LatchkeyClient {
   ///     for servers that cannot be reached. Zero tries once. A request under way when the time is up
   ///     is still waited for.
   ///   - isolation: The actor on which `body` runs.
-  /// - Throws: ``LatchkeyError`` with `waitEnded`, `leaseLost`, `cancelled` (while waiting) or what
-  ///   every call throws; and what `body` throws.
+  /// - Throws: ``LatchkeyError`` with `waitEnded`, `leaseLost`, `alreadyHeld`, `cancelled` (while
+  ///   waiting) or what every call throws; and what `body` throws.
   public func withLock<R: Sendable>(
     _ key: String, owner: String = LatchkeyClient.uniqueOwner(), value: String = "",
     attributes: Attributes? = nil, labels: [String: String] = [:],
@@ -65,56 +72,58 @@ extension LatchkeyClient {
     isolation: isolated (any Actor)?,
     _ body: nonisolated(nonsending) (LockGrant) async throws -> R
   ) async throws -> R {
-    let held = try await acquireAnew(resource, lease: lease, wait: wait)
-    return try await withoutActuallyEscaping(body) { body in
+    try await withoutActuallyEscaping(body) { body in
       let handedOver = HandedOver(body: body)
-      return try await hold(held) {
+      return try await hold(
+        acquiredBy: { () async throws(LatchkeyError) in
+          try await acquireAnew(resource, lease: lease, wait: wait)
+        }
+      ) { held in
         try await handedOver.run(on: isolation, LockGrant(held))
       }
     }
   }
 
-  /// Runs `body` while `held` is kept, then gives it back. Not on the caller's actor, which `body` may
-  /// keep busy while the lease ends.
+  /// Acquires something, runs `body` while it is kept, then gives it back. Not on the caller's
+  /// actor, which `body` may keep busy while the lease ends. ``shutdown()`` waits for all of it.
   func hold<R: Sendable>(
-    _ held: HeldLease, _ body: @escaping @Sendable () async throws -> R
+    acquiredBy acquire: () async throws -> HeldLease,
+    _ body: @escaping @Sendable (HeldLease) async throws -> R
   ) async throws -> R {
-    // Not a child: it has to go on renewing while a cancelled body is still cleaning up.
-    let keeper = Task { await LeaseKeeper(client: self, held: held).run() }
-    let result = await withTaskGroup(of: Result<R, any Error>?.self) { group in
-      group.addTask {
-        do { return .success(try await body()) } catch { return .failure(error) }
-      }
-      group.addTask {
-        await held.untilRemaining(.zero)
-        return nil
-      }
-      // Either the body is done, and nobody needs to hear of the lease, or the lease is over.
-      var result = await group.next().flatMap(\.self)
-      group.cancelAll()
-      while let next = await group.next() { result = result ?? next }
-      return result
+    let hold = try holds.begin()
+    defer { holds.end(hold) }
+    let held = try await acquire()
+    // Not a child: it is cancelled from the event loop when the lease is lost, which takes no
+    // thread of the tasks' own.
+    let task = Task { try await body(held) }
+    let keeper = LeaseKeeper(held, over: link) { task.cancel() }
+    holds.onRecall(hold) {
+      held.recall()
+      task.cancel()
+    }
+    let result = await withTaskCancellationHandler {
+      await task.result
+    } onCancel: {
+      task.cancel()
     }
     let wasHeld = held.end()
-    keeper.cancel()
-    await keeper.value
-    if wasHeld {
-      await giveBack(held.resource)
-    } else if let loss = held.loss {
-      configuration.logger.error(
-        "a lease was lost", metadata: ["key": "\(held.resource.key)", "error": "\(loss)"])
+    keeper.stop()
+    if wasHeld || held.mayBeHeldAnew {
+      await giveBack(held.resource, token: wasHeld ? held.grant.token : nil)
+    }
+    if let loss = held.loss {
+      held.report(to: configuration.logger)
       throw loss
     }
-    guard let result else { preconditionFailure("a body ended without a result") }
     return try result.get()
   }
 }
 
-/// Lets a child task call a closure that is not Sendable.
+/// Lets another task call a closure that is not Sendable.
 ///
 /// `@unchecked Sendable`: the closure belongs to the task that waits in `withoutActuallyEscaping`
-/// until the only child that calls it, once, is done; and the child calls it on that task's actor, so
-/// nothing that the actor protects is touched from elsewhere.
+/// until the only task that calls it, once, is done; and that one calls it on the first one's
+/// actor, so nothing that the actor protects is touched from elsewhere.
 private struct HandedOver<R: Sendable>: @unchecked Sendable {
   let body: nonisolated(nonsending) (LockGrant) async throws -> R
 

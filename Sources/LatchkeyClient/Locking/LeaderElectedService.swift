@@ -31,7 +31,7 @@ public struct LeaderElectedService<Child: Service>: Service {
   ///   - value: What is to be known of the leader.
   ///   - lease: How long nobody leads after a leader died: 500 ms to 365 days.
   ///   - logger: Hears of terms that begin and end; the client's unless given.
-  ///   - makeChild: Called at the begin of each term.
+  ///   - makeChild: Called at the beginning of each term.
   public init(
     _ key: String, client: LatchkeyClient, value: String = "", lease: Duration = .seconds(15),
     logger: Logger? = nil, makeChild: @escaping @Sendable () -> Child
@@ -50,33 +50,45 @@ public struct LeaderElectedService<Child: Service>: Service {
   /// - Throws: What the child throws, and what ``LatchkeyClient`` throws where waiting does not help:
   ///   `invalidRequest` and `closed`; `cancelled` where the task is cancelled.
   public func run() async throws {
-    while let held = try await campaign() {
-      logger.info("leading", metadata: ["key": "\(key)"])
-      do {
-        let end = try await client.hold(held) { try await term(held) }
-        if end == .childEnded { return }
-        logger.notice("stopped leading in time", metadata: ["key": "\(key)"])
-      } catch let error as LatchkeyError where error.code == .leaseLost {
-        logger.warning("lost the lead", metadata: ["key": "\(key)", "error": "\(error)"])
-      }
-    }
+    while try await lead() {}
   }
 
-  /// Waits for the lock; nil where a graceful shutdown comes first.
-  private func campaign() async throws -> HeldLease? {
+  /// One term; false where there is not to be another.
+  private func lead() async throws -> Bool {
+    do {
+      let end = try await client.hold(acquiredBy: campaign) { held in
+        logger.info("leading", metadata: ["key": "\(key)"])
+        return try await term(held)
+      }
+      if end == .childEnded { return false }
+      logger.notice("stopped leading in time", metadata: ["key": "\(key)"])
+    } catch let error as LatchkeyError where error.code == .leaseLost {
+      logger.warning("lost the lead", metadata: ["key": "\(key)", "error": "\(error)"])
+    } catch is ShutDownBeforeLeading {
+      return false
+    }
+    return true
+  }
+
+  private struct ShutDownBeforeLeading: Error {}
+
+  /// Waits for the lock.
+  ///
+  /// - Throws: ``ShutDownBeforeLeading`` where a graceful shutdown comes first.
+  private func campaign() async throws -> HeldLease {
     // A new owner for each term: what is left of an earlier one cannot be taken for this one.
     let resource = Resource(
       key: key, kind: .lock, owner: LatchkeyClient.uniqueOwner(), value: value)
     do {
       return try await cancelWhenGracefulShutdown { try await acquire(resource) }
     } catch let error as LatchkeyError where error.code == .cancelled {
-      if Task.isShuttingDownGracefully && !Task.isCancelled { return nil }
+      if Task.isShuttingDownGracefully && !Task.isCancelled { throw ShutDownBeforeLeading() }
       throw error
     }
   }
 
-  /// Also waits out what one who asks once should hear of: a standby leader is no failure because a
-  /// proxy stumbled, or the servers are being replaced.
+  /// Also waits out what one who asks once should hear of: a standby leader has not failed because
+  /// a proxy stumbled, or the servers are being replaced.
   private func acquire(_ resource: Resource) async throws -> HeldLease {
     while true {
       do throws(LatchkeyError) {

@@ -13,7 +13,7 @@ struct LeaseState: Equatable {
   enum Loss: Equatable {
     /// No renewal was accepted in time.
     case expired
-    /// The server says that another owner has the key.
+    /// The server says that the grant is over, or that another owner has the key.
     case taken
   }
 

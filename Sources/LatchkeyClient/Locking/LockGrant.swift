@@ -22,9 +22,10 @@ public struct LockGrant: Sendable {
   /// clock that goes on while the machine sleeps.
   public var remaining: Duration { held.remaining }
 
-  /// Whether the lease is over: lost, or given back at the end of the body. Never false again.
-  public var isLost: Bool { held.deadline == nil }
+  /// Whether the body has to stop: the lease is over (lost, or given back at the end of the body),
+  /// or the client is being shut down. Never false again.
+  public var isLost: Bool { held.isRecalled || held.deadline == nil }
 
-  /// Returns when the lease is over, or the calling task is cancelled.
+  /// Returns when ``isLost`` is true, or the calling task is cancelled.
   public func untilLost() async { await held.untilRemaining(.zero) }
 }

@@ -19,8 +19,9 @@ struct HoldOptions: ParsableArguments {
 
   @Option(
     help: """
-      Who holds it. Two runs of the same owner do not keep each other out. (default: host, process \
-      and a random number)
+      Who holds it: a name that no other run has. A second run of the same owner is refused (75), as \
+      is one that was restarted, until the lease of the one that died is over. (default: host, \
+      process and a random number)
       """)
   var owner: String?
 

@@ -86,7 +86,8 @@ extension Failure {
   init(_ error: LatchkeyError) {
     let status: ExitStatus =
       switch error.code {
-      case .heldByAnother, .notTheHolder, .waitEnded, .leaseLost, .overloaded: .notToBeHad
+      case .heldByAnother, .alreadyHeld, .notTheHolder, .waitEnded, .leaseLost, .overloaded:
+        .notToBeHad
       case .unavailable, .deadlineExceeded, .closed: .unavailable
       case .invalidRequest: .usage
       case .noCommonVersion, .requiresNewerServer, .requiresNewerPeer: .noCommonVersion

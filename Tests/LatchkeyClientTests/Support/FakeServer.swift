@@ -28,9 +28,11 @@ struct FakeRequest: Sendable {
 }
 
 /// What a fake server does with a request.
-enum FakeAnswer: Sendable {
+indirect enum FakeAnswer: Sendable {
   case reply(status: Int = 200, fields: [String: String] = [:], body: [UInt8] = [])
   case error(RPCError, fields: [String: String] = [:])
+  /// Answers when so much time has passed.
+  case later(Duration, ManualTime, FakeAnswer)
   case silence
   /// Closes the connection without a word.
   case hangUp
@@ -65,6 +67,11 @@ final class FakeServer: Sendable {
         $0.features = ["one", "two"]
         $0.reason = "because"
       }, grease: 3))
+  /// What a server says that speaks one wire version.
+  static func offer(of wire: any WireVersion.Type) -> HandshakeOffer {
+    HandshakeOffer(settingsValue: WireRange(wire.number, wire.number).settingsValue, hello: [])
+  }
+
   /// What gets through a proxy: nothing.
   static let proxied = HandshakeOffer(settingsValue: 0, hello: [])
 
@@ -201,7 +208,20 @@ final class FakeConnection: RequestReceiver, HTTP2ServerEvents {
     let fields = Dictionary(head.strings) { _, last in last }
     let request = FakeRequest(
       connection: number, number: 0, path: fields[":path"] ?? "", fields: fields, body: body)
-    switch server.answer(request) {
+    answer(server.answer(request), exchange)
+  }
+
+  private func answer(_ answer: FakeAnswer, _ exchange: any Exchange) {
+    switch answer {
+    case .later(let delay, let time, let answer):
+      unanswered.append(exchange)
+      let this = NIOLoopBound((self, exchange), eventLoop: channel.eventLoop)
+      _ = time.schedule(at: time.now + delay, on: channel.eventLoop) {
+        let (connection, exchange) = this.value
+        guard exchange.isOpen else { return }
+        connection.unanswered.removeAll { $0 === exchange }
+        connection.answer(answer, exchange)
+      }
     case .reply(let status, let fields, let body):
       exchange.respond(headers(status, fields), body: body)
     case .error(let error, let fields):

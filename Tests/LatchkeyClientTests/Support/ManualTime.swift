@@ -65,10 +65,15 @@ final class ManualTime: TimeSource {
   }
 
   /// Moves on to `elapsed` after the start. What is due on the way is done in order, each at its time.
-  func advance(to elapsed: Duration) async throws {
+  ///
+  /// - Parameter settle: Returns when what a step brought has been done; called after each.
+  func advance(
+    to elapsed: Duration, settle: () async throws -> Void = {}
+  ) async throws {
     let target = start + elapsed
     while let due = takeNext(until: target) {
       try await due.loop.submit { due.action() }.get()
+      try await settle()
     }
   }
 

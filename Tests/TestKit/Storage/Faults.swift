@@ -59,6 +59,7 @@ package final class FaultPlan: Sendable {
     state.withLock {
       $0.scripted = [:]
       $0.chance = nil
+      $0.gates = [:]
     }
   }
 
