@@ -109,7 +109,7 @@ final class CommandWriter {
 
     var work = CommandBatch()
     var replies = ReplyBatch()
-    waiting.turnBegan(at: now, wasStalled: stalled > 0)
+    waiting.turnBegan(at: now, wasStalled: stalls.isStalled)
     for (command, call) in waiting.takeEnded(at: now, limit: limits.batchMax) {
       if let command {
         work.append(command, call)

@@ -26,6 +26,8 @@ struct StallWatch {
   private var latestTurn: MonotonicTime
   private var graceEnd: MonotonicTime
   private(set) var isStoreFailing = false
+  /// Whether the latest turn came late, or found a thread that stands still.
+  private(set) var isStalled = false
   /// The length so far of a stall that is not over.
   private var stalledSoFar: Int64?
 
@@ -49,13 +51,14 @@ struct StallWatch {
     latestTurn = now
     let silence = pulses.lazy.map { $0.silence(at: now) - Pulse.intervalNanoseconds }.max() ?? 0
     let stalled = max(late, silence)
-    if stalled > limits.stallNanoseconds { graceEnd = now + limits.stallGraceNanoseconds }
+    isStalled = stalled > limits.stallNanoseconds
+    if isStalled { graceEnd = now + limits.stallGraceNanoseconds }
     let before = stalledSoFar
     // This thread is awake: only another one can still stand.
     stalledSoFar = silence > limits.stallNanoseconds ? max(silence, before ?? 0) : nil
     if let stalledSoFar { return before == nil ? .began(nanoseconds: stalledSoFar) : nil }
     if let before { return .ended(nanoseconds: max(before, late)) }
-    return stalled > limits.stallNanoseconds ? .ended(nanoseconds: stalled) : nil
+    return isStalled ? .ended(nanoseconds: stalled) : nil
   }
 
   /// Returns whether this is news.
