@@ -1,15 +1,16 @@
 import Synchronization
 
-/// Bounds what the requests of a server take that are still arriving, their header lists and bodies,
-/// over all of its connections and both protocols.
+/// Bounds what the requests of a server take that are still arriving, their header lists and
+/// bodies, over all of its connections and both protocols.
 ///
 /// Each connection has a ``Share``. What is about to be stored is taken there first, and given back
 /// when the request is complete or gone. Ordinary small requests touch no more than the share's own
 /// numbers; what is larger takes ``chunkBytes`` at a time.
 ///
-/// A connection may take more only while it has less than an eighth of what is still free. So nobody
-/// takes all: a few greedy connections leave a good part, and thousands of them still leave their
-/// like to each newcomer.
+/// A connection may take more only while it has less than an eighth of what is still free, and
+/// gives up what is newest where it has far more than that because others came after it
+/// (``Share/isAboveItsPart``). So nobody takes all: a few greedy connections leave a good part, and
+/// hundreds of them leave to each newcomer what each of them has.
 package final class ArrivalBudget: Sendable {
   /// Bytes of all requests of a server that are arriving.
   package static let serverBytesMax = 256 << 20
@@ -40,13 +41,15 @@ package final class ArrivalBudget: Sendable {
   /// - Parameter held: What the same connection has taken already.
   private func take(_ count: Int, held: Int) -> Bool {
     let used = used.wrappingAdd(count, ordering: .relaxed).newValue
-    guard held + count <= (bytesMax - used + count) / Self.partsOfFree else {
+    guard held + count <= part(of: bytesMax - used + count) else {
       giveBack(count)
       return false
     }
     peak.max(used, ordering: .relaxed)
     return true
   }
+
+  private func part(of free: Int) -> Int { max(0, free) / Self.partsOfFree }
 
   private func giveBack(_ count: Int) { used.subtract(count, ordering: .relaxed) }
 
@@ -70,8 +73,8 @@ package final class ArrivalBudget: Sendable {
 
     deinit { budget.giveBack(granted) }
 
-    /// Takes `count` bytes that are about to be stored; false, and nothing taken, where there are not
-    /// as many.
+    /// Takes `count` bytes that are about to be stored; false, and nothing taken, where there are
+    /// not as many.
     @inline(__always)
     package mutating func take(_ count: Int) -> Bool {
       guard bytesUsed + count <= ceiling || grow(to: bytesUsed + count) else { return false }
@@ -84,6 +87,12 @@ package final class ArrivalBudget: Sendable {
     package mutating func giveBack(_ count: Int) {
       bytesUsed -= count
       if granted > 0 { shrink() }
+    }
+
+    /// Whether the connection has more than twice what it could take by now. It looks from time to
+    /// time, and refuses requests until it has not.
+    package var isAboveItsPart: Bool {
+      granted > 2 * budget.part(of: budget.bytesMax - budget.bytesUsed)
     }
 
     private mutating func grow(to bytes: Int) -> Bool {

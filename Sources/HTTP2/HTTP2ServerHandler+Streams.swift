@@ -60,7 +60,7 @@ extension HTTP2ServerHandler {
       next = stream.next
       if stream.answer != nil {
         checkAnswer(of: stream, at: now)
-      } else if stream.state != .complete, now - stream.openedAt >= limits.requestTimeout {
+      } else if stream.state != .complete, now - stream.since >= limits.requestTimeout {
         checkRequest(of: stream)
       }
     }

@@ -34,9 +34,15 @@ package final class HTTP2ServerHandler: HTTP2Handler {
   /// Streams that ended while nghttp2 may still have pointers into their answers.
   var retired: [ServerStream] = []
   var oversizedHeaders: TokenBucket?
+  var longWaitsEnded: TokenBucket?
+  /// The peer sends no more.
+  var isInputEnded = false
   var idleSince = NIODeadline.uptimeNanoseconds(0)
   var drain = Drain.no
   var signsOfLife = SignsOfLife()
+  /// When the peer was last heard of, as of the last look, and for how many looks it has not been.
+  var heardAt = NIODeadline.uptimeNanoseconds(0)
+  var silentLooks = 0
   /// What the peer's GOAWAY said.
   var peerEnd: HTTP2ConnectionEnd?
 
@@ -91,6 +97,10 @@ package final class HTTP2ServerHandler: HTTP2Handler {
     else {
       return current = nil
     }
+    guard streamCount < limits.concurrentStreamsMax else {
+      current = nil
+      return refuse(frame.pointee.hd.stream_id)
+    }
     let stream = ServerStream(
       id: frame.pointee.hd.stream_id, connection: self, eventLoop: loop, at: receivedAt)
     append(stream)
@@ -114,13 +124,6 @@ package final class HTTP2ServerHandler: HTTP2Handler {
     }
   }
 
-  /// Keeps nothing more of a header list that is refused at its end.
-  private func drop(_ stream: ServerStream, for fault: ServerStream.HeadFault) {
-    stream.headFault = fault
-    stream.noteMethod()
-    _ = takeRequest(of: stream)
-  }
-
   override func invalidHeaderReceived(_ stream: Int32) {
     if let current, current.id == stream, current.headFault == nil {
       current.headFault = .malformed
@@ -141,20 +144,6 @@ package final class HTTP2ServerHandler: HTTP2Handler {
     if endsStream { complete(stream) }
   }
 
-  private func reject(_ stream: ServerStream, for fault: ServerStream.HeadFault) {
-    switch fault {
-    case .malformed: reject(stream, rejections.malformed)
-    case .noRoom: reject(stream, rejections.tooManyBytes)
-    case .tooLarge:
-      reject(stream, rejections.headersTooLarge)
-      if oversizedHeaders?.take(at: receivedAt) == false {
-        end(
-          HTTP2ConnectionEnd(.headerFlood, "too many header lists were too large"),
-          code: ErrorCode.enhanceYourCalm)
-      }
-    }
-  }
-
   override func dataReceived(_ bytes: UnsafeRawBufferPointer, stream id: Int32) {
     guard let stream = stream(id), stream.answer == nil else { return }
     guard stream.body.count + bytes.count <= limits.requestBodyBytesMax else {
@@ -172,55 +161,7 @@ package final class HTTP2ServerHandler: HTTP2Handler {
     if let stream = stream(id) { complete(stream) }
   }
 
-  /// Counts `count` bytes that are about to be stored for `stream`; false where they are too many.
-  @inline(__always)
-  private func store(_ count: Int, of stream: ServerStream) -> Bool {
-    guard arriving.take(count) else { return false }
-    stream.arrivingBytes += count
-    return true
-  }
-
-  /// Counts `count` bytes that are about to be stored for `stream`. Where they are too many, the
-  /// newest requests that are still arriving are rejected; says false where `stream` is among them.
-  private func makeRoom(for count: Int, of stream: ServerStream) -> Bool {
-    var newest = lastStream
-    while !store(count, of: stream) {
-      guard let candidate = newest else { return false }
-      newest = candidate.previous
-      guard candidate.state == .receivingBody, candidate.answer == nil else { continue }
-      reject(candidate, rejections.tooManyBytes)
-      if candidate === stream { return false }
-    }
-    return true
-  }
-
-  private func complete(_ stream: ServerStream) {
-    stream.state = .complete
-    let (head, body) = takeRequest(of: stream)
-    guard stream.answer == nil else { return }
-    if waitingAnswerBytes > limits.unsentAnswerBytesMax {
-      reject(stream, rejections.tooManyBytes)
-    } else {
-      receiver.receive(head, body: body, exchange: stream)
-    }
-  }
-
-  private func takeRequest(of stream: ServerStream) -> (HeaderBlock, [UInt8]) {
-    arriving.giveBack(stream.arrivingBytes)
-    stream.arrivingBytes = 0
-    let request = (stream.head, stream.body)
-    stream.head = HeaderBlock()
-    stream.body = []
-    return request
-  }
-
   // An answer.
-
-  /// Answers before the request is complete, and forgets what came of it.
-  func reject(_ stream: ServerStream, _ rejection: HTTP2Rejections.Rejection) {
-    _ = takeRequest(of: stream)
-    stream.respond(rejection.headers, body: rejection.body)
-  }
 
   func send(_ headers: ResponseHeaders, _ body: [UInt8], on stream: ServerStream) {
     stream.answer = headers
@@ -275,8 +216,17 @@ package final class HTTP2ServerHandler: HTTP2Handler {
   override func opened(at now: NIODeadline) {
     idleSince = now
     oversizedHeaders = TokenBucket(limits.oversizedHeaders, at: now)
+    longWaitsEnded = TokenBucket(limits.longWaitsEnded, at: now)
+    // What was asked for before the peer closed its side is still answered.
+    try? context?.channel.syncOptions?.setOption(.allowRemoteHalfClosure, value: true)
     if case .announced = drain { announceDrain(at: now) }
   }
+
+  override func allows(_ frame: FrameMeter.Frame) -> Bool { isExpected(frame) }
+
+  override func receives(_ frame: FrameMeter.Frame) { judge(frame) }
+
+  override func inputClosed() { inputEnded() }
 
   override func pingAnswered(_ opaque: UInt64) {
     if opaque == HTTP2ServerHandler.drainPing { return finishDrain() }
@@ -285,6 +235,8 @@ package final class HTTP2ServerHandler: HTTP2Handler {
 
   override func check(at now: NIODeadline) {
     checkStreams(at: now)
+    leaveRoomForOthers()
+    checkSilence()
     if case .announced(let until) = drain, now >= until { finishDrain() }
     if streamCount == 0, now - idleSince >= limits.idleTimeout {
       end(HTTP2ConnectionEnd(.idle, "no request for a long time"), code: ErrorCode.noError)

@@ -24,7 +24,8 @@ final class ServerStream: FrameStream, Exchange {
   var next: ServerStream?
   unowned(unsafe) var previous: ServerStream?
 
-  let openedAt: NIODeadline
+  /// When the first byte of the request came; of a complete one the last.
+  var since: NIODeadline
   var state = RequestState.receivingHeaders
   // No checks of exclusive access at run time in what each header field, frame and body touches:
   // they took a tenth of a request's time. Nothing here is entered twice, because nghttp2 is not.
@@ -39,6 +40,8 @@ final class ServerStream: FrameStream, Exchange {
 
   /// Kept until the stream ends, because nghttp2 has pointers into it.
   var answer: ResponseHeaders?
+  /// Whether the peer's RST_STREAM has been seen; nghttp2 may still have to receive it.
+  var isTakenBack = false
   /// Told when the stream ends, and then forgotten.
   private var watcher: (any ExchangeWatcher)?
   /// Whether nghttp2 has handed out the answer's end.
@@ -51,7 +54,7 @@ final class ServerStream: FrameStream, Exchange {
   init(id: Int32, connection: HTTP2ServerHandler, eventLoop: any EventLoop, at now: NIODeadline) {
     self.connection = connection
     self.eventLoop = eventLoop
-    openedAt = now
+    since = now
     super.init(id: id)
   }
 
@@ -76,6 +79,9 @@ final class ServerStream: FrameStream, Exchange {
     guard let connection else { return completion(.gone) }
     connection.askForSignOfLife(completion)
   }
+
+  /// See ``ExchangeWatcher/outlivesInput``.
+  var outlivesInput: Bool { watcher?.outlivesInput ?? true }
 
   func ended() {
     let watcher = watcher

@@ -2,8 +2,8 @@ import Glibc
 package import NIOCore
 
 /// How the system learns that the peer of a connection is gone without a word: its machine lost
-/// power, or the network between them. Without this it looks after two hours for the first time, and
-/// sends what is not acknowledged again for a quarter of an hour.
+/// power, or the network between them. Without this it looks after two hours for the first time,
+/// and sends what is not acknowledged again for a quarter of an hour.
 ///
 /// Source: RFC 9293 3.8.4 (keep-alives), RFC 5482 (user timeout), tcp(7).
 package enum TCPKeepAlive {
@@ -13,8 +13,9 @@ package enum TCPKeepAlive {
   static let intervalSeconds: SocketOptionValue = 5
   /// Questions without an answer until the connection ends.
   static let probesMax: SocketOptionValue = 5
-  /// How long data may be unacknowledged, or wait for room at the peer, in milliseconds. Longer than
-  /// a slow reader gets from ``HTTP2Limits/writeTimeout``, which is told apart from a dead peer.
+  /// How long data may be unacknowledged, or wait for room at the peer, in milliseconds. Longer
+  /// than a slow reader gets from ``HTTP2Limits/writeTimeout``, which is told apart from a dead
+  /// peer.
   static let unacknowledgedMillisecondsMax: SocketOptionValue = 45_000
 
   /// The options of a connected TCP socket by which a dead peer is noticed within 45 seconds,

@@ -5,8 +5,8 @@ import Testing
 
 /// What requests take that are still arriving, over all connections of a server.
 @Suite struct ArrivalTests {
-  /// A header list of some 16,000 bytes, of which all but a few refer to an entry of HPACK's dynamic
-  /// table: 24 bytes on the wire.
+  /// A header list of some 16,000 bytes, of which all but a few refer to an entry of HPACK's
+  /// dynamic table: 24 bytes on the wire.
   static let references = PlainHPACK.request + [0xBE, 0xBE, 0xBE, 0xBE]
   /// The same, with the entry.
   static let entry =
@@ -36,13 +36,23 @@ import Testing
       #expect(answered.last?.stream == 201)
       #expect(client.receiver.received.isEmpty)
     }
-    // An ordinary request is served all the same, and so is one that is not small.
+    // An ordinary request is served all the same.
     let other = try RawClient(arrivals: budget)
     other.receiver.echo()
-    try other.send([other.openStream(1)])
-    let chunk = [UInt8](repeating: 1, count: 10_000)
-    try other.send([Frame(type: Frame.data, flags: Frame.endStream, stream: 1, payload: chunk)])
+    func upload(_ stream: UInt32, _ count: Int) throws {
+      try other.send([other.openStream(stream)])
+      let chunk = [UInt8](repeating: 1, count: count)
+      try other.send([
+        Frame(type: Frame.data, flags: Frame.endStream, stream: stream, payload: chunk)
+      ])
+    }
+    try upload(1, 1_000)
     #expect(other.status(1) == 200)
+    // And so is one that is not small, at the latest when the greedy had to make room.
+    for client in greedy { try client.advance(by: .seconds(6)) }
+    try upload(3, 15_000)
+    #expect(other.frames.filter { $0.type == Frame.data && $0.stream == 3 }.count > 0)
+    #expect(other.receiver.received.map(\.body.count) == [1_000, 15_000])
 
     greedy = []
     #expect(budget.bytesUsed == 0)

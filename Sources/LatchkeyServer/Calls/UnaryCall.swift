@@ -62,6 +62,9 @@ class UnaryCall: StoreCall, TimedCall, ExchangeWatcher, @unchecked Sendable {
   final var replyTarget: any ReplyTarget { loop }
   final var isWanted: Bool { !hasEnded.load(ordering: .relaxed) }
 
+  /// A client that may be gone is not to be granted what others wait for.
+  final var outlivesInput: Bool { !mayWait }
+
   final func exchangeEnded() {
     hasEnded.store(true, ordering: .relaxed)
     share = nil
