@@ -44,7 +44,6 @@ import Testing
     try await eventually { try await waiters() == "latchkey_waiters 1" }
     try await network.cut()
     try await eventually { try await waiters() == "latchkey_waiters 0" }
-    #expect(!waiter.hasEnded)
   }
 
   /// What is asked for before a client closes its sending side is answered.
