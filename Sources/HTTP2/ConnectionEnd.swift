@@ -13,6 +13,8 @@ package struct HTTP2ConnectionEnd: Error, Equatable, Sendable, CustomStringConve
     package static let goAway = Code(rawValue: "go-away")
     /// No stream for ``HTTP2Limits/idleTimeout``.
     package static let idle = Code(rawValue: "idle")
+    /// Nothing came for ``HTTP2Limits/silenceTimeout``, not even the answer to a PING.
+    package static let silent = Code(rawValue: "silent")
     /// No preface within ``HTTP2Limits/prefaceTimeout``.
     package static let prefaceTimeout = Code(rawValue: "preface-timeout")
     /// Nothing could be written for ``HTTP2Limits/writeTimeout``.

@@ -20,11 +20,11 @@ package protocol Exchange: AnyObject {
   func tellEnd(to watcher: any ExchangeWatcher)
 
   /// Asks the peer for a sign of life that is younger than this call: a PING over HTTP/2 (RFC 9113
-  /// 6.7), which whoever is at the other end of the connection answers, a proxy perhaps. May be asked
-  /// before the request is answered, and in place right after.
+  /// 6.7), which whoever is at the other end of the connection answers, a proxy perhaps. May be
+  /// asked before the request is answered, and in place right after.
   ///
-  /// `completion` is called once, on the event loop, perhaps before this returns. There is no timeout
-  /// here: a peer that is silent is told at the connection's end.
+  /// `completion` is called once, on the event loop, perhaps before this returns. There is no
+  /// timeout here: a peer that is silent is told at the connection's end.
   func askForSignOfLife(_ completion: @escaping (SignOfLife) -> Void)
 
   /// Answers the request. Only the first answer counts; harmless where ``isOpen`` is false.
@@ -50,6 +50,14 @@ package enum SignOfLife: Sendable {
 package protocol ExchangeWatcher: AnyObject {
   /// The answer is written, or the peer is gone. Called once.
   func exchangeEnded()
+
+  /// Whether the request is to be answered all the same where the peer has closed its side of the
+  /// connection: it may wait for the answer, or be gone. The exchange ends where it is not.
+  var outlivesInput: Bool { get }
+}
+
+extension ExchangeWatcher {
+  package var outlivesInput: Bool { true }
 }
 
 /// Takes complete requests.

@@ -23,9 +23,11 @@ extension HTTP2ClientHandler {
       completion(.failure(error))
       return none
     }
-    guard streams.count < limits.clientRequestsMax else {
+    // Those that were given up count while the server takes nothing, and so not their end either.
+    let count = streams.count + retired.count
+    guard count < limits.clientRequestsMax else {
       completion(
-        .failure(HTTP2ClientError(.tooManyRequests, "\(streams.count) requests are under way")))
+        .failure(HTTP2ClientError(.tooManyRequests, "\(count) requests are under way")))
       return none
     }
     let stream = ClientStream(completion)
@@ -120,6 +122,8 @@ extension HTTP2ClientHandler {
     _ id: Int32, _ result: Result<HTTP2Response, HTTP2ClientError>, reset code: UInt32?
   ) {
     guard let stream = streams.removeValue(forKey: id) else { return }
+    arrivingBytes -= stream.head.byteCount + stream.body.count
+    (stream.head, stream.body) = (HeaderBlock(), [])
     retired[id] = stream
     if let code {
       nghttp2_submit_rst_stream(

@@ -50,6 +50,8 @@ package final class HTTP2ClientHandler: HTTP2Handler {
   var streams: [Int32: ClientStream] = [:]
   var pings: [UInt64: (Bool) -> Void] = [:]
   var pingCount: UInt64 = 0
+  /// What responses take that are still arriving, in bytes.
+  var arrivingBytes = 0
   var hasGoAway = false
   var isDraining = false
   /// What the server's GOAWAY said.
@@ -106,7 +108,11 @@ package final class HTTP2ClientHandler: HTTP2Handler {
   override func headerReceived(
     _ name: UnsafeRawBufferPointer, _ value: UnsafeRawBufferPointer, stream: Int32
   ) {
-    streams[stream]?.headerReceived(name, value, bytesMax: limits.headerListBytesMax)
+    guard let stream = streams[stream] else { return }
+    let room = limits.bufferedResponseBytesMax - arrivingBytes + stream.head.byteCount
+    let before = stream.head.byteCount
+    stream.headerReceived(name, value, bytesMax: min(limits.headerListBytesMax, room))
+    arrivingBytes += stream.head.byteCount - before
   }
 
   override func invalidHeaderReceived(_ stream: Int32) {
@@ -118,7 +124,9 @@ package final class HTTP2ClientHandler: HTTP2Handler {
   override func headersEnded(_ frame: UnsafePointer<nghttp2_frame>) {
     let header = frame.pointee.hd
     guard let stream = streams[header.stream_id] else { return }
+    let before = stream.head.byteCount
     stream.headersEnded()
+    arrivingBytes += stream.head.byteCount - before
     if stream.isHeadTooLarge {
       let message = "the response's headers are larger than \(limits.headerListBytesMax) bytes"
       return fail(
@@ -133,6 +141,12 @@ package final class HTTP2ClientHandler: HTTP2Handler {
       let message = "the response's body is larger than \(limits.responseBodyBytesMax) bytes"
       return fail(id, HTTP2ClientError(.responseTooLarge, message), reset: ErrorCode.cancel)
     }
+    guard arrivingBytes + bytes.count <= limits.bufferedResponseBytesMax else {
+      let message =
+        "the responses that are arriving take more than \(limits.bufferedResponseBytesMax) bytes"
+      return fail(id, HTTP2ClientError(.responseTooLarge, message), reset: ErrorCode.cancel)
+    }
+    arrivingBytes += bytes.count
     stream.body.append(contentsOf: bytes)
   }
 

@@ -33,7 +33,7 @@ extension HTTP2Handler {
   private func submitSettings(_ settings: [(id: UInt16, value: UInt32)]) {
     let all =
       settings + [(HandshakeOffer.settingsID, offer.settingsValue)] + grease.settings()
-    let entries = all.map { nghttp2_settings_entry(settings_id: Int32($0.id), value: $0.value) }
+    let entries = all.map { Session.settingsEntry($0.id, $0.value) }
     // Fails only where there is no memory, and then so does what follows.
     nghttp2_submit_settings(
       session.handle, UInt8(NGHTTP2_FLAG_NONE.rawValue), entries, entries.count)
@@ -138,6 +138,7 @@ extension HTTP2Handler {
     case NGHTTP2_GOAWAY.rawValue:
       goAwaySent(frame.pointee.goaway)
     case NGHTTP2_RST_STREAM.rawValue:
+      meter?.closed.reset(header.stream_id, isByPeer: false)
       // The one after an early answer is no more work than the answer.
       guard frame.pointee.rst_stream.error_code != ErrorCode.noError,
         let now = context?.eventLoop.now, let flood = meter?.countOwnReset(at: now)

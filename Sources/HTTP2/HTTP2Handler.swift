@@ -88,6 +88,12 @@ package class HTTP2Handler: ChannelDuplexHandler {
 
   /// Bytes came, of whatever frames.
   func bytesReceived() {}
+  /// Whether the state of the stream allows the frame, as far as is known now.
+  func allows(_ frame: FrameMeter.Frame) -> Bool { true }
+  /// The same, and what to do where it does not. All that came before is received.
+  func receives(_ frame: FrameMeter.Frame) {}
+  /// The peer has closed its side of the connection, and this side is open.
+  func inputClosed() {}
 
   /// Whether the peer is a client, which begins with a preface and may be malicious in more ways.
   var isServer: Bool { true }
@@ -172,11 +178,34 @@ package class HTTP2Handler: ChannelDuplexHandler {
     context.read()
   }
 
+  package final func userInboundEventTriggered(context: ChannelHandlerContext, event: Any) {
+    if event as? ChannelEvent == .inputClosed { inputClosed() }
+    context.fireUserInboundEventTriggered(event)
+  }
+
+  /// Walks over the frames, and hands them to nghttp2: all at once, but where one has to be judged
+  /// by what those before it did.
   private func receive(_ bytes: UnsafeRawBufferPointer) {
-    guard phase == .open, !isReceiving else { return }
-    if let flood = meter?.count(bytes, at: receivedAt) {
-      return end(flood, code: ErrorCode.enhanceYourCalm)
+    guard !isReceiving else { return }
+    var (walked, received) = (0, 0)
+    while phase == .open, let step = meter?.walk(bytes, from: &walked, at: receivedAt) {
+      switch step {
+      case .done:
+        return hand(UnsafeRawBufferPointer(rebasing: bytes[received...]))
+      case .flood(let flood):
+        return end(flood, code: ErrorCode.enhanceYourCalm)
+      case .judge(let frame, let start):
+        if allows(frame) { continue }
+        if start > received {
+          hand(UnsafeRawBufferPointer(rebasing: bytes[received..<start]))
+          received = start
+        }
+        if phase == .open { receives(frame) }
+      }
     }
+  }
+
+  private func hand(_ bytes: UnsafeRawBufferPointer) {
     isReceiving = true
     let result = nghttp2_session_mem_recv(
       session.handle, bytes.baseAddress?.assumingMemoryBound(to: UInt8.self), bytes.count)

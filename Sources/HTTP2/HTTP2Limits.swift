@@ -23,7 +23,8 @@ package struct HTTP2Limits: Sendable {
   /// Streams that the peer may have open at once: SETTINGS_MAX_CONCURRENT_STREAMS of the server.
   package var concurrentStreamsMax = 1_024
   /// Headers and bodies of requests that are still arriving, summed over the connection, in bytes.
-  /// Where they exceed it, the newest of them are answered 429, so that the others get through.
+  /// Where they exceed it, or what the ``ArrivalBudget`` of all connections leaves, the newest of
+  /// them are answered 429, so that the others get through.
   package var bufferedRequestBytesMax = 16_777_216
   /// Answers that wait to be written, summed over the connection, in bytes. While more wait and the
   /// channel is not writable, the server reads nothing.
@@ -41,6 +42,9 @@ package struct HTTP2Limits: Sendable {
   /// Questions for a sign of life that wait for a client's answer; see
   /// ``Exchange/askForSignOfLife(_:)``.
   package var signsOfLifeMax = 2_048
+  /// Headers and bodies of responses that are still arriving at a client, summed over the
+  /// connection, in bytes: two of the largest. More of a response fails its request.
+  package var bufferedResponseBytesMax = 134_217_728
   /// Bytes gathered into one write.
   package var writeBytesMax = 131_072
   /// Bytes written before other connections of the event loop get their turn.
@@ -61,11 +65,18 @@ package struct HTTP2Limits: Sendable {
   // at first, refilled at a rate, and ordinary work earns some back, so that a busy peer may do
   // more of everything. An empty one ends the connection with ENHANCE_YOUR_CALM.
 
-  /// RST_STREAM frames, of the peer (CVE-2023-44487) and those that it provokes (CVE-2025-8671), but
-  /// not those after an early answer. Each stream that ends well earns.
+  /// RST_STREAM frames, of the peer (CVE-2023-44487) and those that it provokes (CVE-2025-8671),
+  /// but not those after an early answer, nor those of ``longWaitsEnded``. Each stream that ends
+  /// well earns.
   package var resets = Allowance(burst: 500, perSecond: 50, earned: 1)
-  /// PING, SETTINGS, PRIORITY, WINDOW_UPDATE, GOAWAY and unknown frames, and DATA frames that are
-  /// nearly empty. Each HEADERS or DATA frame that we send earns.
+  /// RST_STREAM frames of the peer for requests that have waited ``longWait`` for their answer. As
+  /// many as can be: all of ``concurrentStreamsMax`` each time.
+  package var longWaitsEnded = Allowance(burst: 4_096, perSecond: 1_024, earned: 0)
+  /// How long a complete request has to wait until it may be taken back at no cost.
+  package var longWait = TimeAmount.seconds(1)
+  /// PING, SETTINGS, PRIORITY, WINDOW_UPDATE, GOAWAY and unknown frames, DATA frames that are
+  /// nearly empty, and HEADERS and DATA that may have crossed the early end of their stream. Each
+  /// HEADERS or DATA frame that we send earns.
   package var idleFrames = Allowance(burst: 2_000, perSecond: 200, earned: 4)
   /// Requests whose header list was too large.
   package var oversizedHeaders = Allowance(burst: 16, perSecond: 1, earned: 0)
@@ -87,11 +98,14 @@ package struct HTTP2Limits: Sendable {
   package var prefaceTimeout = TimeAmount.seconds(10)
   /// From a request's first byte to its last. Then it is answered 408.
   package var requestTimeout = TimeAmount.seconds(30)
-  /// Without ``writeProgressBytesMin`` of what waits to be written, or all of it, getting out: closes
-  /// the connection, or resets the stream where only its flow-control window is shut.
+  /// Without ``writeProgressBytesMin`` of what waits to be written, or all of it, getting out:
+  /// closes the connection, or resets the stream where only its flow-control window is shut.
   package var writeTimeout = TimeAmount.seconds(30)
   /// What a peer has to read within ``writeTimeout``, in bytes, if it does not read all there is.
   package var writeProgressBytesMin = 1_048_576
+  /// Without any byte of a client whose requests wait for their answers. It is sent a PING after
+  /// half of this, which every HTTP/2 peer answers. Then the connection ends.
+  package var silenceTimeout = TimeAmount.seconds(40)
   /// Without any stream. Then the server says GOAWAY and closes.
   package var idleTimeout = TimeAmount.minutes(10)
   /// From the first GOAWAY of a graceful shutdown to the second, where the peer does not answer the

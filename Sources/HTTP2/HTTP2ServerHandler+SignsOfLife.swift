@@ -1,4 +1,5 @@
 import CNghttp2
+import NIOCore
 
 /// Who asked a client for a sign of life and waits for it. One PING is under way at a time: its
 /// answer may be older than a question that came after it, so that one waits for the next PING.
@@ -42,6 +43,23 @@ extension HTTP2ServerHandler {
       }
     }
     for completion in asked { completion(.given) }
+  }
+
+  /// Ends a connection from which nothing comes while its requests wait, not even an answer to a
+  /// PING. Behind a proxy that keeps its own side open nothing else tells that a client is gone.
+  /// Looks are counted, not time: when this server stood still, its peers may have been there.
+  func checkSilence() {
+    defer { heardAt = receivedAt }
+    guard heardAt == receivedAt, streamCount > 0, !isReadPaused, !isInputEnded else {
+      return silentLooks = 0
+    }
+    silentLooks += 1
+    let silence = limits.checkInterval * silentLooks
+    if silence >= limits.silenceTimeout {
+      end(HTTP2ConnectionEnd(.silent, "the peer gives no sign of life"), code: ErrorCode.noError)
+    } else if silence * 2 >= limits.silenceTimeout, signsOfLife.count == 0 {
+      askForSignOfLife { _ in }
+    }
   }
 
   func endSignsOfLife(_ sign: SignOfLife) {

@@ -28,14 +28,21 @@ package final class HTTP2ServerHandler: HTTP2Handler {
   var firstStream: ServerStream?
   unowned(unsafe) var lastStream: ServerStream?
   var streamCount = 0
-  var bufferedRequestBytes = 0
+  /// What requests take that are still arriving.
+  @exclusivity(unchecked) var arriving: ArrivalBudget.Share
   var waitingAnswerBytes = 0
   /// Streams that ended while nghttp2 may still have pointers into their answers.
   var retired: [ServerStream] = []
   var oversizedHeaders: TokenBucket?
+  var longWaitsEnded: TokenBucket?
+  /// The peer sends no more.
+  var isInputEnded = false
   var idleSince = NIODeadline.uptimeNanoseconds(0)
   var drain = Drain.no
   var signsOfLife = SignsOfLife()
+  /// When the peer was last heard of, as of the last look, and for how many looks it has not been.
+  var heardAt = NIODeadline.uptimeNanoseconds(0)
+  var silentLooks = 0
   /// What the peer's GOAWAY said.
   var peerEnd: HTTP2ConnectionEnd?
 
@@ -47,10 +54,13 @@ package final class HTTP2ServerHandler: HTTP2Handler {
     case final
   }
 
+  /// - Parameter arrivals: The budget of all connections of the server.
   package init(
     receiver: any RequestReceiver, offer: HandshakeOffer, limits: HTTP2Limits, grease: Grease,
-    rejections: HTTP2Rejections, events: (any HTTP2ServerEvents)?
+    rejections: HTTP2Rejections, arrivals: ArrivalBudget = ArrivalBudget(),
+    events: (any HTTP2ServerEvents)?
   ) {
+    arriving = ArrivalBudget.Share(of: arrivals, bytesMax: limits.bufferedRequestBytesMax)
     self.receiver = receiver
     self.rejections = rejections
     self.events = events
@@ -87,9 +97,14 @@ package final class HTTP2ServerHandler: HTTP2Handler {
     else {
       return current = nil
     }
+    guard streamCount < limits.concurrentStreamsMax else {
+      current = nil
+      return refuse(frame.pointee.hd.stream_id)
+    }
     let stream = ServerStream(
       id: frame.pointee.hd.stream_id, connection: self, eventLoop: loop, at: receivedAt)
     append(stream)
+    if !store(HTTP2ServerHandler.arrivalOverheadBytes, of: stream) { stream.headFault = .noRoom }
     nghttp2_session_set_stream_user_data(
       session.handle, stream.id, Unmanaged.passUnretained(stream).toOpaque())
     current = stream
@@ -98,19 +113,21 @@ package final class HTTP2ServerHandler: HTTP2Handler {
   override func headerReceived(
     _ name: UnsafeRawBufferPointer, _ value: UnsafeRawBufferPointer, stream: Int32
   ) {
-    guard let current, current.id == stream, !current.isHeadTooLarge else { return }
+    guard let current, current.id == stream, current.headFault?.isDropped != true else { return }
     let size = name.count + value.count + HTTP2Limits.headerFieldOverheadBytes
     if current.head.byteCount + size > limits.headerListBytesMax {
-      current.isHeadTooLarge = true
-      current.noteMethod()
-      current.head = HeaderBlock()
+      drop(current, for: .tooLarge)
+    } else if !store(size, of: current) {
+      drop(current, for: .noRoom)
     } else {
       current.head.append(name, value)
     }
   }
 
   override func invalidHeaderReceived(_ stream: Int32) {
-    if let current, current.id == stream { current.isHeadMalformed = true }
+    if let current, current.id == stream, current.headFault == nil {
+      current.headFault = .malformed
+    }
   }
 
   override func headersEnded(_ frame: UnsafePointer<nghttp2_frame>) {
@@ -123,21 +140,8 @@ package final class HTTP2ServerHandler: HTTP2Handler {
     current = nil
     stream.state = .receivingBody
     stream.noteMethod()
-    if stream.isHeadTooLarge {
-      reject(stream, rejections.headersTooLarge)
-      if oversizedHeaders?.take(at: receivedAt) == false {
-        end(
-          HTTP2ConnectionEnd(.headerFlood, "too many header lists were too large"),
-          code: ErrorCode.enhanceYourCalm)
-      }
-    } else if stream.isHeadMalformed {
-      reject(stream, rejections.malformed)
-    }
-    if endsStream {
-      complete(stream)
-    } else if stream.answer == nil {
-      buffer(stream.head.byteCount, of: stream)
-    }
+    if let fault = stream.headFault { reject(stream, for: fault) }
+    if endsStream { complete(stream) }
   }
 
   override func dataReceived(_ bytes: UnsafeRawBufferPointer, stream id: Int32) {
@@ -145,7 +149,7 @@ package final class HTTP2ServerHandler: HTTP2Handler {
     guard stream.body.count + bytes.count <= limits.requestBodyBytesMax else {
       return reject(stream, rejections.bodyTooLarge)
     }
-    guard buffer(bytes.count, of: stream) else { return }
+    guard makeRoom(for: bytes.count, of: stream) else { return }
     if stream.body.isEmpty {
       stream.body = Array(bytes)
     } else {
@@ -157,49 +161,7 @@ package final class HTTP2ServerHandler: HTTP2Handler {
     if let stream = stream(id) { complete(stream) }
   }
 
-  /// Counts `count` more bytes for `stream`. Where they are too many, the newest requests that are
-  /// still arriving are rejected; says false where `stream` is among them.
-  @discardableResult
-  private func buffer(_ count: Int, of stream: ServerStream) -> Bool {
-    var newest = lastStream
-    while bufferedRequestBytes + count > limits.bufferedRequestBytesMax, let candidate = newest {
-      newest = candidate.previous
-      guard candidate.state == .receivingBody, candidate.answer == nil else { continue }
-      reject(candidate, rejections.tooManyBytes)
-      if candidate === stream { return false }
-    }
-    stream.bufferedBytes += count
-    bufferedRequestBytes += count
-    return true
-  }
-
-  private func complete(_ stream: ServerStream) {
-    stream.state = .complete
-    let (head, body) = takeRequest(of: stream)
-    guard stream.answer == nil else { return }
-    if waitingAnswerBytes > limits.unsentAnswerBytesMax {
-      reject(stream, rejections.tooManyBytes)
-    } else {
-      receiver.receive(head, body: body, exchange: stream)
-    }
-  }
-
-  private func takeRequest(of stream: ServerStream) -> (HeaderBlock, [UInt8]) {
-    bufferedRequestBytes -= stream.bufferedBytes
-    stream.bufferedBytes = 0
-    let request = (stream.head, stream.body)
-    stream.head = HeaderBlock()
-    stream.body = []
-    return request
-  }
-
   // An answer.
-
-  /// Answers before the request is complete, and forgets what came of it.
-  func reject(_ stream: ServerStream, _ rejection: HTTP2Rejections.Rejection) {
-    _ = takeRequest(of: stream)
-    stream.respond(rejection.headers, body: rejection.body)
-  }
 
   func send(_ headers: ResponseHeaders, _ body: [UInt8], on stream: ServerStream) {
     stream.answer = headers
@@ -246,14 +208,25 @@ package final class HTTP2ServerHandler: HTTP2Handler {
 
   /// What an answer counts besides its body, in bytes.
   static let answerOverheadBytes = 512
+  /// What a request that is arriving counts besides its header list and its body, in bytes.
+  static let arrivalOverheadBytes = 1_024
 
   // The connection.
 
   override func opened(at now: NIODeadline) {
     idleSince = now
     oversizedHeaders = TokenBucket(limits.oversizedHeaders, at: now)
+    longWaitsEnded = TokenBucket(limits.longWaitsEnded, at: now)
+    // What was asked for before the peer closed its side is still answered.
+    try? context?.channel.syncOptions?.setOption(.allowRemoteHalfClosure, value: true)
     if case .announced = drain { announceDrain(at: now) }
   }
+
+  override func allows(_ frame: FrameMeter.Frame) -> Bool { isExpected(frame) }
+
+  override func receives(_ frame: FrameMeter.Frame) { judge(frame) }
+
+  override func inputClosed() { inputEnded() }
 
   override func pingAnswered(_ opaque: UInt64) {
     if opaque == HTTP2ServerHandler.drainPing { return finishDrain() }
@@ -262,6 +235,8 @@ package final class HTTP2ServerHandler: HTTP2Handler {
 
   override func check(at now: NIODeadline) {
     checkStreams(at: now)
+    leaveRoomForOthers()
+    checkSilence()
     if case .announced(let until) = drain, now >= until { finishDrain() }
     if streamCount == 0, now - idleSince >= limits.idleTimeout {
       end(HTTP2ConnectionEnd(.idle, "no request for a long time"), code: ErrorCode.noError)

@@ -8,6 +8,15 @@ final class ServerStream: FrameStream, Exchange {
     case complete
   }
 
+  enum HeadFault {
+    case malformed, tooLarge
+    /// The requests that are arriving take all the room there is.
+    case noRoom
+
+    /// Whether nothing of the list is kept.
+    var isDropped: Bool { self != .malformed }
+  }
+
   let eventLoop: any EventLoop
   /// Nil once the stream is closed.
   var connection: HTTP2ServerHandler?
@@ -15,21 +24,24 @@ final class ServerStream: FrameStream, Exchange {
   var next: ServerStream?
   unowned(unsafe) var previous: ServerStream?
 
-  let openedAt: NIODeadline
+  /// When the first byte of the request came; of a complete one the last.
+  var since: NIODeadline
   var state = RequestState.receivingHeaders
   // No checks of exclusive access at run time in what each header field, frame and body touches:
   // they took a tenth of a request's time. Nothing here is entered twice, because nghttp2 is not.
   @exclusivity(unchecked) var head = HeaderBlock()
   @exclusivity(unchecked) var body: [UInt8] = []
-  /// What `head` and `body` count in the connection's `bufferedRequestBytes`.
-  var bufferedBytes = 0
+  /// What `head` and `body` count in the connection's `arriving`.
+  var arrivingBytes = 0
   /// Whether the method is HEAD, whose answers have no body (RFC 9110 9.3.2).
   private(set) var isForHeadOnly = false
-  var isHeadTooLarge = false
-  var isHeadMalformed = false
+  /// Why the request is refused when its header list has ended.
+  var headFault: HeadFault?
 
   /// Kept until the stream ends, because nghttp2 has pointers into it.
   var answer: ResponseHeaders?
+  /// Whether the peer's RST_STREAM has been seen; nghttp2 may still have to receive it.
+  var isTakenBack = false
   /// Told when the stream ends, and then forgotten.
   private var watcher: (any ExchangeWatcher)?
   /// Whether nghttp2 has handed out the answer's end.
@@ -42,7 +54,7 @@ final class ServerStream: FrameStream, Exchange {
   init(id: Int32, connection: HTTP2ServerHandler, eventLoop: any EventLoop, at now: NIODeadline) {
     self.connection = connection
     self.eventLoop = eventLoop
-    openedAt = now
+    since = now
     super.init(id: id)
   }
 
@@ -67,6 +79,9 @@ final class ServerStream: FrameStream, Exchange {
     guard let connection else { return completion(.gone) }
     connection.askForSignOfLife(completion)
   }
+
+  /// See ``ExchangeWatcher/outlivesInput``.
+  var outlivesInput: Bool { watcher?.outlivesInput ?? true }
 
   func ended() {
     let watcher = watcher

@@ -31,6 +31,15 @@ struct Session: ~Copyable {
   }
 
   deinit { nghttp2_session_del(handle) }
+
+  /// An entry of SETTINGS. The peer is told SETTINGS_MAX_CONCURRENT_STREAMS, nghttp2 is not: once
+  /// the peer has acknowledged it, nghttp2 would end the connection at one stream more, with all
+  /// the others. nghttp2 compares all 32 bits of an id, and sends 16 of them.
+  static func settingsEntry(_ id: UInt16, _ value: UInt32) -> nghttp2_settings_entry {
+    let isForPeer = id == UInt16(NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS.rawValue)
+    return nghttp2_settings_entry(
+      settings_id: Int32(id) | (isForPeer ? 0x1_0000 : 0), value: value)
+  }
 }
 
 /// The error codes of RFC 9113 7 that this module sends or tells apart.
@@ -39,6 +48,7 @@ enum ErrorCode {
   static let protocolError: UInt32 = 0x1
   static let internalError: UInt32 = 0x2
   static let settingsTimeout: UInt32 = 0x4
+  static let streamClosed: UInt32 = 0x5
   static let refusedStream: UInt32 = 0x7
   static let cancel: UInt32 = 0x8
   static let enhanceYourCalm: UInt32 = 0xb

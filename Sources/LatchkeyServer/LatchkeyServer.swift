@@ -29,6 +29,7 @@ package final class LatchkeyServer: Service {
   /// Makes what is offered, of a range of wire versions and the reason for it.
   private let makeOffer: @Sendable (WireRange, String) -> WireOffer
   private let longAnswers: AnswerBudgets
+  private let arrivals: ArrivalBudget
   private let connectionCount = Atomic<Int>(0)
   private let listener = Mutex<(any Channel)?>(nil)
   /// Told when the last connection is gone while the server drains.
@@ -66,9 +67,12 @@ package final class LatchkeyServer: Service {
     http2.bufferedRequestBytesMax = max(
       http2.bufferedRequestBytesMax, 4 * configuration.limits.bodyBytesMax)
     let grease = Grease(source: configuration.random)
+    let arrivals = ArrivalBudget(connectionBytesMax: http2.bufferedRequestBytesMax)
+    self.arrivals = arrivals
     makeOffer = { [http1, http2] range, reason in
       WireOffer(range, reason: reason) {
-        ServerPipeline(http2: http2, http1: http1, grease: grease, commonFields: $0)
+        ServerPipeline(
+          http2: http2, http1: http1, grease: grease, arrivals: arrivals, commonFields: $0)
       }
     }
     let own = FleetView([FleetView.Member]()).offer(of: WireVersions.spoken)
@@ -101,7 +105,6 @@ package final class LatchkeyServer: Service {
           try channel.pipeline.syncOperations.addHandler(AcceptPause(logger: logger))
         }
       }
-      .childChannelOption(.socketOption(.so_keepalive), value: 1)
       .childChannelInitializer { [self] channel in
         channel.eventLoop.makeCompletedFuture { try accept(channel, routers) }
       }
@@ -135,6 +138,7 @@ package final class LatchkeyServer: Service {
       metrics.refusedConnection(max: configuration.limits.connectionsMax)
       return channel.close(promise: nil)
     }
+    try TCPKeepAlive.set(on: channel)
     let connection = ServerConnection(metrics: metrics, logger: logger)
     try loop.offer.pipeline.configure(
       channel, receiver: routers[channel.eventLoop],
@@ -199,14 +203,16 @@ package final class LatchkeyServer: Service {
 
   // MARK: - Memory
 
-  /// The allocator keeps what many long answers took, piece by piece, unless it is told otherwise.
+  /// The allocator keeps what many long answers and requests took, piece by piece, unless it is told
+  /// otherwise.
   private func keepMemorySmall() {
     let loop = loops[0]
-    loop.eventLoop.execute { [longAnswers, configuration] in
+    loop.eventLoop.execute { [longAnswers, arrivals, configuration] in
       var peak = 0
       loop.repeats(every: .seconds(1)) {
-        let used = longAnswers.bytesUsed
-        peak = max(peak, used)
+        let used = longAnswers.bytesUsed + arrivals.bytesUsed
+        // What many requests take may have come and gone since the last look.
+        peak = max(peak, used, arrivals.takePeak())
         guard peak >= Self.trimBytesMin, used < peak / 2 else { return }
         peak = used
         NIOThreadPool.singleton.submit { _ in configuration.trimMemory() }

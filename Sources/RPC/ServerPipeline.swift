@@ -10,14 +10,18 @@ package struct ServerPipeline: Sendable {
   private let http2: HTTP2Limits
   private let http1: HTTP1Limits
   private let grease: Grease
+  private let arrivals: ArrivalBudget
   private let rejections: HTTP2Rejections
 
-  /// - Parameter commonFields: Fields on every answer, so also on those to requests that break a
-  ///   bound of the protocol.
+  /// - Parameters:
+  ///   - arrivals: What the requests of all connections may take while they are arriving.
+  ///   - commonFields: Fields on every answer, so also on those to requests that break a bound of the
+  ///     protocol.
   package init(
     http2: HTTP2Limits = HTTP2Limits(), http1: HTTP1Limits = HTTP1Limits(), grease: Grease,
-    commonFields: [(String, String)]
+    arrivals: ArrivalBudget = ArrivalBudget(), commonFields: [(String, String)]
   ) {
+    self.arrivals = arrivals
     self.http2 = http2
     self.http1 = http1
     self.grease = grease
@@ -39,7 +43,7 @@ package struct ServerPipeline: Sendable {
       tooManyBytes: rejection(
         RPCError(
           .resourceExhausted,
-          "the connection's unfinished requests take more than "
+          "unfinished requests take all the room there is, of which a connection has at most "
             + "\(http2.bufferedRequestBytesMax) bytes")),
       malformed: rejection(
         RPCError(.invalidArgument, "the request is not valid HTTP", httpStatus: 400)),
@@ -78,7 +82,7 @@ package struct ServerPipeline: Sendable {
       case .http2:
         let handler = HTTP2ServerHandler(
           receiver: receiver, offer: offer(), limits: http2, grease: grease,
-          rejections: rejections, events: events)
+          rejections: rejections, arrivals: arrivals, events: events)
         try pipeline.addHandler(handler)
         opened(handler, "http/2")
       case .http1:

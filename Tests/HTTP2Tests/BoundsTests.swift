@@ -43,7 +43,7 @@ import Testing
 
   @Test func theSumOfUnfinishedBodiesIsBounded() throws {
     var limits = HTTP2Limits()
-    limits.bufferedRequestBytesMax = 1_900
+    limits.bufferedRequestBytesMax = 3_900
     let client = try RawClient(limits: limits)
     let part = [UInt8](repeating: 1, count: 800)
     func upload(_ stream: UInt32) -> [Frame] {
@@ -148,6 +148,13 @@ import Testing
 
   // Time.
 
+  /// For clients that do not answer a PING.
+  static let patient: HTTP2Limits = {
+    var limits = HTTP2Limits()
+    limits.silenceTimeout = .hours(2)
+    return limits
+  }()
+
   @Test func aConnectionWithoutPrefaceIsClosed() throws {
     let client = try RawClient(sendsPreface: false)
     try client.send(Array(RawClient.preface.prefix(20)))
@@ -184,7 +191,7 @@ import Testing
   }
 
   @Test func aPeerThatReadsNothingIsClosed() throws {
-    let client = try RawClient()
+    let client = try RawClient(limits: Self.patient)
     try client.send([client.openStream(1, endStream: true)])
     try client.advance(by: .seconds(100))
     client.channel.isWritable = false
@@ -220,7 +227,7 @@ import Testing
   }
 
   @Test func anAnswerThatGetsNoWindowIsResetAlone() throws {
-    let client = try RawClient()
+    let client = try RawClient(limits: Self.patient)
     try client.send([
       Frame(type: Frame.settings, payload: Frame.setting(4, 0)),
       client.openStream(1, endStream: true), client.openStream(3, endStream: true),
@@ -299,7 +306,7 @@ import Testing
   }
 
   @Test func aConnectionWithAWaitingRequestIsNotIdle() throws {
-    let client = try RawClient()
+    let client = try RawClient(limits: Self.patient)
     try client.send([client.openStream(1, endStream: true)])
     try client.advance(by: .hours(1))
     #expect(client.channel.isActive)

@@ -73,6 +73,9 @@ class UnaryCall: StoreCall, TimedCall, ExchangeWatcher, @unchecked Sendable {
     }
   }
 
+  /// A client that may be gone is not to be granted what others wait for.
+  final var outlivesInput: Bool { !mayWait }
+
   final func exchangeEnded() {
     hasEnded.store(true, ordering: .relaxed)
     share = nil

@@ -37,6 +37,13 @@ package final class RawConnection: Sendable {
     await received.wait(until: isEnough)
   }
 
+  /// Sends `bytes` and then no more, but goes on reading.
+  package func sendLast(_ bytes: [UInt8]) {
+    channel.writeAndFlush(ByteBuffer(bytes: bytes)).whenComplete { [channel] _ in
+      channel.close(mode: .output, promise: nil)
+    }
+  }
+
   package func close() { channel.close(promise: nil) }
 }
 
