@@ -103,6 +103,9 @@ extension HTTP2ClientHandler {
     endIfDrained()
   }
 
+  /// Closes at once, without another word: what is under way fails, and says why.
+  package func abandon(_ why: String) { abort(HTTP2ConnectionEnd(.closed, why)) }
+
   private func endIfDrained() {
     guard isDraining, streams.isEmpty else { return }
     end(
@@ -120,6 +123,7 @@ extension HTTP2ClientHandler {
     _ id: Int32, _ result: Result<HTTP2Response, HTTP2ClientError>, reset code: UInt32?
   ) {
     guard let stream = streams.removeValue(forKey: id) else { return }
+    bufferedBytes -= stream.body.count
     retired[id] = stream
     if let code {
       nghttp2_submit_rst_stream(

@@ -50,6 +50,8 @@ package final class HTTP2ClientHandler: HTTP2Handler {
   var streams: [Int32: ClientStream] = [:]
   var pings: [UInt64: (Bool) -> Void] = [:]
   var pingCount: UInt64 = 0
+  /// What has come of bodies of responses that are not complete.
+  var bufferedBytes = 0
   var hasGoAway = false
   var isDraining = false
   /// What the server's GOAWAY said.
@@ -124,6 +126,11 @@ package final class HTTP2ClientHandler: HTTP2Handler {
       return fail(
         stream.id, HTTP2ClientError(.responseTooLarge, message), reset: ErrorCode.cancel)
     }
+    if stream.interimCount > limits.interimResponsesMax {
+      let message = "more than \(limits.interimResponsesMax) interim responses"
+      return fail(
+        stream.id, HTTP2ClientError(.protocolError, message), reset: ErrorCode.enhanceYourCalm)
+    }
     if header.flags & UInt8(NGHTTP2_FLAG_END_STREAM.rawValue) != 0 { dataEnded(stream.id) }
   }
 
@@ -133,6 +140,11 @@ package final class HTTP2ClientHandler: HTTP2Handler {
       let message = "the response's body is larger than \(limits.responseBodyBytesMax) bytes"
       return fail(id, HTTP2ClientError(.responseTooLarge, message), reset: ErrorCode.cancel)
     }
+    guard bufferedBytes + bytes.count <= limits.bufferedResponseBytesMax else {
+      let message = "\(bufferedBytes) bytes of responses are arriving already"
+      return fail(id, HTTP2ClientError(.responseTooLarge, message), reset: ErrorCode.cancel)
+    }
+    bufferedBytes += bytes.count
     stream.body.append(contentsOf: bytes)
   }
 
