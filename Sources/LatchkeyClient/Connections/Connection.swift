@@ -6,7 +6,7 @@ import WireSchema
 /// loop.
 final class Connection {
   let id: LinkState.ConnectionID
-  let endpoint: Endpoint
+  let place: Place
   let channel: any Channel
   private(set) var handler: HTTP2ClientHandler!
   private weak var driver: LinkDriver?
@@ -22,16 +22,16 @@ final class Connection {
   var nextLook: (time: Instant, alarm: Alarm)?
 
   init(
-    _ id: LinkState.ConnectionID, to endpoint: Endpoint, over channel: any Channel,
-    offer: HandshakeOffer, grease: Grease, driver: LinkDriver, openedAt: Instant
+    _ id: LinkState.ConnectionID, to place: Place, over channel: any Channel,
+    offer: HandshakeOffer, grease: Grease, driver: LinkDriver, watch: PeerWatch
   ) {
     self.id = id
-    self.endpoint = endpoint
+    self.place = place
     self.channel = channel
     self.driver = driver
-    watch = PeerWatch(openedAt: openedAt)
+    self.watch = watch
     handler = HTTP2ClientHandler(
-      authority: endpoint.description, offer: offer, limits: HTTP2Limits(), grease: grease,
+      authority: place.endpoint.description, offer: offer, limits: HTTP2Limits(), grease: grease,
       events: Relay(connection: self))
   }
 
