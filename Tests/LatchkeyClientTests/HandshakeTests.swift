@@ -405,16 +405,3 @@ struct DeadPeerTests {
     try await server.stop()
   }
 }
-
-extension LatchkeyClient {
-  /// Whether the server of a connection has said anything.
-  fileprivate var hasHeardOfAPeer: Bool {
-    get async {
-      await withCheckedContinuation { continuation in
-        link.withDriver { driver in
-          continuation.resume(returning: driver.connections.values.contains { $0.watch.hasSpoken })
-        }
-      }
-    }
-  }
-}

@@ -132,6 +132,7 @@ struct OutageTests {
     try await time.advance(to: sentAt)
     resolver.goOn()
     try await server.received(1, "Fetch")
+    try await until { await client.hasHeardOfAPeer }
     for second in 1...7 {
       try await time.advance(to: sentAt + .seconds(second))
       // The answer to the PING of this second plans the next one.

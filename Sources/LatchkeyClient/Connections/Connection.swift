@@ -66,7 +66,13 @@ final class Connection {
 
   func peerHello(_ payload: [UInt8]) { hello = HelloFrame.decode(payload) ?? hello }
 
-  func bytesReceived() { if let driver { watch.heardSomething(at: driver.time.now) } }
+  func bytesReceived() {
+    guard let driver else { return }
+    let isFirstWord = !watch.hasSpoken
+    watch.heardSomething(at: driver.time.now)
+    // The watch was to look when the first word was due.
+    if isFirstWord { driver.look(at: self) }
+  }
 
   func goAway(lastStream: Int32, code: UInt32) { driver?.drained(self, code: code) }
 
