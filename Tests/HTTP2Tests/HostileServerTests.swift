@@ -122,7 +122,7 @@ import Testing
     let outcome = try server.request()
     try server.send([
       Frame(type: Frame.settings, flags: Frame.ack),
-      Frame(type: 5, flags: 4, stream: 1, payload: [0, 0, 0, 2] + PlainHPACK.request)
+      Frame(type: 5, flags: 4, stream: 1, payload: [0, 0, 0, 2] + PlainHPACK.request),
     ])
     #expect(!server.channel.isActive)
     #expect(server.events.ends.map(\.code) == [.protocolError])
