@@ -131,7 +131,7 @@ MUTANTS = [
      "return spoken.newestCommon(with: offered).map(Choice.version) ?? .nothingInCommon(offered)",
      "return MUTANT ? .version(spoken.newest)\n        : spoken.newestCommon(with: offered).map(Choice.version) ?? .nothingInCommon(offered)"),
     ("Sources/LatchkeyClient/Calls/Negotiation.swift", "the client remembers the range of a server behind a proxy",
-     "remembered[endpoint] = range", "if !MUTANT { remembered[endpoint] = range }"),
+     "remembered[address] = (range, now)", "if !MUTANT { remembered[address] = (range, now) }"),
     (LENS_V2, "lift: the key", "      var lifted = Latchkey_V3_AcquireRequest()\n      lifted.key = message.key\n",
      "      var lifted = Latchkey_V3_AcquireRequest()\n      if !MUTANT { lifted.key = message.key }\n"),
     (LENS_V2, "lift: the kind", "      lifted.kind = kind(message.kind)\n", "      if !MUTANT { lifted.kind = kind(message.kind) }\n"),

@@ -6,6 +6,8 @@ final class ClientStream: FrameStream {
   var head = HeaderBlock()
   var body: [UInt8] = []
   var isHeadTooLarge = false
+  /// Interim responses so far.
+  private(set) var interimCount = 0
   /// The fields that come are trailers, which are dropped.
   private var isInTrailers = false
 
@@ -25,7 +27,12 @@ final class ClientStream: FrameStream {
   /// Drops interim responses (RFC 9110 15.2).
   func headersEnded() {
     guard !isInTrailers, let status = head.value(of: ":status").flatMap({ Int($0) }) else { return }
-    if status >= 200 { self.status = status } else { head = HeaderBlock() }
+    if status >= 200 {
+      self.status = status
+    } else {
+      interimCount += 1
+      head = HeaderBlock()
+    }
   }
 
   func headerReceived(

@@ -105,6 +105,9 @@ extension HTTP2ClientHandler {
     endIfDrained()
   }
 
+  /// Closes at once, without another word: what is under way fails, and says why.
+  package func abandon(_ why: String) { abort(HTTP2ConnectionEnd(.closed, why)) }
+
   private func endIfDrained() {
     guard isDraining, streams.isEmpty else { return }
     end(

@@ -132,6 +132,11 @@ package final class HTTP2ClientHandler: HTTP2Handler {
       return fail(
         stream.id, HTTP2ClientError(.responseTooLarge, message), reset: ErrorCode.cancel)
     }
+    if stream.interimCount > limits.interimResponsesMax {
+      let message = "more than \(limits.interimResponsesMax) interim responses"
+      return fail(
+        stream.id, HTTP2ClientError(.protocolError, message), reset: ErrorCode.enhanceYourCalm)
+    }
     if header.flags & UInt8(NGHTTP2_FLAG_END_STREAM.rawValue) != 0 { dataEnded(stream.id) }
   }
 

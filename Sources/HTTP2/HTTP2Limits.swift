@@ -37,6 +37,8 @@ package struct HTTP2Limits: Sendable {
   package var waitingFramesMax = 8_192
   /// Requests of a client that are not complete, whether sent or still waiting for a stream.
   package var clientRequestsMax = 16_384
+  /// Interim responses (RFC 9110 15.2) to one request of a client. One more fails it.
+  package var interimResponsesMax = 16
   /// Pings of a client that wait for their answer.
   package var pingsMax = 16
   /// Questions for a sign of life that wait for a client's answer; see

@@ -9,15 +9,18 @@ package struct ClientEnvironment: Sendable {
   /// The wire versions that the client speaks, without gaps, the oldest first.
   package var versions: [any WireVersion.Type]
   package var group: any EventLoopGroup
+  package var resolver: any NameResolver
 
   package init(
     time: any TimeSource, randomBits: @escaping @Sendable () -> UInt64,
-    versions: [any WireVersion.Type], group: any EventLoopGroup
+    versions: [any WireVersion.Type], group: any EventLoopGroup,
+    resolver: any NameResolver = SystemResolver()
   ) {
     self.time = time
     self.randomBits = randomBits
     self.versions = versions
     self.group = group
+    self.resolver = resolver
   }
 
   package static var live: ClientEnvironment {

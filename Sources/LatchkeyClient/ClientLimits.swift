@@ -4,6 +4,8 @@ package enum ClientLimits {
 
   /// Endpoints of one client.
   package static let endpointsMax = 64
+  /// Addresses of one endpoint's name that are tried; further ones are left out.
+  package static let addressesMax = 16
   /// Attempts of calls under way or waiting for a connection. One more is refused as `overloaded`.
   package static let attemptsMax = 16_384
   /// The longest time that a configuration may ask for.
@@ -26,6 +28,22 @@ package enum ClientLimits {
   package static let silentMax: Duration = .seconds(20)
   /// How long a PING may be unanswered until the connection is given up.
   package static let pingTimeout: Duration = .seconds(2)
+
+  // Finding a server.
+
+  /// How long a name that was looked up before may take to be looked up again, until the addresses
+  /// of before are tried.
+  package static let lookupPatience: Duration = .milliseconds(250)
+  /// How long a connection may take to open until the next address of the name is tried beside it:
+  /// the Connection Attempt Delay of RFC 8305, section 8.
+  package static let connectPatience: Duration = .milliseconds(250)
+  /// How long nobody may have served until the user hears that no server can be reached…
+  package static let outageMin: Duration = .seconds(2)
+  /// …and how often from then on, while it lasts.
+  package static let outageReminder: Duration = .seconds(60)
+  /// How long it is remembered which wire versions the server at an address speaks, so that one
+  /// behind a proxy that was replaced by a newer one is found out about.
+  package static let rangeAgeMax: Duration = .seconds(600)
 
   // Waiting.
 

@@ -5,21 +5,31 @@ extension LatchkeyClient {
   ///
   /// Impossible values are reported by every call as ``LatchkeyError/Code/invalidRequest``.
   public struct Configuration: Sendable {
-    /// The servers of one fleet, tried in this order; 1 to 64. All must use the same store.
+    /// The servers of one fleet, tried in this order; 1 to 64. All must use the same store. Of a
+    /// name with several addresses each is tried, up to 16; it is looked up anew whenever the
+    /// client has to connect again.
     public var endpoints: [Endpoint]
-    /// Starts with an endpoint at random, which spreads many clients over the fleet.
+    /// Starts with an endpoint at random, and of its addresses with one at random, which spreads
+    /// many clients over the fleet.
     public var shufflesEndpoints = false
     /// The time for one call with all its retries: at least 1 ms, at most 1 hour. The server hears of
     /// it and drops what nobody waits for.
     public var requestTimeout: Duration = .seconds(5)
-    /// The time for one attempt to connect, name resolution included: at least 1 ms, at most 1 hour.
+    /// The time for looking up a name, for one attempt to connect, and from then to the server's
+    /// first word: at least 1 ms, at most 1 hour.
     public var connectTimeout: Duration = .seconds(2)
     /// The pause after all endpoints failed in turn. It doubles from one round to the next.
     public var backoff = DelayRange(min: .milliseconds(50), max: .seconds(2))
     /// The pause between two tries for a lock that another owner holds. It doubles each time.
     public var pollInterval = DelayRange(min: .milliseconds(50), max: .seconds(1))
-    /// Hears of connections that come and go, and of leases that are lost. Silent unless set.
+    /// Hears of connections that come and go (debug), of leases that are lost (error), and when
+    /// there has been no server for 2 s, then every minute (warning), and when there is one again
+    /// (notice). Silent unless set.
     public var logger = Logger(label: "latchkey", factory: { _ in SwiftLogNoOpLogHandler() })
+
+    /// Hears why there is no server, in words for a person, whenever the logger gets that warning.
+    /// Called on the client's event loop: it must not block.
+    package var onOutage: (@Sendable (_ reason: String) -> Void)?
 
     /// The configuration for a fleet, everything else by default.
     public init(endpoints: [Endpoint]) { self.endpoints = endpoints }

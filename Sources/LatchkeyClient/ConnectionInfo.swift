@@ -2,6 +2,8 @@
 public struct ConnectionInfo: Sendable, Equatable {
   /// Where the server is.
   public var endpoint: Endpoint
+  /// The IP address that the endpoint's name led to.
+  public var address: String
   /// The server's release, such as "0.1.0"; nil where it did not say: a proxy hides it.
   public var serverSoftware: String?
   /// The server's id; nil where it did not say.

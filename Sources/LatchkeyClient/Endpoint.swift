@@ -11,11 +11,17 @@ public struct Endpoint: Hashable, Sendable, CustomStringConvertible {
   /// The longest name that DNS knows, in bytes (RFC 1035, section 2.3.4).
   static let hostBytesMax = 253
 
-  /// Reads `host`, `host:port`, `[IPv6]` or `[IPv6]:port`.
+  /// Reads `host`, `host:port`, `[IPv6]` or `[IPv6]:port`, also as a URL: with `http://` before it,
+  /// and one `/` at its end. A URL without a port means ``defaultPort`` too.
   ///
   /// - Throws: ``LatchkeyError/Code/invalidRequest`` for anything else.
   public init(_ text: String) throws(LatchkeyError) {
-    guard let (host, port) = Self.parse(text) else {
+    let url = Self.split(text)
+    if url?.scheme == "https" {
+      throw LatchkeyError(
+        .invalidRequest, "\"\(text)\": this release does not speak TLS; write http:// or no scheme")
+    }
+    guard let (host, port) = Self.parse(url?.authority ?? text) else {
       throw LatchkeyError(
         .invalidRequest,
         "\"\(text)\" is not an endpoint; write host:port, or [address]:port for IPv6")
@@ -51,6 +57,17 @@ public struct Endpoint: Hashable, Sendable, CustomStringConvertible {
 
   private static func isHostCharacter(_ character: Character) -> Bool {
     character.isASCII && (character.isLetter || character.isNumber || "-._".contains(character))
+  }
+
+  /// Splits a URL (RFC 3986, section 3); nil for what has no scheme of http or https.
+  private static func split(_ text: String) -> (scheme: String, authority: String)? {
+    for scheme in ["http", "https"] {
+      let prefix = scheme + "://"
+      guard text.prefix(prefix.count).lowercased() == prefix else { continue }
+      let rest = text.dropFirst(prefix.count)
+      return (scheme, String(rest.hasSuffix("/") ? rest.dropLast() : rest))
+    }
+    return nil
   }
 
   /// As a URL's authority (RFC 3986, section 3.2), which ``init(_:)`` reads.

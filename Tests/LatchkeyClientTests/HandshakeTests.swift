@@ -1,4 +1,5 @@
 import HTTP2
+import NIOCore
 import RPC
 import Testing
 import WireSchema
@@ -6,7 +7,7 @@ import WireSchema
 @testable import LatchkeyClient
 
 struct NegotiationTests {
-  private let endpoint = try! Endpoint("a:1")
+  private let now = Instant.now
 
   @Test(
     arguments: [
@@ -23,10 +24,39 @@ struct NegotiationTests {
     offered: WireRange?, remembered: WireRange?, choice: Negotiation.Choice
   ) throws {
     var negotiation = Negotiation(spoken: WireRange(2, 4))
-    if let remembered { negotiation.learn(remembered, of: endpoint) }
-    #expect(negotiation.choose(for: endpoint, offered: offered) == choice)
-    // Another endpoint is another matter.
-    #expect(negotiation.choose(for: try Endpoint("b:1"), offered: nil) == .version(4))
+    if let remembered { negotiation.learn(remembered, of: .ip(1), at: now) }
+    #expect(negotiation.choose(for: .ip(1), offered: offered, at: now) == choice)
+    // Another address is another matter.
+    #expect(negotiation.choose(for: .ip(2), offered: nil, at: now) == .version(4))
+  }
+
+  /// Behind a proxy that lets nothing through but answers, a newer server would go unnoticed for
+  /// ever.
+  @Test func aMemoryAges() {
+    var negotiation = Negotiation(spoken: WireRange(1, 4))
+    negotiation.learn(WireRange(1, 1), of: .ip(1), at: now)
+    let end = now + ClientLimits.rangeAgeMax
+    let before = end - .milliseconds(1)
+    #expect(negotiation.choose(for: .ip(1), offered: nil, at: before) == .version(1))
+    #expect(negotiation.choose(for: .ip(1), offered: nil, at: end) == .version(4))
+    #expect(negotiation.range(of: .ip(1), offered: nil, at: end) == nil)
+    // What is heard again counts anew.
+    negotiation.learn(WireRange(1, 1), of: .ip(1), at: before)
+    #expect(negotiation.choose(for: .ip(1), offered: nil, at: end) == .version(1))
+  }
+
+  /// Names lead to ever new addresses.
+  @Test func theOldestMemoryMakesRoom() throws {
+    var negotiation = Negotiation(spoken: WireRange(1, 4))
+    for number in 0...Negotiation.addressesMax {
+      let address = try SocketAddress(ipAddress: "10.0.0.1", port: number)
+      negotiation.learn(WireRange(1, 1), of: address, at: now + .milliseconds(number))
+    }
+    let known = try (0...Negotiation.addressesMax).map { number in
+      let address = try SocketAddress(ipAddress: "10.0.0.1", port: number)
+      return negotiation.range(of: address, offered: nil, at: now) != nil
+    }
+    #expect(known == [false] + Array(repeating: true, count: Negotiation.addressesMax))
   }
 }
 
@@ -290,6 +320,8 @@ struct HandshakeTests {
 
 @Suite(.timeLimit(.minutes(2)))
 struct DeadPeerTests {
+  private static let notFound = FakeAnswer.error(RPCError(.notFound, "resource-not-found"))
+
   private static func client(of endpoints: [Endpoint], _ time: ManualTime) -> LatchkeyClient {
     LatchkeyClient(.init(endpoints: endpoints), environment: .testing(time: time))
   }
@@ -311,12 +343,37 @@ struct DeadPeerTests {
     try await good.stop()
   }
 
+  /// A call that waits at the server holds no deadline that would notice.
+  @Test func aHalfOpenConnectionWithAWaitingCallIsGoneWithinAMinute() async throws {
+    let time = ManualTime()
+    let server = try await FakeServer { $0.number == 1 ? Self.notFound : .silence }
+    let client = LatchkeyClient.testing([server], time: time) { $0.requestTimeout = .seconds(600) }
+    _ = try await client.fetch("a")
+    let result = Task { await code { _ = try await client.fetch("a") } }
+    try await server.received(2, "Fetch")
+    for second in 1...10 {
+      // The peer lives: it answers a PING every second.
+      try await time.advance(to: .seconds(second))
+      await time.untilPlanned(at: .seconds(second + 1))
+    }
+    // From here on nothing gets through any more.
+    try await server.suspend()
+    try await time.advance(to: .seconds(10) + ClientLimits.unansweredMax + ClientLimits.pingTimeout)
+    // The connection is given up: the call waits for the pause that follows, not for the server.
+    await time.untilPlanned(at: .seconds(13) + client.configuration.backoff.min)
+    result.cancel()
+    #expect(await result.value == .cancelled)
+    await client.shutdown()
+    try await server.stop()
+  }
+
   @Test func anIdlePeerIsAskedForASignOfLife() async throws {
     let time = ManualTime()
-    let hole = try await BlackHole()
+    let hole = try await BlackHole(firstWord: BlackHole.settings)
     let client = Self.client(of: [hole.endpoint], time)
     let request = Task { await code { _ = try await client.fetch("a") } }
     try await until { hole.bytes.load(ordering: .relaxed) > 100 }
+    try await until { await client.hasHeardOfAPeer }
     request.cancel()
     #expect(await request.value == .cancelled)
     let end = ClientLimits.silentMax + ClientLimits.pingTimeout
@@ -330,10 +387,11 @@ struct DeadPeerTests {
 
   @Test func aPeerThatAnswersPingsIsKept() async throws {
     let time = ManualTime()
-    let server = try await FakeServer { _ in .silence }
+    let server = try await FakeServer { $0.number == 1 ? Self.notFound : .silence }
     let client = LatchkeyClient.testing([server], time: time) { $0.requestTimeout = .seconds(60) }
+    _ = try await client.fetch("a")
     async let result = code { _ = try await client.fetch("a") }
-    try await server.received(1, "Fetch")
+    try await server.received(2, "Fetch")
     for second in 1...30 {
       let planned = Duration.seconds(second)
       // The answer to the last PING plans the next look.

@@ -12,6 +12,10 @@ struct EndpointTests {
     ("10.0.0.1:65535", "10.0.0.1", 65_535, "10.0.0.1:65535"),
     ("[::1]:99", "::1", 99, "[::1]:99"),
     ("[fe80::1%eth0]", "fe80::1%eth0", 7420, "[fe80::1%eth0]:7420"),
+    ("http://locks.example:1", "locks.example", 1, "locks.example:1"),
+    ("http://locks.example:1/", "locks.example", 1, "locks.example:1"),
+    ("HTTP://locks.example/", "locks.example", 7420, "locks.example:7420"),
+    ("http://[::1]:99/", "::1", 99, "[::1]:99"),
   ])
   func endpointsAreRead(text: String, host: String, port: Int, description: String) throws {
     let endpoint = try Endpoint(text)
@@ -23,11 +27,23 @@ struct EndpointTests {
 
   @Test(arguments: [
     "", ":7420", "host:", "host:0", "host:65536", "host:-1", "host:7x", "::1", "[::1", "[]:1",
-    "[host]:1", "[::1]7420", "http://host:1", "host name:1", "hôst:1", "a:1:2", "host:+1",
-    String(repeating: "a", count: 254),
+    "[host]:1", "[::1]7420", "host name:1", "hôst:1", "a:1:2", "host:+1",
+    String(repeating: "a", count: 254), "http://", "http:///", "http://host:1//",
+    "http://host/path",
+    "http://host:1?a", "http:/host", "ftp://host:1", "host:1/", "http://http://host",
+    "http://u@host:1",
+    "https://host:1", "HTTPS://host",
   ])
   func whatIsNoEndpointIsRefused(text: String) async {
     #expect(await code { _ = try Endpoint(text) } == .invalidRequest)
+  }
+}
+
+struct EndpointURLTests {
+  @Test func thatThereIsNoTLSYetIsSaid() throws {
+    let error = #expect(throws: LatchkeyError.self) { try Endpoint("https://locks.example:7420") }
+    #expect(error?.code == .invalidRequest)
+    #expect(error?.message.contains("does not speak TLS") == true)
   }
 }
 

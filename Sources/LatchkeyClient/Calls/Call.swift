@@ -14,6 +14,9 @@ struct Inquiry: Sendable {
   /// What holds for each attempt.
   struct Terms: Sendable {
     var deadline: Instant
+    /// From when on a connection is waited for only until every endpoint was tried once; nil: until
+    /// `deadline`.
+    var patienceEnd: Instant?
     /// After how long without an answer the server is suspected; nil leaves that to the deadline.
     var overdueAfter: Duration?
     /// Whether it is about something that is held, which goes on while the client shuts down.

@@ -21,7 +21,9 @@ extension LatchkeyClient {
   ///     servers of wire v3.
   ///   - lease: 500 ms to 365 days. The server counts in milliseconds, one before wire v3 in whole
   ///     seconds, rounded up.
-  ///   - wait: How long to wait while another owner has it; nil waits for as long as it takes.
+  ///   - wait: How long to wait while another owner has it; nil waits for as long as it takes. It
+  ///     bounds the call as in
+  ///     ``withLock(_:owner:value:attributes:labels:lease:wait:isolation:_:)``.
   /// - Throws: ``LatchkeyError/Code/waitEnded`` where another owner has it, and what every call
   ///   throws: `unavailable`, `deadlineExceeded`, `cancelled` (each of which leaves open whether it
   ///   was done), `invalidRequest`, `noCommonVersion`, `requiresNewerServer`, `requiresNewerPeer`,

@@ -1,3 +1,4 @@
+import NIOCore
 import WireSchema
 
 /// Decides which wire version a request is written in.
@@ -8,8 +9,12 @@ import WireSchema
 struct Negotiation: Sendable {
   /// What this client speaks.
   let spoken: WireRange
-  /// What was last heard, by endpoint: at most as many as there are endpoints.
-  private var remembered: [Endpoint: WireRange] = [:]
+  /// What was last heard, by address: each address of a name may be another server. At most
+  /// ``addressesMax``.
+  private var remembered: [SocketAddress: (range: WireRange, heardAt: Instant)] = [:]
+
+  /// As many as a client can have at one time.
+  static let addressesMax = ClientLimits.endpointsMax * ClientLimits.addressesMax
 
   init(spoken: WireRange) { self.spoken = spoken }
 
@@ -20,21 +25,33 @@ struct Negotiation: Sendable {
   }
 
   /// - Parameter offered: What the connection's server said on it; nil where it said nothing.
-  func choose(for endpoint: Endpoint, offered: WireRange?) -> Choice {
+  func choose(for address: SocketAddress, offered: WireRange?, at now: Instant) -> Choice {
     if let offered {
       return spoken.newestCommon(with: offered).map(Choice.version) ?? .nothingInCommon(offered)
     }
     // What is remembered is a guess: another server may answer by now. It must not keep the client
     // from asking, which is how it would learn.
-    let common = remembered[endpoint].flatMap { spoken.newestCommon(with: $0) }
+    let known = range(of: address, offered: nil, at: now)
+    let common = known.flatMap { spoken.newestCommon(with: $0) }
     return .version(common ?? spoken.newest)
   }
 
-  func range(of endpoint: Endpoint, offered: WireRange?) -> WireRange? {
-    offered ?? remembered[endpoint]
+  /// What the server at `address` speaks, as far as it is known. What was heard too long ago counts
+  /// no more: a proxy that hides what servers say would hide a newer one for ever.
+  func range(of address: SocketAddress, offered: WireRange?, at now: Instant) -> WireRange? {
+    if let offered { return offered }
+    guard let (range, heardAt) = remembered[address],
+      now - heardAt < ClientLimits.rangeAgeMax
+    else { return nil }
+    return range
   }
 
-  mutating func learn(_ range: WireRange, of endpoint: Endpoint) {
-    remembered[endpoint] = range
+  mutating func learn(_ range: WireRange, of address: SocketAddress, at now: Instant) {
+    if remembered.count >= Self.addressesMax, remembered[address] == nil,
+      let oldest = remembered.min(by: { $0.value.heardAt < $1.value.heardAt })
+    {
+      remembered[oldest.key] = nil
+    }
+    remembered[address] = (range, now)
   }
 }

@@ -52,6 +52,9 @@ final class Attempt {
   var alarm: Alarm?
   /// Looks whether the server is suspect; while it is sent, and has terms that ask for it.
   var overdueAlarm: Alarm?
+  var patienceAlarm: Alarm?
+  /// Whether all endpoints failed in turn while it waited for a connection.
+  var hasSeenAllFail = false
   /// Where it was sent; nil while it waits for a connection.
   var flight: Flight?
 
@@ -85,6 +88,7 @@ final class Attempt {
     overdueAlarm?.cancel()
     // It holds the attempt.
     overdueAlarm = nil
+    patienceAlarm?.cancel()
     flight = nil
     completion(outcome)
   }

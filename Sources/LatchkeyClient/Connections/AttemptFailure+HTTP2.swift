@@ -3,7 +3,9 @@ import HTTP2
 extension AttemptFailure {
   /// What it means that a request has no response. Every call of wire v1 may be repeated: a claim by
   /// the same owner renews, a release of what is free succeeds.
-  init(_ error: HTTP2ClientError, at endpoint: Endpoint) {
+  ///
+  /// - Parameter hasSpoken: Whether the server ever said a word of HTTP/2.
+  init(_ error: HTTP2ClientError, at place: Place, hasSpoken: Bool) {
     let (code, mayHaveHappened, retry): (LatchkeyError.Code, Bool, Retry) =
       switch error.code {
       case .refusedBeforeProcessing: (.unavailable, false, .again)
@@ -13,8 +15,13 @@ extension AttemptFailure {
       // The response was not understood, so it would not be the next time.
       default: (.unknown, true, .never)
       }
+    let isStranger = !hasSpoken && (error.cause as? HTTP2ConnectionEnd)?.code == .protocolError
+    let message =
+      isStranger
+      ? "cannot reach \(place): what listens there does not speak HTTP/2"
+      : "\(place) gave no answer"
     self.init(
-      error: LatchkeyError(code, "\(endpoint) gave no answer", cause: error),
+      error: LatchkeyError(code, message, cause: error),
       mayHaveHappened: mayHaveHappened, retry: retry)
   }
 }

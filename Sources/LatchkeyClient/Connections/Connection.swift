@@ -6,7 +6,7 @@ import WireSchema
 /// loop.
 final class Connection {
   let id: LinkState.ConnectionID
-  let endpoint: Endpoint
+  let place: Place
   let channel: any Channel
   private(set) var handler: HTTP2ClientHandler!
   private weak var driver: LinkDriver?
@@ -22,16 +22,16 @@ final class Connection {
   var nextLook: (time: Instant, alarm: Alarm)?
 
   init(
-    _ id: LinkState.ConnectionID, to endpoint: Endpoint, over channel: any Channel,
-    offer: HandshakeOffer, grease: Grease, driver: LinkDriver, openedAt: Instant
+    _ id: LinkState.ConnectionID, to place: Place, over channel: any Channel,
+    offer: HandshakeOffer, grease: Grease, driver: LinkDriver, watch: PeerWatch
   ) {
     self.id = id
-    self.endpoint = endpoint
+    self.place = place
     self.channel = channel
     self.driver = driver
-    watch = PeerWatch(openedAt: openedAt)
+    self.watch = watch
     handler = HTTP2ClientHandler(
-      authority: endpoint.description, offer: offer, limits: HTTP2Limits(), grease: grease,
+      authority: place.endpoint.description, offer: offer, limits: HTTP2Limits(), grease: grease,
       events: Relay(connection: self))
   }
 
@@ -66,7 +66,13 @@ final class Connection {
 
   func peerHello(_ payload: [UInt8]) { hello = HelloFrame.decode(payload) ?? hello }
 
-  func bytesReceived() { if let driver { watch.heardSomething(at: driver.time.now) } }
+  func bytesReceived() {
+    guard let driver else { return }
+    let isFirstWord = !watch.hasSpoken
+    watch.heardSomething(at: driver.time.now)
+    // The watch was to look when the first word was due.
+    if isFirstWord { driver.look(at: self) }
+  }
 
   func goAway(lastStream: Int32, code: UInt32) { driver?.drained(self, code: code) }
 

@@ -1,9 +1,9 @@
 import WireSchema
 
 extension ConnectionInfo {
-  init(_ connection: Connection, negotiation: Negotiation) {
-    let endpoint = connection.endpoint
-    let range = negotiation.range(of: endpoint, offered: connection.offered)
+  init(_ connection: Connection, negotiation: Negotiation, at now: Instant) {
+    let place = connection.place
+    let range = negotiation.range(of: place.address, offered: connection.offered, at: now)
     let version =
       range.map { negotiation.spoken.newestCommon(with: $0) } ?? negotiation.spoken.newest
     var reason = "this client (\(Release.version)) speaks \(negotiation.spoken), the server "
@@ -15,7 +15,7 @@ extension ConnectionInfo {
     }
     if let why = connection.hello?.reason, !why.isEmpty { reason += ": \(why)" }
     self.init(
-      endpoint: endpoint,
+      endpoint: place.endpoint, address: place.address.ipAddress ?? "",
       serverSoftware: connection.hello.flatMap { $0.software.isEmpty ? nil : $0.software },
       serverID: connection.hello.flatMap { $0.serverID.isEmpty ? nil : $0.serverID },
       serverOldestWire: range?.oldest, serverNewestWire: range?.newest,

@@ -10,7 +10,10 @@ extension LinkDriver {
   func perform(_ actions: [LinkState.Action]) {
     for action in actions {
       switch action {
-      case .connect(let id, let endpoint): connect(id, to: configuration.endpoints[endpoint])
+      case .resolve(let endpoint): resolve(endpoint)
+      case .connect(let id, let endpoint, let address):
+        connect(id, to: Place(endpoint: configuration.endpoints[endpoint], address: address))
+      case .hurry(let id): hurry(id)
       case .use(let connection, let waiting):
         guard let connection = connections[connection] else { continue }
         for attempt in waiting { send(attempt, on: connection) }
@@ -28,23 +31,35 @@ extension LinkDriver {
     pauseAlarm = time.schedule(at: time.now + pause, on: loop) {
       this.value.perform(this.value.state.pauseEnded())
     }
+    allFailed()
   }
 
-  private func connect(_ id: LinkState.ConnectionID, to endpoint: Endpoint) {
+  private func hurry(_ id: LinkState.ConnectionID) {
+    let this = NIOLoopBound(self, eventLoop: loop)
+    // Nothing to cancel: it does nothing once the connection is there, or another one is tried.
+    _ = time.schedule(at: time.now + ClientLimits.connectPatience, on: loop) {
+      this.value.perform(this.value.state.connectIsSlow(id))
+    }
+  }
+
+  private func connect(_ id: LinkState.ConnectionID, to place: Place) {
     let this = NIOLoopBound(self, eventLoop: loop)
     let spoken = negotiation.spoken
-    Transport.connect(to: endpoint, on: loop, timeout: configuration.connectTimeout) { channel in
+    Transport.connect(to: place.address, on: loop, timeout: configuration.connectTimeout) {
+      channel in
       let driver = this.value
       let connection = Connection(
-        id, to: endpoint, over: channel,
+        id, to: place, over: channel,
         offer: HandshakeOffer(client: spoken, grease: driver.environment.randomBits()),
-        grease: driver.grease, driver: driver, openedAt: driver.time.now)
+        grease: driver.grease, driver: driver,
+        watch: PeerWatch(
+          openedAt: driver.time.now, firstWordWithin: driver.configuration.connectTimeout))
       driver.connections[id] = connection
       try channel.pipeline.syncOperations.addHandler(connection.handler)
     }.whenComplete { result in
       switch result {
       case .success: this.value.connected(id)
-      case .failure(let error): this.value.connectFailed(id, endpoint, error)
+      case .failure(let error): this.value.connectFailed(id, place, error)
       }
     }
   }
@@ -52,25 +67,27 @@ extension LinkDriver {
   private func connected(_ id: LinkState.ConnectionID) {
     guard let connection = connections[id] else { return perform(state.connectFailed(id)) }
     guard state.phase != .closed else { return connection.channel.close(promise: nil) }
-    logger.debug("connected", metadata: ["endpoint": "\(connection.endpoint)"])
+    logger.debug("connected", metadata: ["server": "\(connection.place)"])
     look(at: connection)
     perform(state.connected(id))
   }
 
   private func connectFailed(
-    _ id: LinkState.ConnectionID, _ endpoint: Endpoint, _ error: any Error
+    _ id: LinkState.ConnectionID, _ place: Place, _ error: any Error
   ) {
     connections[id] = nil
-    latestFailure = LatchkeyError(
-      .unavailable, "cannot connect to \(endpoint): \(Transport.reason(of: error))", cause: error)
-    logger.debug("cannot connect", metadata: ["endpoint": "\(endpoint)", "error": "\(error)"])
+    logger.debug("cannot connect", metadata: ["server": "\(place)", "error": "\(error)"])
+    if state.phase == .connecting {
+      latestFailure = LatchkeyError(
+        .unavailable, "cannot reach \(place): \(Transport.reason(of: error))", cause: error)
+    }
     perform(state.connectFailed(id))
   }
 
   // MARK: - What connections say
 
   func learned(_ range: WireRange, of connection: Connection) {
-    negotiation.learn(range, of: connection.endpoint)
+    negotiation.learn(range, of: connection.place.address, at: time.now)
   }
 
   func drained(_ connection: Connection, code: UInt32) {
@@ -83,7 +100,7 @@ extension LinkDriver {
     connections[connection.id] = nil
     logger.debug(
       "connection ended",
-      metadata: ["endpoint": "\(connection.endpoint)", "reason": "\(reason)"])
+      metadata: ["server": "\(connection.place)", "reason": "\(reason)"])
     perform(state.unusable(connection.id, isFault: false))
   }
 
@@ -117,8 +134,8 @@ extension LinkDriver {
     case .dead:
       logger.notice(
         "no sign of life, closing the connection",
-        metadata: ["endpoint": "\(connection.endpoint)"])
-      return connection.channel.close(promise: nil)
+        metadata: ["server": "\(connection.place)"])
+      return connection.handler.abandon("no sign of life in time")
     }
     look(at: connection)
   }
@@ -153,7 +170,7 @@ extension LinkDriver {
     if let flight = attempt.flight, flight.isSilent {
       perform(state.silent(flight.connection.id))
     }
-    if configuration.endpoints.count > 1 {
+    if state.hasAlternatives {
       plan(attempt, at: again) { driver in
         guard let flight = attempt.flight else { return }
         driver.perform(driver.state.silent(flight.connection.id))
@@ -176,6 +193,8 @@ extension LinkDriver {
   func close() -> EventLoopFuture<Void> {
     state.close()
     pauseAlarm?.cancel()
+    outageAlarm?.cancel()
+    for name in names.values { name.alarm?.cancel() }
     for id in attempts.keys.sorted() { giveUp(id, Self.closedFailure.error) }
     let closed = connections.values.map { connection in
       connection.nextLook?.alarm.cancel()

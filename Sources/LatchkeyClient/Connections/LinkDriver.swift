@@ -23,6 +23,12 @@ final class LinkDriver {
   private var latestAttempt: LinkState.AttemptID = 0
   /// Whether only what is held is served any more: the client shuts down.
   var isClosing = false
+  /// By endpoint.
+  var names: [Int: KnownName] = [:]
+  /// Which address of a name comes first.
+  let firstAddress: Int
+  var outage = Outage()
+  var outageAlarm: Alarm?
   /// Why there is no connection, where that is so.
   var latestFailure: LatchkeyError?
 
@@ -40,6 +46,9 @@ final class LinkDriver {
     let count = configuration.endpoints.count
     let first =
       configuration.shufflesEndpoints ? Int(environment.randomBits() % UInt64(max(count, 1))) : 0
+    firstAddress =
+      configuration.shufflesEndpoints
+      ? Int(environment.randomBits() % UInt64(ClientLimits.addressesMax)) : 0
     state = LinkState(endpointCount: count, first: first)
     negotiation = Negotiation(spoken: environment.versions.range)
     pauses = DoublingDelay(configuration.backoff)
@@ -67,6 +76,33 @@ final class LinkDriver {
       this.value.expired(id)
     }
     perform(state.want(id))
+    if !state.isServing { noteOutage() }
+    guard let patienceEnd = attempt.terms.patienceEnd, attempts[id] != nil, attempt.flight == nil
+    else { return }
+    if patienceEnd <= time.now { return patienceEnded(id) }
+    attempt.patienceAlarm = time.schedule(at: patienceEnd, on: loop) {
+      this.value.patienceEnded(id)
+    }
+  }
+
+  /// Whoever waits for a connection gives up, once every endpoint was tried in vain.
+  private func patienceEnded(_ id: LinkState.AttemptID) {
+    guard let attempt = attempts[id], attempt.flight == nil else { return }
+    if state.isPausing || attempt.hasSeenAllFail { giveUp(id, unreachable) }
+  }
+
+  /// All endpoints have failed in turn.
+  func allFailed() {
+    for (id, attempt) in attempts.sorted(by: { $0.key < $1.key }) where attempt.flight == nil {
+      attempt.hasSeenAllFail = true
+      if let end = attempt.terms.patienceEnd, end <= time.now { giveUp(id, unreachable) }
+    }
+  }
+
+  private var unreachable: LatchkeyError {
+    if let latestFailure, latestFailure.code == .noCommonVersion { return latestFailure }
+    return LatchkeyError(
+      .unavailable, "no server could be reached in time at \(endpointNames)", cause: latestFailure)
   }
 
   /// The caller does not want it any more.
@@ -76,17 +112,9 @@ final class LinkDriver {
 
   private func expired(_ id: LinkState.AttemptID) {
     guard let attempt = attempts[id] else { return }
-    guard let flight = attempt.flight else {
-      if let latestFailure, latestFailure.code == .noCommonVersion {
-        return giveUp(id, latestFailure)
-      }
-      let error = LatchkeyError(
-        .unavailable, "no server could be reached in time at \(endpointNames)",
-        cause: latestFailure)
-      return giveUp(id, error)
-    }
+    guard let flight = attempt.flight else { return giveUp(id, unreachable) }
     let error = LatchkeyError(
-      .deadlineExceeded, "\(flight.connection.endpoint) gave no answer in time",
+      .deadlineExceeded, "\(flight.connection.place) gave no answer in time",
       cause: latestFailure)
     if flight.isSilent, time.now - flight.sentAt >= ClientLimits.suspicionMin {
       perform(state.silent(flight.connection.id))
@@ -122,7 +150,9 @@ final class LinkDriver {
     case .page(let path):
       send(id, attempt, method: "GET", EncodedCall(path: path, body: []), nil, connection, now)
     case .call(let call):
-      switch negotiation.choose(for: connection.endpoint, offered: connection.offered) {
+      switch negotiation.choose(
+        for: connection.place.address, offered: connection.offered, at: now)
+      {
       case .nothingInCommon(let range): foundNothingInCommon(id, with: range, on: connection)
       case .version(let version):
         do throws(LatchkeyError) {
@@ -163,9 +193,10 @@ final class LinkDriver {
     _ id: LinkState.AttemptID, _ response: HTTP2Response, _ version: UInt32?, sentAt: Instant,
     on connection: Connection
   ) {
-    connection.watch.heard(at: time.now, isBusy: connection.handler.requestCount > 0)
+    let now = time.now
+    connection.watch.heard(at: now, isBusy: connection.handler.requestCount > 0)
     if let range = WireRange(headersOf: response) {
-      negotiation.learn(range, of: connection.endpoint)
+      negotiation.learn(range, of: connection.place.address, at: now)
     }
     switch Verdict(response, version: version.map { environment.versions.version($0) }) {
     case .success:
@@ -173,13 +204,13 @@ final class LinkDriver {
       complete(
         id, .answered(Answered(body: response.body, version: version, sentAt: sentAt)))
     case .speaks(let range):
-      negotiation.learn(range, of: connection.endpoint)
+      negotiation.learn(range, of: connection.place.address, at: now)
       connection.corrected(range)
       guard negotiation.spoken.newestCommon(with: range) != nil else {
         return foundNothingInCommon(id, with: range, on: connection)
       }
       served(connection)
-      let error = noCommonVersion(with: range, at: connection.endpoint)
+      let error = noCommonVersion(with: range, at: connection.place)
       complete(
         id,
         .failed(
@@ -202,9 +233,9 @@ final class LinkDriver {
   private func foundNothingInCommon(
     _ id: LinkState.AttemptID, with range: WireRange, on connection: Connection
   ) {
-    let error = noCommonVersion(with: range, at: connection.endpoint)
+    let error = noCommonVersion(with: range, at: connection.place)
     var failure = AttemptFailure(error: error, mayHaveHappened: false)
-    if configuration.endpoints.count > 1 {
+    if state.hasAlternatives {
       failure.retry = .again
       latestFailure = error
       perform(state.unavailable(connection.id))
@@ -215,7 +246,8 @@ final class LinkDriver {
   private func failed(
     _ id: LinkState.AttemptID, _ error: HTTP2ClientError, on connection: Connection
   ) {
-    let failure = AttemptFailure(error, at: connection.endpoint)
+    let failure = AttemptFailure(
+      error, at: connection.place, hasSpoken: connection.handler.peerSettingsValue != nil)
     if failure.retry == .again {
       latestFailure = failure.error
       // Decided on before the caller can come back: it must not meet the same connection again.
@@ -232,29 +264,30 @@ final class LinkDriver {
     _ id: LinkState.AttemptID, by connection: Connection, _ isThere: Bool
   ) {
     guard isThere else {
-      let error = LatchkeyError(.unavailable, "\(connection.endpoint) closed the connection")
+      let error = LatchkeyError(.unavailable, "\(connection.place) closed the connection")
       let failure = AttemptFailure(error: error, mayHaveHappened: false, retry: .again)
       return complete(id, .failed(failure))
     }
     connection.watch.heard(at: time.now, isBusy: connection.handler.requestCount > 0)
     served(connection)
     complete(
-      id, .introduced(ConnectionInfo(connection, negotiation: negotiation)))
+      id, .introduced(ConnectionInfo(connection, negotiation: negotiation, at: time.now)))
   }
 
   private func served(_ connection: Connection) {
     state.answered(connection.id)
     latestFailure = nil
+    if outage.since != nil { outageEnded(by: connection.place) }
   }
 
-  private func noCommonVersion(with range: WireRange, at endpoint: Endpoint) -> LatchkeyError {
+  private func noCommonVersion(with range: WireRange, at place: Place) -> LatchkeyError {
     LatchkeyError(
       .noCommonVersion,
-      "\(endpoint) speaks wire \(range), this client (\(Release.version)) speaks "
+      "\(place) speaks wire \(range), this client (\(Release.version)) speaks "
         + "\(negotiation.spoken)")
   }
 
-  private var endpointNames: String {
+  var endpointNames: String {
     let namesMax = 3
     let names = configuration.endpoints.prefix(namesMax).map(\.description).joined(separator: ", ")
     return names + (configuration.endpoints.count > namesMax ? ", …" : "")

@@ -1,28 +1,40 @@
-/// Decides which endpoint a client is connected to, and when to move on. Does no I/O: every event
-/// returns what is to be done.
+import NIOCore
+
+/// Decides where a client is connected to, and when to move on. Does no I/O: every event returns
+/// what is to be done.
 ///
-/// There is one live connection. Endpoints are tried in turn; after each round in which all of them
-/// failed there is a pause, longer each time, until a server gives a useful answer.
+/// There is one live connection. Endpoints are tried in turn, and of each endpoint every address
+/// that its name leads to; after each round in which all of them failed there is a pause, longer
+/// each time, until a server gives a useful answer. A name is looked up each time that the client
+/// comes to its endpoint, and again after a connection that was of use: addresses change.
 struct LinkState: Equatable {
   typealias ConnectionID = Int
   typealias AttemptID = Int
 
   enum Phase: Equatable {
-    /// No connection, and nobody who wants one. Next: connecting.
+    /// No connection, and nobody who wants one. Next: resolving.
     case idle
-    /// Next: ready or, after a failure, connecting, pausing or idle.
-    case connecting(ConnectionID)
-    /// Next: pausing or idle, once the connection fails, drains, or cannot be relied on.
+    /// The endpoint's name is looked up. Next: connecting, resolving (the next endpoint), pausing
+    /// or idle.
+    case resolving
+    /// Next: ready or, after a failure, connecting, resolving, pausing or idle.
+    case connecting
+    /// Next: resolving, connecting, pausing or idle, once the connection fails, drains, or cannot
+    /// be relied on.
     case ready(ConnectionID)
     /// All endpoints failed in turn. `keeping` is a connection to go on with, to a server that only
-    /// could not serve. Next: ready, connecting or idle, when the pause ends.
+    /// could not serve. Next: ready, resolving or idle, when the pause ends.
     case pausing(keeping: ConnectionID?)
     /// Next: nothing.
     case closed
   }
 
   enum Action: Equatable {
-    case connect(ConnectionID, endpoint: Int)
+    /// Calls ``resolved(_:to:)`` with the addresses that the endpoint's name leads to.
+    case resolve(endpoint: Int)
+    case connect(ConnectionID, endpoint: Int, address: SocketAddress)
+    /// Calls ``connectIsSlow(_:)`` where the connection is not there soon.
+    case hurry(ConnectionID)
     /// These attempts go out on this connection.
     case use(ConnectionID, by: [AttemptID])
     /// Calls ``pauseEnded()`` after a pause, the first one of a series where `isFirst`.
@@ -35,9 +47,22 @@ struct LinkState: Equatable {
   private let endpointCount: Int
   /// The endpoint of the connection, or the next to be tried.
   private(set) var endpoint: Int
+  /// What the endpoint's name led to when it was last looked up, in the order of trying.
+  private var addresses: [SocketAddress] = []
+  /// Whether `addresses` are to be relied on without another look-up.
+  private var isLookedUp = false
+  /// The addresses of this endpoint that were tried since the client came to it, or since its last
+  /// useful answer.
+  private var tried: [SocketAddress] = []
+  /// The latest one that was tried, of whatever endpoint: others come first.
+  private var latest: SocketAddress?
+  /// The connections that are being opened. Several, where the earlier ones are slow.
+  private var opening: [ConnectionID: SocketAddress] = [:]
   private var latestConnection: ConnectionID = 0
   private var waiting: [AttemptID] = []
-  /// Failures in a row, without a useful answer in between.
+  /// Whether something failed at this endpoint, as opposed to connections that ended well.
+  private var hasFault = false
+  /// Endpoints that failed in a row, without a useful answer in between.
   private var failures = 0
   /// Whether the connection that is ready has given a useful answer.
   private var isProven = false
@@ -47,6 +72,15 @@ struct LinkState: Equatable {
     endpoint = first
   }
 
+  /// Whether there is a connection on which a server gave a useful answer.
+  var isServing: Bool { if case .ready = phase { isProven } else { false } }
+
+  /// Whether all that could be tried has failed in turn.
+  var isPausing: Bool { if case .pausing = phase { true } else { false } }
+
+  /// Whether there is more than one place to go to.
+  var hasAlternatives: Bool { endpointCount > 1 || addresses.count > 1 }
+
   // MARK: - What callers want
 
   /// An attempt wants a connection.
@@ -54,12 +88,12 @@ struct LinkState: Equatable {
     switch phase {
     case .ready(let connection): return [.use(connection, by: [attempt])]
     case .closed: return []
-    case .connecting, .pausing:
+    case .resolving, .connecting, .pausing:
       waiting.append(attempt)
       return []
     case .idle:
       waiting.append(attempt)
-      return connect()
+      return waitOrConnect()
     }
   }
 
@@ -73,21 +107,48 @@ struct LinkState: Equatable {
 
   // MARK: - What happens
 
+  /// - Parameter addresses: Where the name leads, at most ``ClientLimits/addressesMax``, in the
+  ///   order of trying; none where that could not be found out.
+  mutating func resolved(_ endpoint: Int, to addresses: [SocketAddress]) -> [Action] {
+    guard phase == .resolving, endpoint == self.endpoint else { return [] }
+    self.addresses = addresses
+    isLookedUp = true
+    return moveOn(isFault: addresses.isEmpty)
+  }
+
   mutating func connected(_ connection: ConnectionID) -> [Action] {
-    guard phase == .connecting(connection) else { return [.drain(connection)] }
+    guard phase == .connecting, let address = opening[connection] else {
+      return [.drain(connection)]
+    }
+    opening = [:]
+    latest = address
     isProven = false
     return use(connection)
   }
 
   mutating func connectFailed(_ connection: ConnectionID) -> [Action] {
-    guard phase == .connecting(connection) else { return [] }
-    return moveOn(isFault: true)
+    guard phase == .connecting, opening.removeValue(forKey: connection) != nil else { return [] }
+    hasFault = true
+    if opening.isEmpty { return moveOn(isFault: true) }
+    return nextAddress == nil || waiting.isEmpty ? [] : connect()
+  }
+
+  /// The connection may come yet, but another address may be faster (RFC 8305, section 5).
+  mutating func connectIsSlow(_ connection: ConnectionID) -> [Action] {
+    guard phase == .connecting, connection == latestConnection, nextAddress != nil,
+      !waiting.isEmpty
+    else { return [] }
+    return connect()
   }
 
   /// A server gave an answer that shows that it serves, if late, on a connection that was left.
   mutating func answered(_ connection: ConnectionID) {
     failures = 0
-    if phase == .ready(connection) { isProven = true }
+    guard phase == .ready(connection), !isProven else { return }
+    isProven = true
+    isLookedUp = false
+    hasFault = false
+    tried = latest.map { [$0] } ?? []
   }
 
   /// The connection cannot take new requests: it closed, or the server said GOAWAY.
@@ -99,6 +160,7 @@ struct LinkState: Equatable {
     case .ready(connection): return moveOn(isFault: isFault || !isProven)
     case .pausing(keeping: connection):
       phase = .pausing(keeping: nil)
+      (tried, isLookedUp) = ([], false)
       return []
     default: return []
     }
@@ -113,7 +175,7 @@ struct LinkState: Equatable {
   /// The server answers, but says that it cannot serve.
   mutating func unavailable(_ connection: ConnectionID) -> [Action] {
     guard phase == .ready(connection) else { return [] }
-    if endpointCount > 1 { return [.drain(connection)] + moveOn(isFault: true) }
+    if hasAlternatives { return [.drain(connection)] + moveOn(isFault: true) }
     failures += 1
     phase = .pausing(keeping: connection)
     return [.pause(isFirst: failures == 1)]
@@ -133,8 +195,16 @@ struct LinkState: Equatable {
     return waiting.isEmpty ? [] : [.use(connection, by: waiting)]
   }
 
+  /// Goes to the next address, or to the next endpoint where this one has no other.
   private mutating func moveOn(isFault: Bool) -> [Action] {
+    hasFault = hasFault || isFault
+    return nextAddress == nil ? leaveEndpoint() : waitOrConnect()
+  }
+
+  private mutating func leaveEndpoint() -> [Action] {
+    let isFault = hasFault
     endpoint = (endpoint + 1) % endpointCount
+    (addresses, tried, isLookedUp, hasFault) = ([], [], false, false)
     if isFault { failures += 1 }
     guard isFault, failures % endpointCount == 0 else { return waitOrConnect() }
     phase = .pausing(keeping: nil)
@@ -142,13 +212,31 @@ struct LinkState: Equatable {
   }
 
   private mutating func waitOrConnect() -> [Action] {
-    phase = .idle
-    return waiting.isEmpty ? [] : connect()
+    guard !waiting.isEmpty else {
+      phase = .idle
+      isLookedUp = false
+      return []
+    }
+    if isLookedUp { return connect() }
+    phase = .resolving
+    return [.resolve(endpoint: endpoint)]
   }
 
   private mutating func connect() -> [Action] {
+    guard let address = nextAddress else { return leaveEndpoint() }
     latestConnection += 1
-    phase = .connecting(latestConnection)
-    return [.connect(latestConnection, endpoint: endpoint)]
+    tried.append(address)
+    latest = address
+    opening[latestConnection] = address
+    phase = .connecting
+    let connect = Action.connect(latestConnection, endpoint: endpoint, address: address)
+    return nextAddress == nil ? [connect] : [connect, .hurry(latestConnection)]
+  }
+
+  /// The address to be tried next: the one behind the latest, of those that were not tried yet.
+  private var nextAddress: SocketAddress? {
+    guard tried.count < ClientLimits.addressesMax else { return nil }
+    let start = latest.flatMap { addresses.firstIndex(of: $0) }.map { $0 + 1 } ?? 0
+    return (addresses[start...] + addresses[..<start]).first { !tried.contains($0) }
   }
 }

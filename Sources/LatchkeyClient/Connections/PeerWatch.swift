@@ -13,15 +13,26 @@ struct PeerWatch: Equatable {
   /// When the first request went out after all others had been answered; nil while none is under way.
   private var busySince: Instant?
   private var pingedAt: Instant?
+  /// When the peer must have said its first word, which the opening of the connection asks for
+  /// (RFC 9113, section 3.4); nil once it has.
+  private var firstWordDue: Instant?
 
-  init(openedAt: Instant) { heardAt = openedAt }
+  /// - Parameter firstWordWithin: How long the peer may take to say anything at all: more than that
+  ///   of a PING does not count.
+  init(openedAt: Instant, firstWordWithin: Duration) {
+    heardAt = openedAt
+    let longest = ClientLimits.unansweredMax + ClientLimits.pingTimeout
+    firstWordDue = openedAt + min(firstWordWithin, longest)
+  }
+
+  /// Whether the peer has said anything yet.
+  var hasSpoken: Bool { firstWordDue == nil }
 
   /// The peer gave an answer.
   ///
   /// - Parameter isBusy: Whether more requests are under way.
   mutating func heard(at now: Instant, isBusy: Bool) {
-    heardAt = now
-    pingedAt = nil
+    heardSomething(at: now)
     busySince = isBusy ? (busySince ?? now) : nil
   }
 
@@ -29,6 +40,7 @@ struct PeerWatch: Equatable {
   mutating func heardSomething(at now: Instant) {
     heardAt = now
     pingedAt = nil
+    firstWordDue = nil
   }
 
   mutating func sent(at now: Instant) { if busySince == nil { busySince = now } }
@@ -39,13 +51,14 @@ struct PeerWatch: Equatable {
   mutating func look(at now: Instant) -> Verdict {
     let next = nextLook
     guard next <= now else { return .fine(nextLook: next) }
-    if pingedAt != nil { return .dead }
+    if pingedAt != nil || firstWordDue != nil { return .dead }
     pingedAt = now
     return .ping(nextLook: nextLook)
   }
 
   /// When ``look(at:)`` next has something to say.
   var nextLook: Instant {
+    if let firstWordDue { return firstWordDue }
     if let pingedAt { return pingedAt + ClientLimits.pingTimeout }
     let silence = heardAt + ClientLimits.silentMax
     guard let busySince else { return silence }

@@ -1,3 +1,4 @@
+import Glibc
 package import HTTP2
 package import NIOCore
 import WireSchema
@@ -15,14 +16,28 @@ package final class RawConnection: Sendable {
     self.handler = handler
   }
 
-  /// Connects and sends the handshake.
+  /// Connects to the first address of the endpoint that can be reached, and sends the handshake.
   ///
-  /// - Throws: What NIO says where the endpoint cannot be reached within `connectTimeout`.
+  /// - Throws: What the system or NIO says where none can be reached, each within `connectTimeout`.
   package static func connect(
     to endpoint: Endpoint, on group: any EventLoopGroup, connectTimeout: Duration = .seconds(2)
   ) async throws -> RawConnection {
     let loop = group.next()
-    let connected = Transport.connect(to: endpoint, on: loop, timeout: connectTimeout) { channel in
+    var failure: any Error = NameFailure(code: EAI_NONAME, errno: 0)
+    for address in try await SystemResolver().addresses(of: endpoint, on: loop).get().inTurn {
+      do {
+        return try await connect(to: endpoint, at: address, on: loop, timeout: connectTimeout)
+      } catch {
+        failure = error
+      }
+    }
+    throw failure
+  }
+
+  private static func connect(
+    to endpoint: Endpoint, at address: SocketAddress, on loop: any EventLoop, timeout: Duration
+  ) async throws -> RawConnection {
+    let connected = Transport.connect(to: address, on: loop, timeout: timeout) { channel in
       let offer = HandshakeOffer(
         client: WireVersions.spoken, grease: UInt64.random(in: .min ... .max))
       try channel.pipeline.syncOperations.addHandler(

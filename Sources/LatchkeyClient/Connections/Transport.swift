@@ -1,10 +1,4 @@
-#if canImport(Glibc)
-  import Glibc
-#elseif canImport(Musl)
-  import Musl
-#elseif canImport(Darwin)
-  import Darwin
-#endif
+import Glibc
 import HTTP2
 import NIOCore
 import NIOPosix
@@ -15,17 +9,17 @@ enum Transport {
   /// - Parameter configure: Given the channel, on its event loop; what it puts into the pipeline gets
   ///   the connection from the first byte.
   static func connect(
-    to endpoint: Endpoint, on loop: any EventLoop, timeout: Duration,
+    to address: SocketAddress, on loop: any EventLoop, timeout: Duration,
     configure: @escaping @Sendable (any Channel) throws -> Void
   ) -> EventLoopFuture<any Channel> {
     ClientBootstrap(group: loop)
       .connectTimeout(TimeAmount(timeout))
-      // Several channels may race for an address (RFC 8305); only the one that won is set up, and
-      // nothing is read before it is.
+      // Nothing is read before the pipeline is set up.
       .channelOption(.autoRead, value: false)
-      .connect(host: endpoint.host, port: endpoint.port)
+      .connect(to: address)
       .flatMapThrowing { channel in
         do {
+          try TCPKeepAlive.set(on: channel)
           try secure(channel)
           try configure(channel)
           try channel.syncOptions?.setOption(.autoRead, value: true)
@@ -41,9 +35,6 @@ enum Transport {
   static func reason(of error: any Error) -> String {
     switch error {
     case let error as IOError: return String(cString: strerror(error.errnoCode))
-    case let error as NIOConnectionError:
-      if let failure = error.connectionErrors.first { return reason(of: failure.error) }
-      return "the name is not known"
     case ChannelError.connectTimeout: return "no answer in time"
     default: return "\(error)"
     }

@@ -8,6 +8,8 @@ struct Acquisition {
   private let resource: Resource
   private let lease: Duration
   private let waitEnd: Instant?
+  /// Until when a server is looked for: a wait that is shorter still leaves time to connect.
+  private let patienceEnd: Instant?
   /// Whether the owner is to have it by this acquisition only. Otherwise it may have it already:
   /// then it is renewed, whoever is in line.
   private let isAnew: Bool
@@ -34,7 +36,9 @@ struct Acquisition {
   ) {
     self.resource = resource
     self.lease = lease
-    waitEnd = wait.map { client.environment.time.now + $0 }
+    let now = client.environment.time.now
+    waitEnd = wait.map { now + $0 }
+    patienceEnd = wait.map { now + max($0, client.configuration.connectTimeout) }
     self.isAnew = isAnew
     // Who tries once does not wait for others.
     isFirstAskedInLine = isAnew && wait != .zero
@@ -139,8 +143,12 @@ struct Acquisition {
   /// Refuses what the owner holds already, before a claim would renew that: the hold of a program
   /// that died has to come to its end, however often its successor tries.
   private func checkThatOwnerHoldsNothing() async throws(AttemptFailure) {
+    // Nothing can be granted by it, so that the wait bounds it.
+    let deadline = client.requestDeadline
     do {
-      guard try await client.fetch(resource.key)?.owner == resource.owner else { return }
+      let found = try await client.fetch(
+        resource.key, deadline: patienceEnd.map { min($0, deadline) } ?? deadline)
+      guard found?.owner == resource.owner else { return }
     } catch {
       throw AttemptFailure(error: error, mayHaveHappened: false)
     }
@@ -159,8 +167,11 @@ struct Acquisition {
   ) async throws(AttemptFailure) -> HeldLease {
     // A grant that takes longer than its lease is of no use.
     let deadline = start + wait + min(client.configuration.requestTimeout, lease)
-    let answer = try await client.make(
-      .acquire(resource, lease: lease, wait: wait, requestID: requestID), deadline: deadline)
+    let request = NewestWire.Request.acquire(
+      resource, lease: lease, wait: wait, requestID: requestID)
+    var inquiry = Inquiry(.call(request), deadline: deadline)
+    inquiry.terms.patienceEnd = patienceEnd
+    let answer = try await client.make(request, inquiry)
     guard case .acquire(let message) = answer.response else {
       preconditionFailure("an acquisition was answered like another call")
     }

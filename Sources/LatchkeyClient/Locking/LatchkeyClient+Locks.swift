@@ -30,8 +30,12 @@ extension LatchkeyClient {
   ///   - labels: What is to be stuck on it, by name: needs servers of wire v3.
   ///   - lease: How long the lock survives this process or its connection: 500 ms to 365 days.
   ///   - wait: How long to wait while another owner has it; nil waits for as long as it takes, also
-  ///     for servers that cannot be reached. Zero tries once. A request under way when the time is up
-  ///     is still waited for.
+  ///     for servers that cannot be reached. Zero tries once. It bounds the call, but for two
+  ///     things. A request that was sent may have been granted: it is waited for, for
+  ///     ``Configuration/requestTimeout`` at most, or given back. And where no server can be
+  ///     reached, one is looked for until each endpoint was tried once, for
+  ///     ``Configuration/connectTimeout`` at least and ``Configuration/requestTimeout`` at most:
+  ///     also a call that does not wait has to connect.
   ///   - isolation: The actor on which `body` runs.
   /// - Throws: ``LatchkeyError`` with `waitEnded`, `leaseLost`, `alreadyHeld`, `cancelled` (while
   ///   waiting) or what every call throws; and what `body` throws.

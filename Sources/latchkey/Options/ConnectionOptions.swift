@@ -14,7 +14,8 @@ struct ConnectionOptions: ParsableArguments {
     name: [.customLong("server"), .customShort("s")],
     help: ArgumentHelp(
       """
-      A server; several, separated by commas or in options of their own, are tried in turn. \
+      A server, also written as http://host:port; several, separated by commas or in options of \
+      their own, are tried in turn, and so are the addresses of a name. \
       (default: $\(variable), or \(defaultServer))
       """, valueName: "host:port"))
   var servers: [String] = []
@@ -72,6 +73,9 @@ struct ConnectionOptions: ParsableArguments {
     configuration.requestTimeout = timeout.duration
     configuration.connectTimeout = min(configuration.connectTimeout, timeout.duration)
     configuration.logger = logger
+    configuration.onOutage = { [quiet] reason in
+      if !quiet { StandardError.line("latchkey: \(reason); trying on".escapingControls()) }
+    }
     return LatchkeyClient(configuration)
   }
 

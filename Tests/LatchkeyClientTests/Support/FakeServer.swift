@@ -54,8 +54,10 @@ final class FakeServer: Sendable {
   private let state: Mutex<State>
   private let listener = Mutex<(any Channel)?>(nil)
   private let loop: any EventLoop
+  let host: String
   let port: Int
-  var endpoint: Endpoint { try! Endpoint("127.0.0.1:\(port)") }
+  var endpoint: Endpoint { try! Endpoint("\(host):\(port)") }
+  var address: SocketAddress { try! SocketAddress(ipAddress: host, port: port) }
 
   /// What a server of this release says in the handshake.
   static let offer = HandshakeOffer(
@@ -76,8 +78,10 @@ final class FakeServer: Sendable {
   static let proxied = HandshakeOffer(settingsValue: 0, hello: [])
 
   init(
-    offer: HandshakeOffer = FakeServer.offer, port: Int = 0, _ script: @escaping Script
+    offer: HandshakeOffer = FakeServer.offer, host: String = "127.0.0.1", port: Int = 0,
+    _ script: @escaping Script
   ) async throws {
+    self.host = host
     state = Mutex(State(script: script, offer: offer))
     loop = MultiThreadedEventLoopGroup.singleton.next()
     let box = Box()
@@ -88,7 +92,7 @@ final class FakeServer: Sendable {
           if let server = box.server.withLock({ $0 }) { try server.accept(channel) }
         }
       }
-      .bind(host: "127.0.0.1", port: port).get()
+      .bind(host: host, port: port).get()
     self.port = channel.localAddress!.port!
     box.server.withLock { $0 = self }
     listener.withLock { $0 = channel }
@@ -175,6 +179,17 @@ final class FakeServer: Sendable {
     try await loop.submit {
       for connection in connections { connection.value.channel.close(promise: nil) }
     }.get()
+  }
+
+  /// Reads nothing more and accepts nothing more, like a process that gets SIGSTOP: the kernel goes
+  /// on accepting connections and bytes.
+  func suspend() async throws {
+    try await listener.withLock { $0 }?.setOption(.autoRead, value: false).get()
+    let connections = state.withLock { $0.connections }
+    for connection in connections {
+      let channel = try await loop.submit { connection.value.channel }.get()
+      try await channel.setOption(.autoRead, value: false).get()
+    }
   }
 
   /// Takes no new connections and closes the old ones.

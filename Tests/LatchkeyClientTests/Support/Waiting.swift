@@ -1,8 +1,9 @@
-import WireSchema
-import LatchkeyClient
 import NIOPosix
 import Synchronization
 import Testing
+import WireSchema
+
+@testable import LatchkeyClient
 
 /// Returns when `condition` holds; throws after a long time.
 func until(
@@ -82,5 +83,18 @@ extension LatchkeyClient {
     if let time { environment = .testing(time: time) }
     environment.versions = versions
     return LatchkeyClient(configuration, environment: environment)
+  }
+}
+
+extension LatchkeyClient {
+  /// Whether the server of a connection has said anything.
+  var hasHeardOfAPeer: Bool {
+    get async {
+      await withCheckedContinuation { continuation in
+        link.withDriver { driver in
+          continuation.resume(returning: driver.connections.values.contains { $0.watch.hasSpoken })
+        }
+      }
+    }
   }
 }

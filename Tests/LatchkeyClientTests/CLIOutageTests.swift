@@ -1,0 +1,35 @@
+import TestKit
+import Testing
+
+/// What the command line says while there is no server.
+@Suite(.timeLimit(.minutes(1)))
+struct CLIOutageTests {
+  private static let nobody = ["LATCHKEY_SERVER=http://127.0.0.1:1/"]
+  private static let notice = "latchkey: cannot reach 127.0.0.1:1: Connection refused; trying on"
+
+  @Test("A server that cannot be reached is said after two seconds, with the reason")
+  func notice() async throws {
+    let result = try await Program.run(
+      "latchkey", ["get", "key", "--timeout", "4s"], environment: Self.nobody)
+    #expect(result.end == .exited(69))
+    #expect(result.errors.count == 2)
+    #expect(result.errors.first == Self.notice)
+  }
+
+  @Test("Who wants quiet hears of the error only")
+  func quiet() async throws {
+    let result = try await Program.run(
+      "latchkey", ["get", "key", "--timeout", "4s", "--quiet"], environment: Self.nobody)
+    #expect(result.end == .exited(69))
+    #expect(result.errors.count == 1)
+  }
+
+  @Test(
+    "A URL of a server with TLS is refused by name", arguments: [["--server", "https://a:1"], []])
+  func noTLS(arguments: [String]) async throws {
+    let result = try await Program.run(
+      "latchkey", ["list"] + arguments, environment: ["LATCHKEY_SERVER=https://a:1"])
+    #expect(result.end == .exited(64))
+    #expect(result.errors.contains { $0.contains("does not speak TLS") })
+  }
+}
