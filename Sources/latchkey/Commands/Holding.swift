@@ -71,7 +71,7 @@ struct Holding: Sendable {
     // whether the first request was faster than their word.
     if !options.content.labels.isEmpty { _ = try await client.connectionInfo() }
     do {
-      return try await claim(with: client, wait: .zero)
+      return try await tryAtOnce(with: client)
     } catch let error as LatchkeyError where error.code.meansHeld {
       if options.wait == .span(.zero) { throw Failure(heldByAnother: key, holder: error.holder) }
       let holder = error.holder.map { ", held by \"\($0)\"" } ?? ", held by another"
@@ -86,6 +86,22 @@ struct Holding: Sendable {
       return try await claim(with: client, wait: wait)
     } catch let error as LatchkeyError where error.code.meansHeld {
       throw Failure(heldByAnother: key, holder: error.holder)
+    }
+  }
+
+  /// Claims without waiting for another holder, but for a server that is just being replaced: as long as
+  /// a request may take, unless the wait is shorter.
+  private func tryAtOnce(with client: LatchkeyClient) async throws -> ExitStatus {
+    var patience = connection.timeout.duration
+    if case .span(let span) = options.wait { patience = min(patience, span) }
+    let end = ContinuousClock.now + patience
+    while true {
+      do {
+        return try await claim(with: client, wait: .zero)
+      } catch let error as LatchkeyError where error.code == .unavailable {
+        // The library has looked for a while by itself before it says so.
+        guard ContinuousClock.now < end, !Task.isCancelled else { throw error }
+      }
     }
   }
 
