@@ -292,9 +292,12 @@ private struct Observer: StoreObserver {
   }
   func waiting(_ count: Int) { metrics.waiting(count) }
   func stalled(nanoseconds: Int64) { metrics.stalled(nanoseconds: nanoseconds) }
-  func skipped(damage: String) { metrics.skipped(damage: damage) }
+  func skipped(damage: String, untold: Int?) { metrics.skipped(damage: damage, untold: untold) }
   func collected(rows: Int) { metrics.collected(rows: rows) }
   func upkeepFailed(_ error: StoreError) { metrics.upkeepFailed(error) }
   func filled(rows: Int) { metrics.filled(rows: rows) }
   func gaveUpShapes(before shape: Int64) { metrics.gaveUpShapes(before: shape) }
+  func remarked(_ remark: String) { metrics.remarked(remark) }
+  func logTakes(bytes: Int64) { metrics.logTakes(bytes: bytes) }
+  func logIsLong(bytes: Int64) { metrics.logIsLong(bytes: bytes) }
 }

@@ -17,7 +17,9 @@ package protocol StoreObserver: Sendable {
   /// This server did not do its work in time for so long; no lease ends until it has caught up.
   func stalled(nanoseconds: Int64)
   /// A row was left out of an answer because it is damaged.
-  func skipped(damage: String)
+  ///
+  /// - Parameter untold: How often that was so since it was last told; nil where it is not to be told now.
+  func skipped(damage: String, untold: Int?)
   /// Rows were brought into the newest shape.
   func filled(rows: Int)
   /// What the store does by itself failed; it will be tried again.
@@ -26,6 +28,12 @@ package protocol StoreObserver: Sendable {
   func gaveUpShapes(before shape: Int64)
   /// Rows that had been free for long were deleted.
   func collected(rows: Int)
+  /// Something about the place of the store, at the start.
+  func remarked(_ remark: String)
+  /// What the log beside the database takes, in bytes.
+  func logTakes(bytes: Int64)
+  /// It has passed ``StoreLimits/logWarningBytes``.
+  func logIsLong(bytes: Int64)
 }
 
 /// Whether the store can be used.

@@ -12,6 +12,7 @@ final class TurnBench {
   let limits: StoreLimits
   let observer = RecordingObserver()
   let faults = FaultPlan()
+  let logGate = LogGate()
   private(set) var health = StoreHealth.working
   private(set) var scans = 0
 
@@ -38,10 +39,10 @@ final class TurnBench {
     let opened = try engine.openWriter()
     reader = SnapshotReader(
       engine: engine, reader: try engine.openReader(), limits: limits, clock: clock.reading,
-      observer: observer)
+      observer: observer, damage: DamageReports())
     writer = CommandWriter(
       engine: engine, writer: opened, limits: limits, clock: clock.reading, observer: observer,
-      startScan: { [unowned self] in isScanWaiting = true },
+      logGate: logGate, startScan: { [unowned self] in isScanWaiting = true },
       noteHealth: { [unowned self] in health = $0 })
   }
 
@@ -63,7 +64,7 @@ final class TurnBench {
     if isScanWaiting {
       isScanWaiting = false
       scans += 1
-      reader.turn([.scan(writer: queue)])
+      _ = reader.advance(.scan(writer: queue))
     }
   }
 
