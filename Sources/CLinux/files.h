@@ -4,8 +4,8 @@
 #include <sys/vfs.h>
 #include <unistd.h>
 
-// Whether what `path` leads to is the root of a mount: a file on which another one is mounted, say. 1 for
-// yes, 0 for no, -1 where the kernel does not tell (before 5.8) or there is no such file.
+// Whether what `path` leads to is the root of a mount: a file on which another one is mounted, say.
+// 1 for yes, 0 for no, -1 where the kernel does not tell (before 5.8) or there is no such file.
 static inline int linux_is_mount_root(const char *path) {
   struct statx found;
   // AT_FDCWD, as where no descriptor of a folder is given.

@@ -118,8 +118,8 @@ package struct Renewal: Equatable, Sendable {
 package enum Query: Sendable {
   case fetch(key: String)
   /// Held resources outside of the servers' own part of the key space, in the order of the keys'
-  /// bytes. They go to the sink page by page, on a thread of the store. What is held all the time is in the list
-  /// once; what comes or goes meanwhile may be, unless the list is of one moment.
+  /// bytes. They go to the sink page by page, on a thread of the store. What is held all the time
+  /// is in the list once; what comes or goes meanwhile may be, unless the list is of one moment.
   case list(Range, into: any RecordSink)
   /// What servers keep under a prefix, at most ``StoreLimits/prefixRowsMax``.
   case prefix(String)

@@ -3,8 +3,8 @@ import Synchronization
 
 /// The durable table of locks that a server works on: commands in, decisions committed, results out.
 ///
-/// Four threads: one writes in batches (group commit), one answers for single keys, one for lists, one for
-/// lists of one moment. A result is delivered only after the commit that makes it true.
+/// Four threads: one writes in batches (group commit), one answers for single keys, one for lists,
+/// one for lists of one moment. A result is delivered only after the commit that makes it true.
 package final class Store: Sendable {
   private let engine: any StoreEngine
   private let limits: StoreLimits

@@ -5,8 +5,8 @@ package struct StoreLimits: Sendable {
   package var queueMax = 50_000
   /// Keys, owners and values of the commands that wait, in bytes.
   package var queueBytesMax = 128 << 20
-  /// Lists that may wait at once, and as many of one moment; of one connection a part of them. More are
-  /// refused as overload.
+  /// Lists that may wait at once, and as many of one moment; of one connection a part of them. More
+  /// are refused as overload.
   package var listsMax = 1_000
   package var listsOfConnectionMax = 250
   /// Commands that one transaction takes, and keys that they are about; one command may have more.
@@ -24,12 +24,13 @@ package struct StoreLimits: Sendable {
   package var repliesBytesMax = 8 << 20
   /// Records that a list, and rows that a scan, reads at a time.
   package var pageMax = 500
-  /// Rows that a list reads from one snapshot, and how long it goes on with it: then others have a turn, and
-  /// the store's log can be cut. A list of one moment has one snapshot however long it takes.
+  /// Rows that a list reads from one snapshot, and how long it goes on with it: then others have a
+  /// turn, and the store's log can be cut. A list of one moment has one snapshot however long it
+  /// takes.
   package var snapshotRowsMax = 2_000
   package var snapshotNanoseconds: Int64 = 50_000_000
-  /// A log of the engine's that has more bytes in use is to begin anew, for which lists of one moment leave
-  /// room.
+  /// A log of the engine's that has more bytes in use is to begin anew, for which lists of one
+  /// moment leave room.
   package var logBytesMax: Int64 = 32 << 20
   /// How long a list of one moment waits for that at most.
   package var logPauseNanoseconds: Int64 = 1_000_000_000

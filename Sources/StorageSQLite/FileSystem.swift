@@ -2,16 +2,17 @@ import CLinux
 
 /// What a file system means to a store.
 ///
-/// SQLite in WAL mode needs locks and shared memory that every server of the store sees. On one machine
-/// they do; across a network each machine has its own, and both would grant the same locks.
+/// SQLite in WAL mode needs locks and shared memory that every server of the store sees. On one
+/// machine they do; across a network each machine has its own, and both would grant the same locks.
 enum FileSystem: Equatable {
   case local
   /// Other machines may have it mounted as well; its name.
   case network(String)
   /// What is in it is gone after a restart of the machine or of the container; what it is.
   case passing(String)
-  /// A program serves it, which may do so for other machines too: SSHFS does, NTFS-3G does not. That cannot
-  /// be told from here, and many of these have served stores well, so it is said and not refused.
+  /// A program serves it, which may do so for other machines too: SSHFS does, NTFS-3G does not.
+  /// That cannot be told from here, and many of these have served stores well, so it is said and
+  /// not refused.
   case served
 
   init(at path: String) { self.init(magic: linux_file_system(path)) }

@@ -5,12 +5,13 @@ import Storage
 final class SQLiteConnection {
   private let handle: OpaquePointer
   let path: String
-  /// The database with symbolic links resolved: what SQLite makes the names of its other files from.
+  /// The database with symbolic links resolved: what SQLite makes the names of its other files
+  /// from.
   let filePath: String
   /// What it has open, and who keeps count of that.
   private var files: (open: OpenFiles, owner: StoreFiles)?
-  /// The log as far as this connection knows it, in bytes: what it takes on the disk, and how much of it was
-  /// written since it last began anew.
+  /// The log as far as this connection knows it, in bytes: what it takes on the disk, and how much
+  /// of it was written since it last began anew.
   private(set) var log = StoreLog()
 
   /// - Parameter create: Whether a missing file is made.
@@ -92,7 +93,8 @@ final class SQLiteConnection {
     return code == SQLITE_OK && hasMoved != 0
   }
 
-  /// From now on ``checkPlace()`` looks whether the files that it has open now stay in their places.
+  /// From now on ``checkPlace()`` looks whether the files that it has open now stay in their
+  /// places.
   func keepWatch(over files: StoreFiles) throws(StoreError) {
     self.files = (try files.adopt(self), files)
   }
@@ -111,8 +113,8 @@ final class SQLiteConnection {
 
   // MARK: - Its log
 
-  /// Has everything be copied from the log into the database that readers allow, after each commit that
-  /// leaves more than `pages` in it.
+  /// Has everything be copied from the log into the database that readers allow, after each commit
+  /// that leaves more than `pages` in it.
   func copyLog(afterPages pages: Int) {
     logPagesMax = pages
     sqlite3_wal_hook(
@@ -133,8 +135,8 @@ final class SQLiteConnection {
     if logPages >= logPagesMax { _ = checkpoint(SQLITE_CHECKPOINT_PASSIVE) }
   }
 
-  /// Copies everything from the log into the database, so that it begins anew with the next write. Waits for
-  /// whoever still reads from it, and keeps others from writing meanwhile.
+  /// Copies everything from the log into the database, so that it begins anew with the next write.
+  /// Waits for whoever still reads from it, and keeps others from writing meanwhile.
   ///
   /// - Returns: False where somebody reads for longer than the connection waits.
   func restartLog() -> Bool {

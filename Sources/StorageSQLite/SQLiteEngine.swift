@@ -4,8 +4,8 @@ package import Storage
 /// The store in one SQLite file, which several servers on this machine may have open at once.
 ///
 /// The file is in WAL mode and every commit is synced to disk before it counts. It must be on a
-/// local disk, under one name: SQLite's locks and its shared memory do not work across a network file system,
-/// and the WAL is found by the name of the file (``StoreFiles``).
+/// local disk, under one name: SQLite's locks and its shared memory do not work across a network
+/// file system, and the WAL is found by the name of the file (``StoreFiles``).
 package struct SQLiteEngine: StoreEngine {
   /// How long a transaction waits, in all, for another process that is writing.
   package static let busyMillisecondsMax = 2_000
@@ -15,7 +15,8 @@ package struct SQLiteEngine: StoreEngine {
   package static let checkpointPages = 4_000
   /// A WAL larger than this is cut back when it begins anew.
   package static let walBytesMax = 64 << 20
-  /// How long having the WAL begin anew waits for who reads from it. All writing stands still meanwhile.
+  /// How long having the WAL begin anew waits for who reads from it. All writing stands still
+  /// meanwhile.
   package static let restartMillisecondsMax: Int32 = 200
   /// Page cache of the writing connection; readers have SQLite's default of 2 MB.
   package static let writerCacheKibibytes = 6 << 10

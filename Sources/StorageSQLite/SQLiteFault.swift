@@ -2,8 +2,8 @@ import CSQLite
 import Glibc
 import Storage
 
-/// What a result code of SQLite means for who has to put it right: SQLite says what it could not do, the
-/// operating system why, and the files' owners and modes what to do.
+/// What a result code of SQLite means for who has to put it right: SQLite says what it could not
+/// do, the operating system why, and the files' owners and modes what to do.
 struct SQLiteFault {
   /// As the store was given.
   let path: String

@@ -220,7 +220,8 @@ final class SQLiteWriter: StoreWriter {
     try giveUp.run()
   }
 
-  /// Looks at its files as well: a server that has nothing to do must notice what happens to them too.
+  /// Looks at its files as well: a server that has nothing to do must notice what happens to them
+  /// too.
   func changesByOthers() throws(StoreError) -> Int64 {
     try connection.checkPlace()
     let statement = dataVersion

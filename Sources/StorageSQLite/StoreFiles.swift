@@ -18,8 +18,8 @@ struct FileIdentity: Equatable {
   }
 }
 
-/// The three files of a store: the database, its log (`-wal`) and its shared memory (`-shm`). SQLite finds
-/// the latter two by the name of the first, with symbolic links resolved.
+/// The three files of a store: the database, its log (`-wal`) and its shared memory (`-shm`).
+/// SQLite finds the latter two by the name of the first, with symbolic links resolved.
 struct OpenFiles {
   /// As it was given: where the next server will look for it.
   let path: String
@@ -29,8 +29,8 @@ struct OpenFiles {
   let log: FileIdentity
   let sharedMemory: FileIdentity
 
-  /// Whether what a connection has open is what others find. Asked before every transaction, so it is no
-  /// more than three calls of the system.
+  /// Whether what a connection has open is what others find. Asked before every transaction, so it
+  /// is no more than three calls of the system.
   ///
   /// - Returns: The size of the log in bytes.
   /// - Throws: Where another server would open another file and grant the same locks once more.
@@ -57,8 +57,8 @@ struct OpenFiles {
   }
 }
 
-/// Which files the connections of one server have open. A later connection must not go on with others that
-/// were put in their place: the server knows leases and tokens of the first.
+/// Which files the connections of one server have open. A later connection must not go on with
+/// others that were put in their place: the server knows leases and tokens of the first.
 final class StoreFiles: Sendable {
   private struct State {
     /// Stays what it is for as long as the server runs.
@@ -84,8 +84,9 @@ final class StoreFiles: Sendable {
       guard create else { return }
       // A network may be the wrong place for the folder already; nothing is left behind there.
       try Self.checkFileSystem(Self.folder(of: path), path)
-      // For its owner only. By mknod(2), because closing a descriptor would end the locks that other
-      // connections of this process have on the file. Where it fails SQLite makes the file, or says why not.
+      // For its owner only. By mknod(2), because closing a descriptor would end the locks that
+      // other connections of this process have on the file. Where it fails SQLite makes the file,
+      // or says why not.
       _ = mknod(path, S_IFREG | 0o600, 0)
       guard stat(path, &status) == 0 else { return }
     }

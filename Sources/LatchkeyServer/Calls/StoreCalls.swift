@@ -23,7 +23,8 @@ extension Endpoint {
       let call = GetCall(key, self, arrival, request)
       store.ask(.fetch(key: key), deadline: call.deadline, call: call)
     case .list(var range):
-      // What v1 promises of FetchAll; later versions promise less, so that no list holds up the store's log.
+      // What v1 promises of FetchAll; later versions promise less, so that no list holds up the
+      // store's log.
       range.isOfOneMoment = version == V1.number
       let call = ListCall(self, arrival, request)
       store.ask(

@@ -67,19 +67,20 @@ package protocol StoreWriter: AnyObject {
   var isUsable: Bool { get }
   /// The log beside the database, as this connection last saw it.
   var log: StoreLog { get }
-  /// Outside of a transaction: has the log begin anew, for which it waits a short time until nobody reads
-  /// from it.
+  /// Outside of a transaction: has the log begin anew, for which it waits a short time until nobody
+  /// reads from it.
   ///
   /// - Returns: False where somebody reads from it for longer.
   func restartLog() -> Bool
-  /// Up to `limit` keys greater than `key` that have terms, by their bytes, and whether each has a row. What
-  /// is not a key is passed over. Asked only where ``KnownShapes/haveTerms``.
+  /// Up to `limit` keys greater than `key` that have terms, by their bytes, and whether each has a
+  /// row. What is not a key is passed over. Asked only where ``KnownShapes/haveTerms``.
   func keysWithTerms(
     after key: String, limit: Int
   ) throws(StoreError) -> [(key: String, hasRow: Bool)]
 }
 
-/// What an engine writes beside its database, to be copied into it later; nothing where it has no such log.
+/// What an engine writes beside its database, to be copied into it later; nothing where it has no
+/// such log.
 package struct StoreLog: Equatable, Sendable {
   /// What it takes on the disk.
   package var fileBytes: Int64 = 0

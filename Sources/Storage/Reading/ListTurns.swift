@@ -2,10 +2,11 @@ import Glibc
 
 /// The lists that wait for the thread that reads them, by who asked.
 ///
-/// One of each source at a time: whoever asks for a thousand lists does not keep others from theirs. Lists
-/// are read piece by piece, and what is not done after the first piece goes to a second line, from which one
-/// list after the other is read to its end, in turn with the first pieces of new ones. So a short list never
-/// waits for a long one, and there are never more half-made answers than sources.
+/// One of each source at a time: whoever asks for a thousand lists does not keep others from
+/// theirs. Lists are read piece by piece, and what is not done after the first piece goes to a
+/// second line, from which one list after the other is read to its end, in turn with the first
+/// pieces of new ones. So a short list never waits for a long one, and there are never more
+/// half-made answers than sources.
 ///
 /// `@unchecked Sendable`: everything mutable is touched only under `mutex`.
 final class ListTurns<Element: Sendable>: @unchecked Sendable {

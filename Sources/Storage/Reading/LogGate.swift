@@ -1,7 +1,8 @@
 import Synchronization
 
-/// Keeps lists of one moment from following each other so closely that the store's log never gets to begin
-/// anew: each reads from one snapshot for as long as it takes, and the log has to keep what it may need.
+/// Keeps lists of one moment from following each other so closely that the store's log never gets
+/// to begin anew: each reads from one snapshot for as long as it takes, and the log has to keep
+/// what it may need.
 final class LogGate: Sendable {
   private let isPauseWanted = Atomic<Bool>(false)
   private let isPassing = Atomic<Bool>(false)
@@ -12,7 +13,8 @@ final class LogGate: Sendable {
   /// Has lists that have not begun wait until this is taken back.
   func wantPause(_ isWanted: Bool) { isPauseWanted.store(isWanted, ordering: .releasing) }
 
-  /// Runs `body`, which reads from one snapshot, after a pause that is wanted. Called by one thread.
+  /// Runs `body`, which reads from one snapshot, after a pause that is wanted. Called by one
+  /// thread.
   func pass(waitNanosecondsMax: Int64, _ body: () -> Void) {
     var waited: Int64 = 0
     while isPauseWanted.load(ordering: .acquiring), waited < waitNanosecondsMax {

@@ -143,7 +143,8 @@ final class SnapshotReader {
 
   // MARK: - Damage
 
-  /// A damaged row does not keep the others from being listed, but it is not passed over in silence.
+  /// A damaged row does not keep the others from being listed, but it is not passed over in
+  /// silence.
   func sound(_ rows: [StoredRow]) -> [LockRecord] {
     rows.compactMap { row in
       guard let damage = row.damage else { return row.record }

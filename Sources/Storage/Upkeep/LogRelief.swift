@@ -2,11 +2,12 @@ import LockCore
 
 /// Sees to it that the engine's log begins anew now and then, though somebody always reads.
 ///
-/// An engine copies its log into the database after commits, but starts it over only at a moment in which
-/// nobody reads from it; with readers that follow each other closely there is none. Then writing stands still
-/// for as long as their snapshots last, which is short (``StoreLimits/snapshotNanoseconds``), and lists of one
-/// moment leave room (``LogGate``). Whoever reads for longer, such as a shell with an open transaction, lets
-/// the log grow: then it is tried again, ever more rarely.
+/// An engine copies its log into the database after commits, but starts it over only at a moment in
+/// which nobody reads from it; with readers that follow each other closely there is none. Then
+/// writing stands still for as long as their snapshots last, which is short
+/// (``StoreLimits/snapshotNanoseconds``), and lists of one moment leave room (``LogGate``). Whoever
+/// reads for longer, such as a shell with an open transaction, lets the log grow: then it is tried
+/// again, ever more rarely.
 struct LogRelief {
   private static let pauseNanosecondsMin: Int64 = 1_000_000_000
   private static let pauseNanosecondsMax: Int64 = 60_000_000_000

@@ -1,9 +1,9 @@
-/// Takes terms away whose keys have no row: servers of s1 do not know the table, and delete rows without them.
-/// Those that run beside this one find rows cleared up by then (``Collector``); what is left is of a time in
-/// which only they ran, after a rollback.
+/// Takes terms away whose keys have no row: servers of s1 do not know the table, and delete rows
+/// without them. Those that run beside this one find rows cleared up by then (``Collector``); what
+/// is left is of a time in which only they ran, after a rollback.
 ///
-/// So it is one pass over the keys when a server has started, in small steps, and one when none of them can
-/// come any more (``StoreMeta/filledShape``).
+/// So it is one pass over the keys when a server has started, in small steps, and one when none of
+/// them can come any more (``StoreMeta/filledShape``).
 struct TermSweep {
   private let limits: StoreLimits
   /// The key that the pass has come to; nil where none is under way.

@@ -1,8 +1,8 @@
 import LockCore
 
 /// What a server does to its store by itself, in transactions of its own, so that what fails in them keeps
-/// no command from being done: gives up shapes that nobody needs, brings rows into the newest one, and takes
-/// terms away that have no row.
+/// no command from being done: gives up shapes that nobody needs, brings rows into the newest one,
+/// and takes terms away that have no row.
 struct Upkeep {
   /// An order to fence off every server that does not know a shape. What was right when it was given may
   /// not be right later, so it is not kept.
