@@ -284,6 +284,7 @@ private struct Observer: StoreObserver {
   }
   func failed(_ error: StoreError) { metrics.failed(error) }
   func recovered() { metrics.recovered() }
+  func outageEnded() { metrics.outageEnded() }
   func scanned() { metrics.scanned() }
   func scanFailed(_ error: StoreError) { metrics.scanFailed(error) }
   func holding(locks: Int, presences: Int) {

@@ -90,6 +90,8 @@ package final class Store: Sendable {
         commandBytes.subtract(items.reduce(0) { $0 + $1.byteCount }, ordering: .relaxed)
         writer.turn(items)
       }
+      // Nobody looks at the log any more.
+      logGate.wantPause(false)
     }
     let pointReading = BlockingThread { [self] in
       let reader = SnapshotReader(

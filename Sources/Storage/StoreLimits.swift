@@ -50,6 +50,8 @@ package struct StoreLimits: Sendable {
   package var stallNanoseconds: Int64 = 1_000_000_000
   /// No lease ends for so long after a stall or an outage: first comes what waits in the sockets.
   package var stallGraceNanoseconds: Int64 = 2_000_000_000
+  /// An outage is over after the store has worked for so long.
+  package var outageQuietNanoseconds: Int64 = 5_000_000_000
   /// An epoch: a free row is collected after it has been free for one to two of them.
   package var epochNanoseconds: Int64 = 3_600_000_000_000
   /// Rows that one step of the collection looks at, and the pause between two steps.

@@ -6,6 +6,8 @@ package protocol StoreObserver: Sendable {
   func failed(_ error: StoreError)
   /// The store works again after a failure.
   func recovered()
+  /// It has done so for ``StoreLimits/outageQuietNanoseconds``.
+  func outageEnded()
   /// What other servers wrote was looked for.
   func scanned()
   /// It could not be; it will be tried again.

@@ -34,7 +34,12 @@ final class SQLiteConnection {
     self.path = path
     filePath = sqlite3_db_filename(handle, "main").map { String(cString: $0) } ?? path
     // SQLite is content with reading where a file may not be written.
-    if sqlite3_db_readonly(handle, "main") == 1 { throw error(SQLITE_READONLY) }
+    if sqlite3_db_readonly(handle, "main") == 1 {
+      throw SQLiteFault(
+        path: path, filePath: filePath, code: SQLITE_READONLY,
+        detail: String(cString: sqlite3_errstr(SQLITE_READONLY)), systemError: 0
+      ).error
+    }
   }
 
   deinit {

@@ -186,8 +186,9 @@ extension ServerMetrics: StoreObserver {
     }
   }
 
-  package func recovered() {
-    storeUp.record(1)
+  package func recovered() { storeUp.record(1) }
+
+  package func outageEnded() {
     isFailing.store(false, ordering: .relaxed)
     logger.notice("the store works again")
   }

@@ -24,6 +24,7 @@ final class ListTurns<Element: Sendable>: @unchecked Sendable {
   private let capacity: Int
   private let capacityOfSource: Int
 
+  /// Lists that wait, begun ones included.
   private var count = 0
   private var urgent: [Element] = []
   private var waiting: [Source: [Element]] = [:]
@@ -95,6 +96,7 @@ final class ListTurns<Element: Sendable>: @unchecked Sendable {
       }
       if !begun.isEmpty, isNextBegun || newTurns.isEmpty {
         isNextBegun = false
+        count -= 1
         let (element, source) = begun.removeFirst()
         return (element, Turn(line: .begun, source: source))
       }
@@ -122,8 +124,12 @@ final class ListTurns<Element: Sendable>: @unchecked Sendable {
     locked {
       switch turn.line {
       case .urgent: urgent.insert(element, at: 0)
-      case .new: begun.append((element, turn.source))
-      case .begun: begun.insert((element, turn.source), at: 0)
+      case .new:
+        begun.append((element, turn.source))
+        count += 1
+      case .begun:
+        begun.insert((element, turn.source), at: 0)
+        count += 1
       }
     }
   }

@@ -17,6 +17,7 @@ struct LogRelief {
   private var resumption: MonotonicTime
   private var pause = Self.pauseNanosecondsMin
   private var isSaid = false
+  private var bytesTold: Int64 = -1
 
   init(limits: StoreLimits, gate: LogGate, now: MonotonicTime) {
     self.limits = limits
@@ -24,12 +25,18 @@ struct LogRelief {
     resumption = now
   }
 
+  /// Nothing is to wait for what cannot be done now.
+  func giveUp() { gate.wantPause(false) }
+
   /// Looks at the log after a turn, outside of a transaction.
   mutating func look(
     _ writer: any StoreWriter, at now: MonotonicTime, observer: any StoreObserver
   ) {
     let log = writer.log
-    observer.logTakes(bytes: log.fileBytes)
+    if log.fileBytes != bytesTold {
+      observer.logTakes(bytes: log.fileBytes)
+      bytesTold = log.fileBytes
+    }
     if log.fileBytes > limits.logWarningBytes {
       if !isSaid { observer.logIsLong(bytes: log.fileBytes) }
       isSaid = true

@@ -138,6 +138,7 @@ final class CommandWriter {
       }
     } while part.upperBound < work.commands.count
     replies.deliver()
+    if stalls.outageEnded(at: now) { observer.outageEnded() }
     keepUp(at: now)
     observer.waiting(waiting.count)
     observer.holding(locks: leases.count(of: .lock), presences: leases.count(of: .presence))
@@ -234,7 +235,7 @@ final class CommandWriter {
 
   /// After the commands, and not while they fail.
   private func keepUp(at now: MonotonicTime) {
-    guard !stalls.isStoreFailing, let writer else { return }
+    guard !stalls.isStoreFailing, let writer else { return logRelief.giveUp() }
     logRelief.look(writer, at: now, observer: observer)
     guard upkeep.due <= now else { return }
     do throws(StoreError) {

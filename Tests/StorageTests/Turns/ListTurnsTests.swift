@@ -70,6 +70,23 @@ import Testing
     #expect(turns.append("late", from: id(2)) == .closed)
   }
 
+  /// There are half-made answers to them.
+  @Test func listsThatAreBegunTakePlaces() {
+    let turns = ListTurns<String>(capacity: 2, ofSource: 2)
+    for index in 0...1 {
+      #expect(turns.append("\(index)", from: id(index)) == .admitted)
+      let (list, turn) = turns.take()!
+      // The first one has its second turn as soon as nothing new waits, and stays begun.
+      turns.putBack(list, turn)
+    }
+    #expect(turns.append("2", from: id(2)) == .full)
+    let (list, turn) = turns.take()!
+    #expect(list == "0")
+    turns.ended(turn)
+    #expect(turns.append("2", from: id(2)) == .admitted)
+    #expect(order(turns) == ["2", "1"])
+  }
+
   // MARK: - In the store
 
   private final class NotedCall: StoreCall {

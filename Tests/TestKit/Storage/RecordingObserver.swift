@@ -10,6 +10,7 @@ package final class RecordingObserver: StoreObserver {
     package var failures = 0
     package var latestFailure: StoreError?
     package var recoveries = 0
+    package var outagesEnded = 0
     package var scanFailures = 0
     package var stalls = 0
     package var skipped: [String] = []
@@ -100,6 +101,7 @@ package final class RecordingObserver: StoreObserver {
   }
 
   package func recovered() { note { $0.recoveries += 1 } }
+  package func outageEnded() { note { $0.outagesEnded += 1 } }
   package func scanned() {}
   package func scanFailed(_ error: StoreError) { note { $0.scanFailures += 1 } }
 
