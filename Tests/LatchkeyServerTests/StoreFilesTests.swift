@@ -71,7 +71,7 @@ import Testing
     let other = folder.path("mounted.db")
     close(open(other, O_WRONLY | O_CREAT | O_CLOEXEC, 0o600))
     // Root of a container may lack the right to mount as well.
-    guard mount(folder.file, other, nil, UInt(MS_BIND.rawValue), nil) == 0 else {
+    guard mount(folder.file, other, nil, UInt(MS_BIND), nil) == 0 else {
       #expect(errno == EPERM)
       return try await first.end()
     }
@@ -140,26 +140,26 @@ import Testing
       """)
     let greedy = try await HTTP2Connection.open(port: server.port)
     let all = Call.json("List", #"{"kind":"KIND_LOCK","labels":{"nope":"x"}}"#, wire: 3)
-    let answered = Atomic<Int>(0)
-    let lists = Task {
-      await withTaskGroup(of: Void.self) { group in
-        for _ in 1...250 {
-          group.addTask {
-            if (try? await greedy.send(all))?.status == 200 {
-              answered.add(1, ordering: .relaxed)
-            }
-          }
-        }
+    let (first, answered) = (TestEvent(), Counter())
+    let lists = (1...250).map { _ in
+      Task {
+        guard (try? await greedy.send(all))?.status == 200 else { return }
+        answered.value.add(1, ordering: .relaxed)
+        first.signal()
       }
     }
-    // One is answered, so the server reads them; what is sent after that comes behind many.
-    while answered.load(ordering: .relaxed) == 0 { try await Task.sleep(for: .milliseconds(5)) }
+    // The server reads them by now; what is sent after that comes behind many.
+    try await first.wait("an answer to one of the lists")
     let one = Call.json("List", #"{"kind":"KIND_LOCK","keyPrefix":"the-"}"#, wire: 3)
     let answer = try await Self.send(one, to: server)
     #expect(answer.status == 200 && answer.body.contains("the-one"), "\(answer)")
-    #expect(answered.load(ordering: .relaxed) < 125)
+    #expect(answered.value.load(ordering: .relaxed) < 125)
     greedy.close()
-    await lists.value
+    for list in lists { await list.value }
     try await server.end()
+  }
+
+  private final class Counter: Sendable {
+    let value = Atomic<Int>(0)
   }
 }

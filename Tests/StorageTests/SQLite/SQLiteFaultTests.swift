@@ -96,7 +96,7 @@ import Testing
     unlink("\(folder.path)/ballast")
     for file in folder.files { unlink("\(folder.path)/\(file)") }
     try #require(
-      mount(nil, folder.path, nil, UInt(MS_REMOUNT.rawValue | MS_RDONLY.rawValue), nil) == 0)
+      mount(nil, folder.path, nil, UInt(MS_REMOUNT | MS_RDONLY), nil) == 0)
     let error = try #require(Self.refusal(of: path))
     #expect(error.message.contains("\(folder.path) is on a file system that is mounted read-only"))
   }

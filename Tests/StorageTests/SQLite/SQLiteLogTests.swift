@@ -35,17 +35,16 @@ import Testing
       let rows = (1...100).map { Command.hold("row-\(number)-\($0)", "a", lease: 3_600) }
       for result in await store.perform(rows) { _ = try result.get() }
     }
-    let isOver = Atomic<Bool>(false)
-    let lists = Atomic<Int>(0)
+    let progress = Progress()
     let largest = await withTaskGroup(of: Void.self) { group in
       for _ in 1...4 {
         group.addTask {
           var range = Query.Range(kind: .lock, prefix: "row-")
           range.labels = ["nope": "x"]
           range.isOfOneMoment = isOfOneMoment
-          while !isOver.load(ordering: .relaxed) {
+          while !progress.isOver.load(ordering: .relaxed) {
             _ = await store.ask(.list(range, into: RecordCollector()))
-            lists.add(1, ordering: .relaxed)
+            progress.lists.add(1, ordering: .relaxed)
           }
         }
       }
@@ -58,13 +57,18 @@ import Testing
         written += Self.keys.count * Self.value.utf8.count
         largest = max(largest, Self.logBytes(of: database))
       }
-      isOver.store(true, ordering: .relaxed)
+      progress.isOver.store(true, ordering: .relaxed)
       return largest
     }
-    #expect(lists.load(ordering: .relaxed) > 4)
+    #expect(progress.lists.load(ordering: .relaxed) > 4)
     // What is written while the lists that are under way come to their end is not yet in the bound.
     #expect(largest < 2 * limits.logBytesMax, "\(largest >> 20) MiB")
     #expect(observer.totals.longLogs == [])
+  }
+
+  private final class Progress: Sendable {
+    let isOver = Atomic<Bool>(false)
+    let lists = Atomic<Int>(0)
   }
 
   private static var uptime: MonotonicTime {

@@ -87,7 +87,7 @@ import Testing
     let (path, other) = ("\(folder.path)/store.db", "\(folder.path)/mounted.db")
     _ = try SQLiteEngine(path: path).openWriter()
     try write([], to: other)
-    guard mount(path, other, nil, UInt(MS_BIND.rawValue), nil) == 0 else {
+    guard mount(path, other, nil, UInt(MS_BIND), nil) == 0 else {
       #expect(errno == EPERM, "only a privileged user may mount")
       return
     }
