@@ -106,6 +106,7 @@ package final class Store: Sendable {
         engine: engine, reader: connections.long, limits: limits, clock: clock,
         observer: observer, damage: damage)
       while let (item, turn) = lists.take() {
+        logGate.leaveRoom(waitNanosecondsMax: limits.logPauseNanoseconds)
         if reader.advance(item) { lists.ended(turn) } else { lists.putBack(item, turn) }
       }
     }

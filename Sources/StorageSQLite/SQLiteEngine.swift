@@ -139,6 +139,14 @@ func waitForOtherWriter(_: UnsafeMutableRawPointer?, attempt: Int32) -> Int32 {
   return 1
 }
 
+/// Looks every millisecond, so that writing stands still no longer than it has to, up to
+/// ``SQLiteEngine/restartMillisecondsMax``.
+func waitForReaders(_: UnsafeMutableRawPointer?, attempt: Int32) -> Int32 {
+  guard attempt < SQLiteEngine.restartMillisecondsMax else { return 0 }
+  usleep(1_000)
+  return 1
+}
+
 func readMeta(
   _ statement: SQLiteStatement, _ shapes: KnownShapes
 ) throws(StoreError) -> StoreMeta {

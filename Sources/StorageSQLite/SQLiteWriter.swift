@@ -75,7 +75,7 @@ final class SQLiteWriter: StoreWriter {
   var log: StoreLog { connection.log }
 
   func restartLog() -> Bool {
-    connection.setBusyTimeout(milliseconds: SQLiteEngine.restartMillisecondsMax)
+    connection.setBusyHandler(waitForReaders)
     defer { connection.setBusyHandler(waitForOtherWriter) }
     return connection.restartLog()
   }

@@ -16,14 +16,20 @@ final class LogGate: Sendable {
   /// Runs `body`, which reads from one snapshot, after a pause that is wanted. Called by one
   /// thread.
   func pass(waitNanosecondsMax: Int64, _ body: () -> Void) {
+    leaveRoom(waitNanosecondsMax: waitNanosecondsMax)
+    isPassing.store(true, ordering: .releasing)
+    body()
+    isPassing.store(false, ordering: .releasing)
+  }
+
+  /// Waits out a pause that is wanted, before something that reads from one snapshot for a short
+  /// time.
+  func leaveRoom(waitNanosecondsMax: Int64) {
     var waited: Int64 = 0
     while isPauseWanted.load(ordering: .acquiring), waited < waitNanosecondsMax {
       BlockingThread.sleep(nanoseconds: Self.lookNanoseconds)
       waited += Self.lookNanoseconds
     }
-    isPassing.store(true, ordering: .releasing)
-    body()
-    isPassing.store(false, ordering: .releasing)
   }
 
   private static let lookNanoseconds: Int64 = 1_000_000

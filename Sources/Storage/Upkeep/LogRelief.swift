@@ -9,7 +9,7 @@ import LockCore
 /// reads for longer, such as a shell with an open transaction, lets the log grow: then it is tried
 /// again, ever more rarely.
 struct LogRelief {
-  private static let pauseNanosecondsMin: Int64 = 1_000_000_000
+  private static let pauseNanosecondsMin: Int64 = 250_000_000
   private static let pauseNanosecondsMax: Int64 = 60_000_000_000
 
   private let limits: StoreLimits

@@ -9,11 +9,15 @@ import Testing
 
 /// The log beside the database: how large it gets while somebody reads, and what is said of it.
 @Suite(.serialized, .timeLimit(.minutes(3))) struct SQLiteLogTests {
-  /// What one transaction of the tests writes, in bytes.
-  private static let value = String(repeating: "v", count: 60_000)
+  private static let valueBytes = 60_000
   private static let keys = (1...20).map { "key-\($0)" }
 
-  private static let commands: [Command] = keys.map { .hold($0, "a", lease: 3_600, value: value) }
+  /// What one transaction writes. Values differ from one to the next: SQLite does not write pages
+  /// that stay what they are.
+  private static func commands(_ number: Int) -> [Command] {
+    let value = String(repeating: number % 2 == 0 ? "v" : "w", count: valueBytes)
+    return keys.map { .hold($0, "a", lease: 3_600, value: value) }
+  }
 
   /// The database's log on the disk, in bytes.
   private static func logBytes(of database: SQLiteDatabase) -> Int64 {
@@ -50,11 +54,13 @@ import Testing
       }
       var largest: Int64 = 0
       var written = 0
+      var number = 0
       while written < 3 * Int(limits.logBytesMax) {
-        for result in await store.perform(Self.commands) {
+        number += 1
+        for result in await store.perform(Self.commands(number)) {
           if case .failure(let error) = result { Issue.record("\(error)") }
         }
-        written += Self.keys.count * Self.value.utf8.count
+        written += Self.keys.count * Self.valueBytes
         largest = max(largest, Self.logBytes(of: database))
       }
       progress.isOver.store(true, ordering: .relaxed)
@@ -85,23 +91,22 @@ import Testing
     limits.logWarningBytes = 8 << 20
     let bench = try TurnBench(
       engine: database.engine(), database: database, clock: ManualClock(), limits: limits)
-    bench.turn(Self.commands)
+    bench.turn(Self.commands(0))
     let shell = try database.connection()
     try shell.execute("BEGIN")
     _ = try shell.integer("SELECT count(*) FROM \(S1.resourceTable)")
-    for _ in 1...10 {
-      for result in bench.turn(Self.commands) { _ = try result.get() }
+    for number in 1...10 {
+      for result in bench.turn(Self.commands(number)) { _ = try result.get() }
       bench.pass(seconds: 1)
     }
-    #expect(bench.observer.totals.longLogs.count == 1)
-    #expect(bench.observer.totals.longLogs[0] > limits.logWarningBytes)
+    #expect(bench.observer.totals.longLogs.map { $0 > limits.logWarningBytes } == [true])
     #expect(bench.observer.totals.logBytes == Self.logBytes(of: database))
     // Every attempt has all writers wait, so they become rare.
     #expect(bench.health == .working)
     try shell.execute("COMMIT")
     bench.pass(seconds: 61)
     let before = Self.logBytes(of: database)
-    for _ in 1...5 { bench.turn(Self.commands) }
+    for number in 1...5 { bench.turn(Self.commands(number)) }
     // It is written from its beginning, though it had more in it than may be.
     #expect(Self.logBytes(of: database) == before)
     #expect(try database.integrity() == "ok")
@@ -115,7 +120,7 @@ import Testing
       engine: database.engine(), database: database, clock: ManualClock(), limits: limits)
     // While one is being read, nobody is kept from writing for it.
     bench.logGate.pass(waitNanosecondsMax: 0) {
-      for _ in 1...3 { bench.turn(Self.commands) }
+      for number in 1...3 { bench.turn(Self.commands(number)) }
     }
     let gate = bench.logGate
     let isRead = Mutex(false)
@@ -127,7 +132,7 @@ import Testing
     reading.join()
     #expect(isRead.withLock { $0 })
     let before = Self.logBytes(of: database)
-    bench.turn(Self.commands)
+    bench.turn(Self.commands(4))
     #expect(Self.logBytes(of: database) == before)
   }
 }

@@ -152,7 +152,7 @@ extension StoreConformance {
         let node = try StoreNode(database, limits: limits)
         defer { node.close() }
         for number in 10..<20 {
-          _ = try await node.claim("held-\(number)", "a", value: #"{"n":1}"#)
+          _ = try await node.claim("held-\(number)", "a", lease: 3_600, value: #"{"n":1}"#)
         }
         func sweepsAll() async throws {
           node.clock.advance(seconds: 1)
