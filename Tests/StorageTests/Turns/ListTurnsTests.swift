@@ -76,15 +76,15 @@ import Testing
     for index in 0...1 {
       #expect(turns.append("\(index)", from: id(index)) == .admitted)
       let (list, turn) = turns.take()!
-      // The first one has its second turn as soon as nothing new waits, and stays begun.
+      // The first one has its second turn before the other comes, and stays begun.
       turns.putBack(list, turn)
     }
     #expect(turns.append("2", from: id(2)) == .full)
     let (list, turn) = turns.take()!
-    #expect(list == "0")
+    #expect(list == "1")
     turns.ended(turn)
     #expect(turns.append("2", from: id(2)) == .admitted)
-    #expect(order(turns) == ["2", "1"])
+    #expect(order(turns) == ["0", "2"])
   }
 
   // MARK: - In the store
