@@ -139,8 +139,10 @@ import Testing
     limits.listsOfConnectionMax = 50
     // One scan at the start, and none that could come to the gate in the place of a list.
     limits.scanIntervalNanoseconds = 3_600_000_000_000
-    let node = try StoreNode(engine.newDatabase(), limits: limits)
-    defer { node.close() }
+    let database = try engine.newDatabase()
+    let node = try StoreNode(database, limits: limits)
+    // The files are there for as long as the database is.
+    defer { withExtendedLifetime(database) { node.close() } }
     try await node.performTogether((1...60).map { .hold("key-\($0)", "a", lease: 3_600) })
     #expect(try await node.list(.lock).count == 60)
     // Until all are asked, the reading thread stands still in the first one's snapshot.
