@@ -81,7 +81,7 @@ let package = Package(
     // From decisions to disk.
     .target(name: "Storage", dependencies: ["LockCore", "LockContent"], swiftSettings: strict),
     .target(
-      name: "StorageSQLite", dependencies: ["Storage", "LockCore", "CSQLite"],
+      name: "StorageSQLite", dependencies: ["Storage", "LockCore", "CSQLite", "CLinux"],
       swiftSettings: strict),
 
     // What people use.

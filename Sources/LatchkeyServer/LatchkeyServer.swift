@@ -290,6 +290,7 @@ private struct Observer: StoreObserver {
   }
   func failed(_ error: StoreError) { metrics.failed(error) }
   func recovered() { metrics.recovered() }
+  func outageEnded() { metrics.outageEnded() }
   func scanned() { metrics.scanned() }
   func scanFailed(_ error: StoreError) { metrics.scanFailed(error) }
   func holding(locks: Int, presences: Int) {
@@ -299,9 +300,12 @@ private struct Observer: StoreObserver {
   func waiting(_ count: Int) { metrics.waiting(count) }
   func stallBegan(nanoseconds: Int64) { metrics.stallBegan(nanoseconds: nanoseconds) }
   func stalled(nanoseconds: Int64) { metrics.stalled(nanoseconds: nanoseconds) }
-  func skipped(damage: String) { metrics.skipped(damage: damage) }
+  func skipped(damage: String, untold: Int?) { metrics.skipped(damage: damage, untold: untold) }
   func collected(rows: Int) { metrics.collected(rows: rows) }
   func upkeepFailed(_ error: StoreError) { metrics.upkeepFailed(error) }
   func filled(rows: Int) { metrics.filled(rows: rows) }
   func gaveUpShapes(before shape: Int64) { metrics.gaveUpShapes(before: shape) }
+  func remarked(_ remark: String) { metrics.remarked(remark) }
+  func logTakes(bytes: Int64) { metrics.logTakes(bytes: bytes) }
+  func logIsLong(bytes: Int64) { metrics.logIsLong(bytes: bytes) }
 }

@@ -118,7 +118,8 @@ package struct Renewal: Equatable, Sendable {
 package enum Query: Sendable {
   case fetch(key: String)
   /// Held resources outside of the servers' own part of the key space, in the order of the keys'
-  /// bytes, from one snapshot. They go to the sink page by page, on a thread of the store.
+  /// bytes. They go to the sink page by page, on a thread of the store. What is held all the time
+  /// is in the list once; what comes or goes meanwhile may be, unless the list is of one moment.
   case list(Range, into: any RecordSink)
   /// What servers keep under a prefix, at most ``StoreLimits/prefixRowsMax``.
   case prefix(String)
@@ -138,6 +139,8 @@ package enum Query: Sendable {
     /// Only those that have all of these attributes and labels, with equal values.
     package var attributes: Attributes = [:]
     package var labels: [String: String] = [:]
+    /// Whether all of it has to be from one snapshot, however long that takes.
+    package var isOfOneMoment = false
 
     package init(
       kind: Kind?, prefix: String = "", afterKey: String = "", countMax: Int = .max

@@ -3,15 +3,17 @@ import Synchronization
 
 /// The durable table of locks that a server works on: commands in, decisions committed, results out.
 ///
-/// Three threads: one writes in batches (group commit), one answers for single keys, one for what
-/// takes long. A result is delivered only after the commit that makes it true.
+/// Four threads: one writes in batches (group commit), one answers for single keys, one for lists,
+/// one for lists of one moment. A result is delivered only after the commit that makes it true.
 package final class Store: Sendable {
   private let engine: any StoreEngine
   private let limits: StoreLimits
   private let commands: BatchQueue<CommandWriter.Item>
   private let commandBytes = Atomic<Int>(0)
   private let pointQueries: BatchQueue<SnapshotReader.Item>
-  private let longQueries: BatchQueue<SnapshotReader.Item>
+  private let lists: ListTurns<SnapshotReader.LongItem>
+  private let momentLists: ListTurns<SnapshotReader.LongItem>
+  private let logGate = LogGate()
   private let threads = Mutex<[BlockingThread]>([])
   private let clock: @Sendable () -> MonotonicTime
   private let latestHealth = Mutex(StoreHealth.working)
@@ -43,12 +45,14 @@ package final class Store: Sendable {
     self.limits = limits
     commands = BatchQueue(capacity: limits.queueMax)
     pointQueries = BatchQueue(capacity: limits.queueMax)
-    longQueries = BatchQueue(capacity: limits.listsMax)
+    lists = ListTurns(capacity: limits.listsMax, ofSource: limits.listsOfConnectionMax)
+    momentLists = ListTurns(capacity: limits.listsMax, ofSource: limits.listsOfConnectionMax)
     self.clock = clock
     writingPulse = Pulse(at: clock())
     let connections = Connections(
       writer: try engine.openWriter(), point: try engine.openReader(),
       long: try engine.openReader())
+    for remark in engine.remarks() { observer.remarked(remark) }
     start(connections, observer: observer)
   }
 
@@ -68,14 +72,15 @@ package final class Store: Sendable {
   }
 
   private func start(_ connections: Connections, observer: any StoreObserver) {
+    let damage = DamageReports()
     let writing = BlockingThread { [self] in
       let writer = CommandWriter(
         engine: engine, writer: connections.writer, limits: limits, clock: clock,
-        observer: observer,
+        observer: observer, logGate: logGate,
         // Before the lists that wait, which may take long.
-        startScan: { [self] in longQueries.prepend(.scan(writer: commands)) },
+        startScan: { [self] in lists.prepend(.scan(writer: commands)) },
         startLook: { [self] keys in
-          pointQueries.prepend(
+          pointQueries.appendAlways(
             .look(WaitedLook(keys: keys[...], writer: commands, queue: pointQueries)))
         },
         noteHealth: { [self] health in latestHealth.withLock { $0 = health } })
@@ -89,11 +94,13 @@ package final class Store: Sendable {
         commandBytes.subtract(items.reduce(0) { $0 + $1.byteCount }, ordering: .relaxed)
         writer.turn(items)
       }
+      // Nobody looks at the log any more.
+      logGate.wantPause(false)
     }
     let pointReading = BlockingThread { [self] in
       let reader = SnapshotReader(
         engine: engine, reader: connections.point, limits: limits, clock: clock,
-        observer: observer)
+        observer: observer, damage: damage)
       while !pointQueries.hasEnded {
         reader.turn(pointQueries.take(max: limits.batchMax, waitNanoseconds: nil))
       }
@@ -101,12 +108,23 @@ package final class Store: Sendable {
     let longReading = BlockingThread { [self] in
       let reader = SnapshotReader(
         engine: engine, reader: connections.long, limits: limits, clock: clock,
-        observer: observer)
-      while !longQueries.hasEnded {
-        reader.turn(longQueries.take(max: 1, waitNanoseconds: nil))
+        observer: observer, damage: damage)
+      while let (item, turn) = lists.take() {
+        logGate.leaveRoom(waitNanosecondsMax: limits.logPauseNanoseconds)
+        if reader.advance(item) { lists.ended(turn) } else { lists.putBack(item, turn) }
       }
     }
-    threads.withLock { $0 = [longReading, pointReading, writing] }
+    let momentReading = BlockingThread { [self] in
+      // Only v1 asks for such lists: the connection is opened with the first one.
+      let reader = SnapshotReader(
+        engine: engine, reader: nil, limits: limits, clock: clock, observer: observer,
+        damage: damage)
+      while let (item, turn) = momentLists.take() {
+        logGate.pass(waitNanosecondsMax: limits.logPauseNanoseconds) { _ = reader.advance(item) }
+        momentLists.ended(turn)
+      }
+    }
+    threads.withLock { $0 = [longReading, momentReading, pointReading, writing] }
   }
 
   /// Queues a change. `call` gets its result after the commit.
@@ -130,31 +148,37 @@ package final class Store: Sendable {
   }
 
   /// Queues a question. Its answer contains every change that was acknowledged before this call.
-  package func ask(_ query: Query, deadline: MonotonicTime? = nil, call: any StoreCall) {
-    let item = SnapshotReader.Item.query(query, deadline: deadline, call: call)
-    if case .list = query {
-      refuse(longQueries.append(item), call, waitingMax: limits.listsMax)
+  ///
+  /// - Parameter source: Whose question it is, such as a connection's: lists of different ones take turns.
+  package func ask(
+    _ query: Query, from source: ObjectIdentifier? = nil, deadline: MonotonicTime? = nil,
+    call: any StoreCall
+  ) {
+    if case .list(let range, let sink) = query {
+      let list = ListReading(range, into: sink, limits, deadline: deadline, call: call)
+      let line = range.isOfOneMoment ? momentLists : lists
+      refuse(line.append(.list(list), from: source), call, waitingMax: limits.listsMax)
     } else {
+      let item = SnapshotReader.Item.query(query, deadline: deadline, call: call)
       refuse(pointQueries.append(item), call, waitingMax: limits.queueMax)
     }
   }
 
   private func refuse(_ admission: Admission, _ call: any StoreCall, waitingMax: Int) {
+    let error: StoreError
     switch admission {
-    case .admitted: break
+    case .admitted: return
     case .full:
-      call.replyTarget.deliver([
-        Reply(
-          call: call,
-          result: .failure(
-            StoreError(
-              .overloaded,
-              "\(waitingMax) such requests, or \(limits.queueBytesMax) bytes of them, are waiting "
-                + "for the store already")))
-      ])
-    case .closed:
-      call.replyTarget.deliver([Reply(call: call, result: .failure(.shuttingDown))])
+      error = StoreError(
+        .overloaded,
+        "\(waitingMax) such requests, or \(limits.queueBytesMax) bytes of them, are waiting "
+          + "for the store already")
+    case .fullOfSource:
+      error = StoreError(
+        .overloaded, "\(limits.listsOfConnectionMax) lists of this connection are waiting already")
+    case .closed: error = .shuttingDown
     }
+    call.replyTarget.deliver([Reply(call: call, result: .failure(error))])
   }
 
   /// Nobody waits for the result of `call` any more: it is not to be granted anything, and its place
@@ -189,7 +213,8 @@ package final class Store: Sendable {
   package func shutdown() {
     commands.close()
     pointQueries.close()
-    longQueries.close()
+    lists.close()
+    momentLists.close()
     let threads = threads.withLock { threads in
       defer { threads = [] }
       return threads

@@ -5,8 +5,10 @@ package struct StoreLimits: Sendable {
   package var queueMax = 50_000
   /// Keys, owners and values of the commands that wait, in bytes.
   package var queueBytesMax = 128 << 20
-  /// Lists that may wait at once. More are refused as overload.
+  /// Lists that may wait at once, and as many of one moment; of one connection a part of them. More
+  /// are refused as overload.
   package var listsMax = 1_000
+  package var listsOfConnectionMax = 250
   /// Commands that one transaction takes, and keys that they are about; one command may have more.
   package var batchMax = 2_000
   /// Calls that may wait for one key, and for all keys, until they are free. More are refused.
@@ -38,6 +40,18 @@ package struct StoreLimits: Sendable {
   package var repliesBytesMax = 8 << 20
   /// Records that a list, and rows that a scan, reads at a time.
   package var pageMax = 500
+  /// Rows that a list reads from one snapshot, and how long it goes on with it: then others have a
+  /// turn, and the store's log can be cut. A list of one moment has one snapshot however long it
+  /// takes.
+  package var snapshotRowsMax = 2_000
+  package var snapshotNanoseconds: Int64 = 50_000_000
+  /// A log of the engine's that has more bytes in use is to begin anew, for which lists of one
+  /// moment leave room.
+  package var logBytesMax: Int64 = 32 << 20
+  /// How long a list of one moment waits for that at most.
+  package var logPauseNanoseconds: Int64 = 1_000_000_000
+  /// A log that takes more bytes is said once: somebody reads without an end.
+  package var logWarningBytes: Int64 = 256 << 20
   /// Rows that a query by prefix gives.
   package var prefixRowsMax = 1_000
   /// How often the writing thread looks around when nothing wakes it.
@@ -52,6 +66,8 @@ package struct StoreLimits: Sendable {
   package var stallNanoseconds: Int64 = 1_000_000_000
   /// No lease ends for so long after a stall or an outage: first comes what waits in the sockets.
   package var stallGraceNanoseconds: Int64 = 2_000_000_000
+  /// An outage is over after the store has worked for so long.
+  package var outageQuietNanoseconds: Int64 = 5_000_000_000
   /// An epoch: a free row is collected after it has been free for one to two of them.
   package var epochNanoseconds: Int64 = 3_600_000_000_000
   /// Rows that one step of the collection looks at, and the pause between two steps.
@@ -64,6 +80,8 @@ package struct StoreLimits: Sendable {
   package var backfillPauseNanoseconds: Int64 = 5_000_000
   /// How often a server whose rows are all filled looks whether older shapes were given up.
   package var backfillLookNanoseconds: Int64 = 10_000_000_000
+  /// Keys with terms that one step of the sweep looks at.
+  package var sweepKeysMax = 200
   /// How long a connection that failed is left before another is opened.
   package var reopenNanoseconds: Int64 = 500_000_000
 

@@ -6,6 +6,8 @@ package protocol StoreObserver: Sendable {
   func failed(_ error: StoreError)
   /// The store works again after a failure.
   func recovered()
+  /// It has done so for ``StoreLimits/outageQuietNanoseconds``.
+  func outageEnded()
   /// What other servers wrote was looked for.
   func scanned()
   /// It could not be; it will be tried again.
@@ -20,7 +22,9 @@ package protocol StoreObserver: Sendable {
   /// Told once, when it is over.
   func stalled(nanoseconds: Int64)
   /// A row was left out of an answer because it is damaged.
-  func skipped(damage: String)
+  ///
+  /// - Parameter untold: How often that was so since it was last told; nil where it is not to be told now.
+  func skipped(damage: String, untold: Int?)
   /// Rows were brought into the newest shape.
   func filled(rows: Int)
   /// What the store does by itself failed; it will be tried again.
@@ -29,6 +33,12 @@ package protocol StoreObserver: Sendable {
   func gaveUpShapes(before shape: Int64)
   /// Rows that had been free for long were deleted.
   func collected(rows: Int)
+  /// Something about the place of the store, at the start.
+  func remarked(_ remark: String)
+  /// What the log beside the database takes, in bytes.
+  func logTakes(bytes: Int64)
+  /// It has passed ``StoreLimits/logWarningBytes``.
+  func logIsLong(bytes: Int64)
 }
 
 /// Whether the store can be used.

@@ -2,7 +2,11 @@ import Glibc
 import LockCore
 
 /// What became of an element that was offered to a queue.
-enum Admission { case admitted, full, closed }
+enum Admission {
+  case admitted, full, closed
+  /// Others may still get in.
+  case fullOfSource
+}
 
 /// A queue between threads: bounded, taken in batches, with a wait that ends at a point in time.
 ///
@@ -41,16 +45,6 @@ final class BatchQueue<Element: Sendable>: @unchecked Sendable {
     elements.append(element)
     if isWaiting { pthread_cond_signal(condition) }
     return .admitted
-  }
-
-  /// Puts what must not be lost and is rare before everything that waits, over the bound as well.
-  func prepend(_ element: Element) {
-    pthread_mutex_lock(mutex)
-    defer { pthread_mutex_unlock(mutex) }
-    // Nobody takes it any more; it would only delay the end.
-    if isClosed { return }
-    elements.insert(element, at: 0)
-    if isWaiting { pthread_cond_signal(condition) }
   }
 
   /// Appends what must not be lost and is rare, such as the end of a scan, over the bound as well.

@@ -5,6 +5,14 @@ import Storage
 final class SQLiteConnection {
   private let handle: OpaquePointer
   let path: String
+  /// The database with symbolic links resolved: what SQLite makes the names of its other files
+  /// from.
+  let filePath: String
+  /// What it has open, and who keeps count of that.
+  private var files: (open: OpenFiles, owner: StoreFiles)?
+  /// The log as far as this connection knows it, in bytes: what it takes on the disk, and how much
+  /// of it was written since it last began anew.
+  private(set) var log = StoreLog()
 
   /// - Parameter create: Whether a missing file is made.
   init(path: String, create: Bool) throws(StoreError) {
@@ -15,15 +23,29 @@ final class SQLiteConnection {
       | (create ? SQLITE_OPEN_CREATE : 0)
     let code = sqlite3_open_v2(path, &handle, flags, nil)
     guard code == SQLITE_OK, let handle else {
-      let message = handle.map { String(cString: sqlite3_errmsg($0)) } ?? "out of memory"
+      let fault = SQLiteFault(
+        path: path, filePath: path, code: code,
+        detail: handle.map { String(cString: sqlite3_errmsg($0)) } ?? "out of memory",
+        systemError: handle.map { sqlite3_system_errno($0) } ?? 0)
       sqlite3_close(handle)
-      throw StoreError(.unavailable, "cannot open the store \(path): \(message)")
+      throw fault.error
     }
     self.handle = handle
     self.path = path
+    filePath = sqlite3_db_filename(handle, "main").map { String(cString: $0) } ?? path
+    // SQLite is content with reading where a file may not be written.
+    if sqlite3_db_readonly(handle, "main") == 1 {
+      throw SQLiteFault(
+        path: path, filePath: filePath, code: SQLITE_READONLY,
+        detail: String(cString: sqlite3_errstr(SQLITE_READONLY)), systemError: 0
+      ).error
+    }
   }
 
-  deinit { sqlite3_close_v2(handle) }
+  deinit {
+    sqlite3_close_v2(handle)
+    files?.owner.release()
+  }
 
   func execute(_ sql: String) throws(StoreError) {
     let code = sqlite3_exec(handle, sql, nil, nil, nil)
@@ -67,21 +89,72 @@ final class SQLiteConnection {
   /// Whether the latest call failed because another connection has the file locked.
   var isLockedOut: Bool { sqlite3_errcode(handle) & 0xff == SQLITE_BUSY }
 
-  /// - Throws: Where the file is not at its path any more: another server would open another one, and
-  ///   both would grant the same locks.
-  func checkPlace() throws(StoreError) {
+  // MARK: - Its files
+
+  /// Whether another file than the one it has open is at its path, or none.
+  var hasMoved: Bool {
     var hasMoved: Int32 = 0
     let code = sqlite3_file_control(handle, "main", SQLITE_FCNTL_HAS_MOVED, &hasMoved)
-    guard code != SQLITE_OK || hasMoved == 0 else { throw self.hasMoved }
+    return code == SQLITE_OK && hasMoved != 0
   }
 
-  /// What is said where another file than the server's is at its path, or none.
-  var hasMoved: StoreError {
-    StoreError(
-      .unavailable,
-      "the store \(path) was moved or replaced while this server had it open: "
-        + "put it back, or restart the server")
+  /// From now on ``checkPlace()`` looks whether the files that it has open now stay in their
+  /// places.
+  func keepWatch(over files: StoreFiles) throws(StoreError) {
+    self.files = (try files.adopt(self), files)
   }
+
+  /// - Throws: As ``OpenFiles/check()``.
+  func checkPlace() throws(StoreError) {
+    guard let files = files?.open else { return }
+    do {
+      log.fileBytes = try files.check()
+    } catch {
+      // Whoever starts without the log misses what is in it alone, but for what can still be saved.
+      if files.onlyLogIsMissing { _ = checkpoint(SQLITE_CHECKPOINT_PASSIVE) }
+      throw error
+    }
+  }
+
+  // MARK: - Its log
+
+  /// Has everything be copied from the log into the database that readers allow, after each commit
+  /// that leaves more than `pages` in it.
+  func copyLog(afterPages pages: Int) {
+    logPagesMax = pages
+    sqlite3_wal_hook(
+      handle,
+      { (connection, _, _, pages) in
+        Unmanaged<SQLiteConnection>.fromOpaque(connection!).takeUnretainedValue()
+          .committed(logPages: Int(pages))
+        return SQLITE_OK
+      }, Unmanaged.passUnretained(self).toOpaque())
+  }
+
+  private var logPagesMax = Int.max
+  /// A page of 4 KiB and what stands before it in the log.
+  private static let logPageBytes: Int64 = 4_096 + 24
+
+  private func committed(logPages: Int) {
+    log.usedBytes = Int64(logPages) * Self.logPageBytes
+    if logPages >= logPagesMax { _ = checkpoint(SQLITE_CHECKPOINT_PASSIVE) }
+  }
+
+  /// Copies everything from the log into the database, so that it begins anew with the next write.
+  /// Waits for whoever still reads from it, and keeps others from writing meanwhile.
+  ///
+  /// - Returns: False where somebody reads for longer than the connection waits.
+  func restartLog() -> Bool {
+    guard checkpoint(SQLITE_CHECKPOINT_RESTART) == SQLITE_OK else { return false }
+    log.usedBytes = 0
+    return true
+  }
+
+  private func checkpoint(_ mode: Int32) -> Int32 {
+    sqlite3_wal_checkpoint_v2(handle, "main", mode, nil, nil)
+  }
+
+  // MARK: - Waiting and failing
 
   /// How long a statement waits for another process that has the file locked.
   func setBusyTimeout(milliseconds: Int32) { sqlite3_busy_timeout(handle, milliseconds) }
@@ -98,24 +171,9 @@ final class SQLiteConnection {
 
   /// SQLite's result code in words that help.
   func error(_ code: Int32) -> StoreError {
-    let detail = String(cString: sqlite3_errmsg(handle))
-    let hint: String
-    switch code & 0xff {
-    case SQLITE_BUSY, SQLITE_LOCKED:
-      hint = "the store \(path) is locked by another process"
-    case SQLITE_FULL:
-      hint = "the disk of the store \(path) is full"
-    case SQLITE_READONLY, SQLITE_PERM, SQLITE_AUTH:
-      hint = "the store \(path) cannot be written"
-    case SQLITE_CORRUPT:
-      return StoreError(.unavailable, "the store \(path) is corrupt (\(detail))")
-    case SQLITE_NOTADB:
-      return StoreError(.unusable, "\(path) is not an SQLite database (\(detail))")
-    case SQLITE_CANTOPEN:
-      hint = "cannot open the store \(path)"
-    default:
-      hint = "the store \(path) failed"
-    }
-    return StoreError(.unavailable, "\(hint) (\(detail), SQLite code \(code))")
+    SQLiteFault(
+      path: path, filePath: filePath, code: code, detail: String(cString: sqlite3_errmsg(handle)),
+      systemError: sqlite3_system_errno(handle)
+    ).error
   }
 }

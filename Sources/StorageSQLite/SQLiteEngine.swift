@@ -1,11 +1,11 @@
 import Glibc
 package import Storage
-import Synchronization
 
 /// The store in one SQLite file, which several servers on this machine may have open at once.
 ///
 /// The file is in WAL mode and every commit is synced to disk before it counts. It must be on a
-/// local disk: SQLite's locks and its shared memory do not work across a network file system.
+/// local disk, under one name: SQLite's locks and its shared memory do not work across a network
+/// file system, and the WAL is found by the name of the file (``StoreFiles``).
 package struct SQLiteEngine: StoreEngine {
   /// How long a transaction waits, in all, for another process that is writing.
   package static let busyMillisecondsMax = 2_000
@@ -13,8 +13,11 @@ package struct SQLiteEngine: StoreEngine {
   package static let openMillisecondsMax: Int32 = 10_000
   /// The WAL is copied into the database after this many pages of 4 KiB.
   package static let checkpointPages = 4_000
-  /// A WAL larger than this is cut back after a checkpoint.
+  /// A WAL larger than this is cut back when it begins anew.
   package static let walBytesMax = 64 << 20
+  /// How long having the WAL begin anew waits for who reads from it. All writing stands still
+  /// meanwhile.
+  package static let restartMillisecondsMax: Int32 = 200
   /// Page cache of the writing connection; readers have SQLite's default of 2 MB.
   package static let writerCacheKibibytes = 6 << 10
   /// Marks the file as Latchkey's ("LTKY"), for file(1) and against mistaken paths.
@@ -29,35 +32,42 @@ package struct SQLiteEngine: StoreEngine {
   package let path: String
   package let shapes: KnownShapes
   package var location: String { "sqlite:\(path)" }
-  private let place = FilePlace()
+  private let files: StoreFiles
 
   /// - Parameter shapes: Those that the server knows; other than all of them in tests.
   package init(path: String, shapes: KnownShapes = .all) {
     self.path = path
     self.shapes = shapes
+    files = StoreFiles(path: path)
   }
 
+  package func remarks() -> [String] { files.remarks() }
+
   package func openWriter() throws(StoreError) -> any StoreWriter {
+    try files.prepare(create: true)
     let connection = try SQLiteConnection(path: path, create: true)
-    try place.check(connection)
     connection.setBusyTimeout(milliseconds: Self.openMillisecondsMax)
     try refuseForeignFile(connection)
     try turnToWAL(connection)
     try connection.execute("PRAGMA synchronous = FULL")
-    try connection.execute("PRAGMA wal_autocheckpoint = \(Self.checkpointPages)")
+    connection.copyLog(afterPages: Self.checkpointPages)
     try connection.execute("PRAGMA journal_size_limit = \(Self.walBytesMax)")
     try connection.execute("PRAGMA cache_size = -\(Self.writerCacheKibibytes)")
     try migrate(connection)
     connection.setBusyHandler(waitForOtherWriter)
-    return try SQLiteWriter(connection, shapes)
+    let writer = try SQLiteWriter(connection, shapes)
+    try connection.keepWatch(over: files)
+    return writer
   }
 
   package func openReader() throws(StoreError) -> any StoreReader {
+    try files.prepare(create: false)
     let connection = try SQLiteConnection(path: path, create: false)
-    try place.check(connection)
     connection.setBusyTimeout(milliseconds: Int32(Self.busyMillisecondsMax))
     try connection.execute("PRAGMA query_only = ON")
-    return try SQLiteReader(connection, shapes)
+    let reader = try SQLiteReader(connection, shapes)
+    try connection.keepWatch(over: files)
+    return reader
   }
 
   /// Another program's database is not written to because a path was mistyped.
@@ -117,38 +127,23 @@ package struct SQLiteEngine: StoreEngine {
   }
 }
 
-/// Which file the first connection of a server found at the path. A later one must not go on with another
-/// file that was put in its place: the server knows leases and tokens of the first.
-private final class FilePlace: Sendable {
-  private struct Identity: Equatable {
-    var device: dev_t
-    var inode: ino_t
-  }
-
-  private let first = Mutex<Identity?>(nil)
-
-  /// - Throws: As ``SQLiteConnection/checkPlace()``.
-  func check(_ connection: SQLiteConnection) throws(StoreError) {
-    var status = stat()
-    guard stat(connection.path, &status) == 0 else { throw connection.hasMoved }
-    let found = Identity(device: status.st_dev, inode: status.st_ino)
-    let known = first.withLock { first in
-      first = first ?? found
-      return first
-    }
-    guard known == found else { throw connection.hasMoved }
-  }
-}
-
 /// Waits a little longer each time another process has the database locked, up to
 /// ``SQLiteEngine/busyMillisecondsMax`` in all. The waits are jittered, so that servers of one store
 /// do not keep meeting.
-private func waitForOtherWriter(_: UnsafeMutableRawPointer?, attempt: Int32) -> Int32 {
+func waitForOtherWriter(_: UnsafeMutableRawPointer?, attempt: Int32) -> Int32 {
   // 10 x 0.2 ms, 40 x 1 ms, then 5 ms each.
   let microseconds: UInt32 = attempt < 10 ? 200 : attempt < 50 ? 1_000 : 5_000
   let attemptsMax = 50 + (SQLiteEngine.busyMillisecondsMax - 42) / 5
   guard attempt < attemptsMax else { return 0 }
   usleep(UInt32.random(in: microseconds / 2...microseconds * 3 / 2))
+  return 1
+}
+
+/// Looks every millisecond, so that writing stands still no longer than it has to, up to
+/// ``SQLiteEngine/restartMillisecondsMax``.
+func waitForReaders(_: UnsafeMutableRawPointer?, attempt: Int32) -> Int32 {
+  guard attempt < SQLiteEngine.restartMillisecondsMax else { return 0 }
+  usleep(1_000)
   return 1
 }
 

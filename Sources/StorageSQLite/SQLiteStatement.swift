@@ -107,6 +107,8 @@ extension SQLiteStatement: RowCells {
     guard sqlite3_column_type(handle, Int32(index)) == SQLITE_BLOB else { return nil }
     let start = sqlite3_column_blob(handle, Int32(index))
     let count = Int(sqlite3_column_bytes(handle, Int32(index)))
+    // Without memory there is no address, whatever the count.
+    guard start != nil || count == 0 else { return nil }
     return Array(UnsafeRawBufferPointer(start: start, count: count))
   }
 }

@@ -22,7 +22,10 @@ final class SQLiteWriter: StoreWriter {
   private let deleteStatement: SQLiteStatement
   /// Nil where no shape has terms.
   private let termStatements:
-    (deleteAll: SQLiteStatement, delete: SQLiteStatement, insert: SQLiteStatement)?
+    (
+      deleteAll: SQLiteStatement, delete: SQLiteStatement, insert: SQLiteStatement,
+      keys: SQLiteStatement
+    )?
   private let dataVersion: SQLiteStatement
 
   init(_ connection: SQLiteConnection, _ shapes: KnownShapes) throws(StoreError) {
@@ -49,7 +52,8 @@ final class SQLiteWriter: StoreWriter {
       ? (
         try connection.prepare(statements.deleteTerms),
         try connection.prepare(statements.deleteTerm),
-        try connection.prepare(Terms.insertion(SQLiteEngine.dialect))
+        try connection.prepare(Terms.insertion(SQLiteEngine.dialect)),
+        try connection.prepare(statements.keysWithTerms)
       ) : nil
     dataVersion = try connection.prepare("PRAGMA data_version")
   }
@@ -67,6 +71,14 @@ final class SQLiteWriter: StoreWriter {
 
   /// A transaction that can be neither committed nor rolled back is only got rid of by closing.
   var isUsable: Bool { !connection.isInTransaction }
+
+  var log: StoreLog { connection.log }
+
+  func restartLog() -> Bool {
+    connection.setBusyHandler(waitForReaders)
+    defer { connection.setBusyHandler(waitForOtherWriter) }
+    return connection.restartLog()
+  }
 
   func meta() throws(StoreError) -> StoreMeta { try readMeta(metaStatement, shapes) }
 
@@ -160,7 +172,7 @@ final class SQLiteWriter: StoreWriter {
   }
 
   func setTerms(_ changes: [TermChange]) throws(StoreError) {
-    guard let (deleteAll, delete, insert) = termStatements else { return }
+    guard let (deleteAll, delete, insert, _) = termStatements else { return }
     for change in changes {
       if let removed = change.removed {
         for term in removed {
@@ -180,6 +192,21 @@ final class SQLiteWriter: StoreWriter {
     }
   }
 
+  func keysWithTerms(
+    after key: String, limit: Int
+  ) throws(StoreError) -> [(key: String, hasRow: Bool)] {
+    guard let statement = termStatements?.keys else { return [] }
+    statement.bind(1, key)
+    statement.bind(2, Int64(limit))
+    return try statement.query { () throws(StoreError) in
+      var keys: [(key: String, hasRow: Bool)] = []
+      while try statement.step() {
+        if let key = statement.text(0) { keys.append((key, statement.integer(1) != 0)) }
+      }
+      return keys
+    }
+  }
+
   func set(_ name: StoreMeta.Name, to value: Int64) throws(StoreError) {
     setMeta.bind(1, value)
     setMeta.bind(2, name.text)
@@ -193,7 +220,10 @@ final class SQLiteWriter: StoreWriter {
     try giveUp.run()
   }
 
+  /// Looks at its files as well: a server that has nothing to do must notice what happens to them
+  /// too.
   func changesByOthers() throws(StoreError) -> Int64 {
+    try connection.checkPlace()
     let statement = dataVersion
     return try statement.query { () throws(StoreError) in
       try statement.step() ? statement.integer(0) : 0

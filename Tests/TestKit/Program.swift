@@ -211,6 +211,8 @@ package final class TestEvent: Sendable {
 
   private let state = Mutex(State())
 
+  package init() {}
+
   package var hasOccurred: Bool { state.withLock { $0.hasOccurred } }
 
   package func signal() {

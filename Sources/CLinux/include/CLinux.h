@@ -10,6 +10,8 @@
 #include <sys/timerfd.h>
 #include <sys/types.h>
 
+#include "files.h"
+
 // The arguments that `main` got, argv[0] included. Swift's CommandLine reads them from /proc, which
 // need not be there, nor be this process' own.
 int linux_argument_count(void);

@@ -22,9 +22,14 @@ extension Endpoint {
     case .get(let key):
       let call = GetCall(key, self, arrival, request)
       store.ask(.fetch(key: key), deadline: call.deadline, call: call)
-    case .list(let range):
+    case .list(var range):
+      // What v1 promises of FetchAll; later versions promise less, so that no list holds up the
+      // store's log.
+      range.isOfOneMoment = version == V1.number
       let call = ListCall(self, arrival, request)
-      store.ask(.list(range, into: call.list), deadline: call.deadline, call: call)
+      store.ask(
+        .list(range, into: call.list), from: arrival.exchange.connectionID,
+        deadline: call.deadline, call: call)
     }
   }
 }

@@ -32,6 +32,7 @@ package final class ServerMetrics: Sendable {
     "latchkey_waiters": "Calls that wait until a key is free.",
     "latchkey_store_up": "Whether the latest transaction was committed.",
     "latchkey_damaged_rows_total": "Rows left out of answers because they are damaged.",
+    "latchkey_store_log_bytes": "What the store's log takes on the disk.",
     "latchkey_collected_rows_total": "Long-free rows that this server deleted.",
     "latchkey_filled_rows_total": "Rows that this server brought into the newest shape.",
     "latchkey_store_shape": "The newest, the oldest maintained and the filled shape of the store.",
@@ -67,6 +68,7 @@ package final class ServerMetrics: Sendable {
   private let refusedConnections: Counter
   private let isFull = Atomic<Bool>(false)
   private let storeUp: Gauge
+  private let logBytes: Gauge
   private let damaged: Counter
   private let collectedRows: Counter
   private let filledRows: Counter
@@ -95,6 +97,7 @@ package final class ServerMetrics: Sendable {
     refusedConnections = Counter(label: "latchkey_connections_refused_total", factory: factory)
     scanFailures = Counter(label: "latchkey_scan_failures_total", factory: factory)
     storeUp = Gauge(label: "latchkey_store_up", factory: factory)
+    logBytes = Gauge(label: "latchkey_store_log_bytes", factory: factory)
     damaged = Counter(label: "latchkey_damaged_rows_total", factory: factory)
     collectedRows = Counter(label: "latchkey_collected_rows_total", factory: factory)
     filledRows = Counter(label: "latchkey_filled_rows_total", factory: factory)
@@ -200,8 +203,9 @@ extension ServerMetrics: StoreObserver {
     }
   }
 
-  package func recovered() {
-    storeUp.record(1)
+  package func recovered() { storeUp.record(1) }
+
+  package func outageEnded() {
     isFailing.store(false, ordering: .relaxed)
     logger.notice("the store works again")
   }
@@ -237,9 +241,24 @@ extension ServerMetrics: StoreObserver {
       metadata: ["milliseconds": "\(nanoseconds / 1_000_000)"])
   }
 
-  package func skipped(damage: String) {
+  package func skipped(damage: String, untold: Int?) {
     damaged.increment()
-    logger.error("a damaged row was left out of an answer", metadata: ["row": "\(damage)"])
+    guard let untold else { return }
+    logger.error(
+      "a damaged row was left out of an answer; that is said once an hour",
+      metadata: ["row": "\(damage)", "repeats": "\(untold)"])
+  }
+
+  package func remarked(_ remark: String) { logger.warning("\(remark)") }
+
+  package func logTakes(bytes: Int64) { logBytes.record(bytes) }
+
+  package func logIsLong(bytes: Int64) {
+    logger.warning(
+      """
+      the store's log grows: somebody reads the store without an end, such as a sqlite3 shell with an \
+      open transaction; end it, fuser(1) on the store's file names it
+      """, metadata: ["bytes": "\(bytes)"])
   }
 
   package func upkeepFailed(_ error: StoreError) {

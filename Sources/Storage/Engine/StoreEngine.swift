@@ -19,6 +19,13 @@ package protocol StoreEngine: Sendable {
 
   /// Opens a connection that reads. The database exists: a writer was opened before.
   func openReader() throws(StoreError) -> any StoreReader
+
+  /// What whoever runs the server should know of where the database is, once it is open.
+  func remarks() -> [String]
+}
+
+extension StoreEngine {
+  package func remarks() -> [String] { [] }
 }
 
 /// The connection that changes rows. Everything happens between ``begin()`` and ``commit()`` or
@@ -58,6 +65,37 @@ package protocol StoreWriter: AnyObject {
   func changesByOthers() throws(StoreError) -> Int64
   /// Whether the connection is fit for further use after an error.
   var isUsable: Bool { get }
+  /// The log beside the database, as this connection last saw it.
+  var log: StoreLog { get }
+  /// Outside of a transaction: has the log begin anew, for which it waits a short time until nobody
+  /// reads from it.
+  ///
+  /// - Returns: False where somebody reads from it for longer.
+  func restartLog() -> Bool
+  /// Up to `limit` keys greater than `key` that have terms, by their bytes, and whether each has a
+  /// row. What is not a key is passed over. Asked only where ``KnownShapes/haveTerms``.
+  func keysWithTerms(
+    after key: String, limit: Int
+  ) throws(StoreError) -> [(key: String, hasRow: Bool)]
+}
+
+/// What an engine writes beside its database, to be copied into it later; nothing where it has no
+/// such log.
+package struct StoreLog: Equatable, Sendable {
+  /// What it takes on the disk.
+  package var fileBytes: Int64 = 0
+  /// What was written to it since it last began anew.
+  package var usedBytes: Int64 = 0
+
+  package init(fileBytes: Int64 = 0, usedBytes: Int64 = 0) {
+    self.fileBytes = fileBytes
+    self.usedBytes = usedBytes
+  }
+}
+
+extension StoreWriter {
+  package var log: StoreLog { StoreLog() }
+  package func restartLog() -> Bool { true }
 }
 
 /// A connection that reads from snapshots: what was committed when ``begin()`` was called.

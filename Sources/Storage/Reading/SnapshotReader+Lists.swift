@@ -1,34 +1,99 @@
 import LockCore
 
+/// A list on its way through the store: what is asked for, and how far that was read.
+///
+/// `@unchecked Sendable`: handed from thread to thread, of which one at a time uses it.
+final class ListReading: @unchecked Sendable {
+  let sink: any RecordSink
+  let deadline: MonotonicTime?
+  let call: any StoreCall
+  /// What is still to be read.
+  var range: Query.Range
+  /// Records that there is still room for.
+  var room: Int
+  /// Rows of the next page.
+  var limit: Int
+  /// The term that it goes by, if any; nil before that was decided.
+  var way: Way?
+
+  enum Way {
+    case byKeys
+    case byTerm(String)
+  }
+
+  init(
+    _ range: Query.Range, into sink: any RecordSink, _ limits: StoreLimits,
+    deadline: MonotonicTime?, call: any StoreCall
+  ) {
+    self.range = range
+    self.sink = sink
+    self.deadline = deadline
+    self.call = call
+    room = range.countMax
+    // One more than there is room for shows that there are more. Where few are what is looked for, pages grow.
+    limit = room < limits.pageMax ? room + 1 : limits.pageMax
+  }
+}
+
 // Long lists, page by page: by the keys of rows, or by terms that lead to what is looked for.
 extension SnapshotReader {
-  func list(
-    _ range: Query.Range, into sink: any RecordSink, _ reader: any StoreReader, _ meta: StoreMeta
-  ) throws(StoreError) -> Outcome.ListEnd {
-    let term = meta.filledShape >= S2.number ? try rareTerm(of: range, reader) : nil
-    var range = range
-    var room = range.countMax
-    // One more than there is room for shows that there are more. Where few are what is looked for, pages grow.
-    var limit = room < limits.pageMax ? room + 1 : limits.pageMax
-    while sink.isWanted {
+  /// Reads on from one snapshot, for as long as the list may have it. Returns whether that is all.
+  func advance(_ list: ListReading) -> Bool {
+    let start = clock()
+    let result: StoreResult
+    if let deadline = list.deadline, deadline <= start {
+      result = .failure(.deadlinePassed)
+    } else if !list.call.isWanted {
+      result = .failure(.unwanted)
+    } else {
+      do throws(StoreError) {
+        let end = try inSnapshot { (reader, meta) throws(StoreError) in
+          try read(list, reader, meta, since: start)
+        }
+        guard let end else { return false }
+        result = .success(.listed(end))
+      } catch {
+        result = .failure(error)
+      }
+    }
+    list.call.replyTarget.deliver([Reply(call: list.call, result: result)])
+    return true
+  }
+
+  /// - Returns: Nil where there is more, for another snapshot.
+  private func read(
+    _ list: ListReading, _ reader: any StoreReader, _ meta: StoreMeta, since start: MonotonicTime
+  ) throws(StoreError) -> Outcome.ListEnd? {
+    let way: ListReading.Way
+    if let known = list.way {
+      way = known
+    } else {
+      let term = meta.filledShape >= S2.number ? try rareTerm(of: list.range, reader) : nil
+      way = term.map { .byTerm($0) } ?? .byKeys
+      list.way = way
+    }
+    var rowsLeft = list.range.isOfOneMoment ? .max : limits.snapshotRowsMax
+    while list.sink.isWanted {
       let (rows, latestKey) =
-        if let term {
-          try page(of: range, withTerm: term, reader, limit)
-        } else {
-          try page(of: range, reader, limit)
+        switch way {
+        case .byTerm(let term): try page(of: list.range, withTerm: term, reader, list.limit)
+        case .byKeys: try page(of: list.range, reader, list.limit)
         }
       // A newer server's row may have no owner that could be shown.
       let records = sound(rows).filter { record in
         guard let holder = record.holder, !ReservedKeys.contains(record.key) else { return false }
-        return range.isMet(by: holder)
+        return list.range.isMet(by: holder)
       }
-      let page = Array(records.prefix(room))
-      guard page.isEmpty || sink.append(page) else { return .stopped }
+      let page = Array(records.prefix(list.room))
+      guard page.isEmpty || list.sink.append(page) else { return .stopped }
       guard page.count == records.count else { return .more }
-      room -= page.count
+      list.room -= page.count
       guard let latestKey else { return .complete }
-      range.afterKey = latestKey
-      limit = min(2 * limit, limits.pageMax)
+      list.range.afterKey = latestKey
+      list.limit = min(2 * list.limit, limits.pageMax)
+      rowsLeft -= rows.count
+      guard !list.range.isOfOneMoment else { continue }
+      if rowsLeft <= 0 || clock() - start >= limits.snapshotNanoseconds { return nil }
     }
     return .stopped
   }
@@ -78,14 +143,5 @@ extension SnapshotReader {
       if least < max { break }
     }
     return rarest
-  }
-
-  /// A damaged row does not keep the others from being listed, but it is not passed over in silence.
-  private func sound(_ rows: [StoredRow]) -> [LockRecord] {
-    rows.compactMap { row in
-      guard let damage = row.damage else { return row.record }
-      observer.skipped(damage: damage)
-      return nil
-    }
   }
 }

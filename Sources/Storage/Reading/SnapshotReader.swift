@@ -3,32 +3,42 @@ import LockCore
 /// A reading side of the store: answers what is waiting from one snapshot, taken after it was asked,
 /// so that an answer contains everything acknowledged before.
 ///
-/// The store has two: one for single keys, one for what may take long.
+/// The store has three: one for single keys, one for lists, one for lists of one moment.
 final class SnapshotReader {
   enum Item: Sendable {
+    /// Whatever is not a list.
     case query(Query, deadline: MonotonicTime?, call: any StoreCall)
-    /// Read every lease in the store and tell the writer.
-    case scan(writer: BatchQueue<CommandWriter.Item>)
     /// Look at keys that are waited for.
     case look(WaitedLook)
+  }
+
+  /// What may take long.
+  enum LongItem: Sendable {
+    case list(ListReading)
+    /// Read every lease in the store and tell the writer.
+    case scan(writer: BatchQueue<CommandWriter.Item>)
   }
 
   private let engine: any StoreEngine
   let limits: StoreLimits
   let clock: @Sendable () -> MonotonicTime
   let observer: any StoreObserver
+  private let damage: DamageReports
   private var reader: (any StoreReader)?
   private let backlog = ReplyBacklog()
 
+  /// - Parameter reader: Nil where the connection is to be opened when it is needed.
   init(
-    engine: any StoreEngine, reader: any StoreReader, limits: StoreLimits,
-    clock: @escaping @Sendable () -> MonotonicTime, observer: any StoreObserver
+    engine: any StoreEngine, reader: (any StoreReader)?, limits: StoreLimits,
+    clock: @escaping @Sendable () -> MonotonicTime, observer: any StoreObserver,
+    damage: DamageReports
   ) {
     self.engine = engine
     self.reader = reader
     self.limits = limits
     self.clock = clock
     self.observer = observer
+    self.damage = damage
   }
 
   func turn(_ items: [Item]) {
@@ -43,7 +53,6 @@ final class SnapshotReader {
       case .query(_, _, let call) where !call.isWanted:
         replies.add(.failure(.unwanted), for: call)
       case .query(let query, _, let call): queries.append((query, call))
-      case .scan(let writer): scan(for: writer)
       case .look(let look): looks.append(look)
       }
     }
@@ -54,6 +63,16 @@ final class SnapshotReader {
       backlog.wait(bytesMax: limits.repliesBytesMax)
     }
     for look in looks { goOn(with: look) }
+  }
+
+  /// Reads on for a while. Returns whether that is all.
+  func advance(_ item: LongItem) -> Bool {
+    switch item {
+    case .list(let list): return advance(list)
+    case .scan(let writer):
+      scan(for: writer)
+      return true
+    }
   }
 
   // MARK: - Queries
@@ -91,8 +110,7 @@ final class SnapshotReader {
       return .success(
         row.isOfNewerServer
           ? .refused(.needsNewerServer(shape: row.needsShape), nil) : .found(nil))
-    case .list(let range, let sink):
-      return .success(.listed(try list(range, into: sink, reader, meta)))
+    case .list: preconditionFailure("lists are read piece by piece")
     case .prefix(let prefix):
       let rows = try reader.rows(
         of: nil, in: KeyRange(prefix: prefix), limit: limits.prefixRowsMax)
@@ -126,6 +144,18 @@ final class SnapshotReader {
       isComplete = false
     }
     writer.appendAlways(.scanEnded(nanoseconds: clock() - start, isComplete: isComplete))
+  }
+
+  // MARK: - Damage
+
+  /// A damaged row does not keep the others from being listed, but it is not passed over in
+  /// silence.
+  func sound(_ rows: [StoredRow]) -> [LockRecord] {
+    rows.compactMap { row in
+      guard let damage = row.damage else { return row.record }
+      observer.skipped(damage: damage, untold: self.damage.note(damage, at: clock()))
+      return nil
+    }
   }
 
   // MARK: - Snapshots

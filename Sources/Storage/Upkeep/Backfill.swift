@@ -11,7 +11,7 @@ struct Backfill {
   private let shapes: KnownShapes
   private var nextStep: MonotonicTime
   /// Whether the latest step found nothing left to do.
-  private var isDone = false
+  private(set) var isDone = false
 
   init(limits: StoreLimits, shapes: KnownShapes, now: MonotonicTime) {
     self.limits = limits
@@ -68,10 +68,12 @@ struct Backfill {
 
   /// Leaves nine tenths of the time to everything else, after a step that took from `start` to `now`, the commit
   /// included.
-  mutating func rest(since start: MonotonicTime, now: MonotonicTime) {
+  ///
+  /// - Parameter isMoreToDo: Whether something else waits for its next step.
+  mutating func rest(since start: MonotonicTime, now: MonotonicTime, isMoreToDo: Bool) {
     nextStep =
       now
-      + (isDone
+      + (isDone && !isMoreToDo
         ? limits.backfillLookNanoseconds
         : max(limits.backfillPauseNanoseconds, 9 * (now - start)))
   }

@@ -1,7 +1,8 @@
 import LockCore
 
 /// What a server does to its store by itself, in transactions of its own, so that what fails in them keeps
-/// no command from being done: gives up shapes that nobody needs, and brings rows into the newest one.
+/// no command from being done: gives up shapes that nobody needs, brings rows into the newest one,
+/// and takes terms away that have no row.
 struct Upkeep {
   /// An order to fence off every server that does not know a shape. What was right when it was given may
   /// not be right later, so it is not kept.
@@ -16,6 +17,7 @@ struct Upkeep {
   private static let pauseNanosecondsMax: Int64 = 300_000_000_000
 
   private var backfill: Backfill
+  private var sweep: TermSweep
   private var givingUp: GivingUp?
   /// Nothing is done before this time: something failed, and commands may need what there is left.
   private var resumption: MonotonicTime
@@ -23,6 +25,7 @@ struct Upkeep {
 
   init(limits: StoreLimits, shapes: KnownShapes, now: MonotonicTime) {
     backfill = Backfill(limits: limits, shapes: shapes, now: now)
+    sweep = TermSweep(limits: limits, shapes: shapes)
     resumption = now
   }
 
@@ -37,7 +40,7 @@ struct Upkeep {
     clock: () -> MonotonicTime
   ) throws(StoreError) {
     let order = givingUp
-    let before = backfill
+    let before = (backfill, sweep)
     givingUp = nil
     do {
       let start = clock()
@@ -51,13 +54,14 @@ struct Upkeep {
       }
       let filled =
         backfill.due <= start ? try backfill.step(writer, meta: meta, clock: clock) : 0
+      if backfill.isDone { try sweep.step(writer, meta: meta) }
       try writer.commit()
-      backfill.rest(since: start, now: clock())
+      backfill.rest(since: start, now: clock(), isMoreToDo: sweep.isUnderWay)
       if let gaveUp { observer.gaveUpShapes(before: gaveUp) }
       if filled > 0 { observer.filled(rows: filled) }
       pause = Self.pauseNanosecondsMin
     } catch {
-      backfill = before
+      (backfill, sweep) = before
       resumption = clock() + pause
       pause = min(2 * pause, Self.pauseNanosecondsMax)
       throw error

@@ -49,6 +49,7 @@ final class CommandWriter {
   private var upkeep: Upkeep
   private var scans: ScanSchedule
   private var pacer: CommitPacer
+  private var logRelief: LogRelief
   private var pulses: [Pulse] = []
   private let waiting: WaitingRoom
   private var waitedKeys: WaitedKeys
@@ -56,8 +57,8 @@ final class CommandWriter {
   init(
     engine: any StoreEngine, writer: any StoreWriter, limits: StoreLimits,
     clock: @escaping @Sendable () -> MonotonicTime, observer: any StoreObserver,
-    startScan: @escaping () -> Void, startLook: @escaping ([WaitedKey]) -> Void,
-    noteHealth: @escaping (StoreHealth) -> Void
+    logGate: LogGate, startScan: @escaping () -> Void,
+    startLook: @escaping ([WaitedKey]) -> Void, noteHealth: @escaping (StoreHealth) -> Void
   ) {
     self.engine = engine
     self.writer = writer
@@ -74,6 +75,7 @@ final class CommandWriter {
     upkeep = Upkeep(limits: limits, shapes: engine.shapes, now: now)
     scans = ScanSchedule(limits: limits, now: now)
     pacer = CommitPacer(now: now)
+    logRelief = LogRelief(limits: limits, gate: logGate, now: now)
     waiting = WaitingRoom(limits: limits, now: now)
     waitedKeys = WaitedKeys(limits: limits, now: now)
   }
@@ -158,6 +160,7 @@ final class CommandWriter {
     } while part.upperBound < work.commands.count
     replies.deliver()
     waitedKeys.add(waiting.takeDecidedKeys())
+    if stalls.outageEnded(at: now) { observer.outageEnded() }
     keepUp(at: now)
     observer.waiting(waiting.count)
     observer.holding(locks: leases.count(of: .lock), presences: leases.count(of: .presence))
@@ -266,7 +269,9 @@ final class CommandWriter {
 
   /// After the commands, and not while they fail.
   private func keepUp(at now: MonotonicTime) {
-    guard upkeep.due <= now, !stalls.isStoreFailing, let writer else { return }
+    guard !stalls.isStoreFailing, let writer else { return logRelief.giveUp() }
+    logRelief.look(writer, at: now, observer: observer)
+    guard upkeep.due <= now else { return }
     do throws(StoreError) {
       try upkeep.run(writer, engine, observer: observer, clock: clock)
     } catch {

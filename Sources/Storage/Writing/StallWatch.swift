@@ -26,6 +26,8 @@ struct StallWatch {
   private var latestTurn: MonotonicTime
   private var graceEnd: MonotonicTime
   private(set) var isStoreFailing = false
+  /// When the outage is over, unless the store fails again before.
+  private var outageEnd: MonotonicTime?
   /// Whether the latest turn came late, or found a thread that stands still.
   private(set) var isStalled = false
   /// The length so far of a stall that is not over.
@@ -64,6 +66,7 @@ struct StallWatch {
   /// Returns whether this is news.
   mutating func storeFailed() -> Bool {
     defer { isStoreFailing = true }
+    outageEnd = nil
     return !isStoreFailing
   }
 
@@ -72,6 +75,15 @@ struct StallWatch {
     guard isStoreFailing else { return false }
     isStoreFailing = false
     graceEnd = now + limits.stallGraceNanoseconds
+    outageEnd = now + limits.outageQuietNanoseconds
+    return true
+  }
+
+  /// Returns whether an outage is over as of now: the store has worked for a while. On a full disk
+  /// small transactions go in between others.
+  mutating func outageEnded(at now: MonotonicTime) -> Bool {
+    guard let outageEnd, now >= outageEnd else { return false }
+    self.outageEnd = nil
     return true
   }
 

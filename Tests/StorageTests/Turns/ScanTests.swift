@@ -53,13 +53,17 @@ import Testing
   }
 
   @Test func aScanDoesNotWaitBehindLists() {
-    let queue = BatchQueue<String>(capacity: 2)
-    for list in ["list 1", "list 2"] { #expect(queue.append(list) == .admitted) }
-    queue.prepend("scan")
-    #expect(queue.take(max: .max, waitNanoseconds: 0) == ["scan", "list 1", "list 2"])
-    queue.close()
-    queue.prepend("scan")
-    #expect(queue.hasEnded)
+    let turns = ListTurns<String>(capacity: 2, ofSource: 2)
+    for list in ["list 1", "list 2"] { #expect(turns.append(list, from: nil) == .admitted) }
+    turns.prepend("scan")
+    turns.close()
+    turns.prepend("too late")
+    var taken: [String] = []
+    while let (item, turn) = turns.take() {
+      taken.append(item)
+      turns.ended(turn)
+    }
+    #expect(taken == ["scan", "list 1", "list 2"])
   }
 
   @Test(arguments: engines)

@@ -120,6 +120,23 @@ import Testing
     #expect(bench.observer.totals.recoveries == 1)
   }
 
+  /// A full disk: small transactions go in between large ones.
+  @Test func anOutageIsOverOnlyAfterTheStoreHasWorkedForAWhile() throws {
+    let bench = try TurnBench()
+    for _ in 1...10 {
+      bench.faults.fail(.write)
+      #expect(bench.turn(.hold("key", "a")) == [.failed])
+      bench.pass(seconds: 1)
+      #expect(bench.health == .working)
+    }
+    #expect(bench.observer.totals.recoveries == 10)
+    #expect(bench.observer.totals.outagesEnded == 0)
+    bench.pass(seconds: 5)
+    #expect(bench.observer.totals.outagesEnded == 1)
+    bench.pass(seconds: 10)
+    #expect(bench.observer.totals.outagesEnded == 1)
+  }
+
   @Test func aWriteThatHangsIsNoHealth() async throws {
     let node = try StoreNode(MemoryDatabase())
     defer { node.close() }

@@ -14,6 +14,7 @@ final class TurnBench: @unchecked Sendable {
   let limits: StoreLimits
   let observer = RecordingObserver()
   let faults = FaultPlan()
+  let logGate = LogGate()
   private(set) var health = StoreHealth.working
   private(set) var scans = 0
   /// How many waited-for keys a reader was asked to look at.
@@ -43,10 +44,10 @@ final class TurnBench: @unchecked Sendable {
     let opened = try engine.openWriter()
     reader = SnapshotReader(
       engine: engine, reader: try engine.openReader(), limits: limits, clock: clock.reading,
-      observer: observer)
+      observer: observer, damage: DamageReports())
     writer = CommandWriter(
       engine: engine, writer: opened, limits: limits, clock: clock.reading, observer: observer,
-      startScan: { [unowned self] in isScanWaiting = true },
+      logGate: logGate, startScan: { [unowned self] in isScanWaiting = true },
       startLook: { [unowned self] keys in
         keysLookedAt += keys.count
         looks.appendAlways(.look(WaitedLook(keys: keys[...], writer: queue, queue: looks)))
@@ -71,7 +72,7 @@ final class TurnBench: @unchecked Sendable {
     if isScanWaiting {
       isScanWaiting = false
       scans += 1
-      reader.turn([.scan(writer: queue)])
+      _ = reader.advance(.scan(writer: queue))
     }
     while looks.count > 0 { reader.turn(looks.take(max: 1, waitNanoseconds: 0)) }
   }

@@ -98,6 +98,42 @@ extension StoreConformance {
       #expect(outcome == .listed(.stopped))
       #expect(sink.records.map(\.key) == (10..<18).map { "key-\($0)" })
     },
+    Check("what is held all the time is in a list once, though it is read from several snapshots") {
+      database in
+      var limits = StoreLimits.prompt
+      limits.pageMax = 4
+      limits.snapshotRowsMax = 4
+      let node = try StoreNode(database, limits: limits)
+      let other = try StoreNode(database)
+      defer { for node in [node, other] { node.close() } }
+      for number in 10..<30 { _ = try await node.claim("key-\(number)", "a") }
+      for isOfOneMoment in [false, true] {
+        var range = Query.Range(kind: .lock)
+        range.isOfOneMoment = isOfOneMoment
+        // Between two pages others release what comes later, and take what comes before and after.
+        let sink = RecordCollector { page in
+          guard page == 1 else { return }
+          for command in [
+            Command.release(key: "key-25", owner: "a"), .hold("key-05", "b"), .hold("key-26/", "b"),
+          ] {
+            other.store.performBlocking(command)
+          }
+        }
+        #expect(try await node.store.ask(.list(range, into: sink)).get() == .listed(.complete))
+        let steady = (10..<30).filter { $0 != 25 }.map { "key-\($0)" }
+        let keys = sink.records.map(\.key)
+        #expect(keys.filter { steady.contains($0) } == steady)
+        #expect(keys == keys.sorted())
+        // Of one moment: that of the beginning.
+        if isOfOneMoment {
+          #expect(keys == (10..<30).map { "key-\($0)" })
+        } else {
+          #expect(!keys.contains("key-25") && keys.contains("key-26/"))
+        }
+        for key in ["key-05", "key-26/"] { try await node.perform(.release(key: key, owner: "b")) }
+        _ = try await node.claim("key-25", "a")
+      }
+    },
     Check("what nobody waits for any more is neither done nor read") { database in
       let node = try StoreNode(database)
       defer { node.close() }

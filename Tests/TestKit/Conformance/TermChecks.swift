@@ -134,6 +134,43 @@ extension StoreConformance {
       #expect(try database.row(forKey: "key")?.owner == nil)
       #expect(try database.cells(forKey: "key") == [:])
     },
+    Check("terms without a row, as a time of only older servers leaves them, are swept") {
+      database in
+      var limits = StoreLimits.prompt
+      limits.sweepKeysMax = 3
+      limits.backfillLookNanoseconds = 1_000_000
+      func set(_ keys: [String]) throws {
+        let writer = try database.engine().openWriter()
+        try writer.begin()
+        try writer.setTerms(
+          keys.map { TermChange(key: $0, before: nil, after: [#"{"n":1}"#, "team=payments"]) })
+        try writer.commit()
+      }
+      let gone = (10..<30).map { "gone-\($0)" } + ["", "\u{E9}", "z\u{10FFFF}"].map { "\($0)x" }
+      try set(gone)
+      do {
+        let node = try StoreNode(database, limits: limits)
+        defer { node.close() }
+        for number in 10..<20 {
+          _ = try await node.claim("held-\(number)", "a", lease: 3_600, value: #"{"n":1}"#)
+        }
+        func sweepsAll() async throws {
+          node.clock.advance(seconds: 1)
+          try await node.turns {
+            node.clock.advance(seconds: 1)
+            return try gone.allSatisfy { try database.terms(ofKey: $0).isEmpty }
+          }
+          for number in 10..<20 {
+            #expect(try database.terms(ofKey: "held-\(number)") == [#"{"n":1}"#])
+          }
+        }
+        try await sweepsAll()
+        // Once more when the servers that leave such terms cannot come back.
+        try set(gone)
+        try await node.contract()
+        try await sweepsAll()
+      }
+    },
     Check("terms of a key whose row went are no harm to the next one") { database in
       let node = try StoreNode(database)
       defer { node.close() }

@@ -5,6 +5,19 @@ import NIOPosix
 /// A call over HTTP/2 by the client role of this project's own handler.
 package enum HTTP2Call {
   package static func send(_ call: Call, port: Int) async throws -> Answer {
+    let connection = try await HTTP2Connection.open(port: port)
+    defer { connection.close() }
+    return try await connection.send(call)
+  }
+}
+
+/// A connection over which several calls can be under way.
+package final class HTTP2Connection: Sendable {
+  private let channel: any Channel
+
+  private init(_ channel: any Channel) { self.channel = channel }
+
+  package static func open(port: Int) async throws -> HTTP2Connection {
     let authority = "\(InProcessServer.host):\(port)"
     let channel = try await ClientBootstrap(group: MultiThreadedEventLoopGroup.singleton)
       .channelInitializer { channel in
@@ -17,9 +30,15 @@ package enum HTTP2Call {
         }
       }
       .connect(host: InProcessServer.host, port: port).get()
-    defer { channel.close(promise: nil) }
-    return try await channel.eventLoop.flatSubmit { answer(to: call, on: channel) }.get()
+    return HTTP2Connection(channel)
   }
+
+  package func send(_ call: Call) async throws -> Answer {
+    let channel = channel
+    return try await channel.eventLoop.flatSubmit { Self.answer(to: call, on: channel) }.get()
+  }
+
+  package func close() { channel.close(promise: nil) }
 
   private static func answer(to call: Call, on channel: any Channel) -> EventLoopFuture<Answer> {
     let promise = channel.eventLoop.makePromise(of: Answer.self)

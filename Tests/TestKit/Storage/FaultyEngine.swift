@@ -9,6 +9,8 @@ package struct FaultyEngine: StoreEngine {
   package var location: String { engine.location }
   package var shapes: KnownShapes { engine.shapes }
 
+  package func remarks() -> [String] { engine.remarks() }
+
   package init(_ engine: any StoreEngine, plan: FaultPlan) {
     self.engine = engine
     self.plan = plan
@@ -38,6 +40,16 @@ private final class FaultyWriter: StoreWriter {
   }
 
   var isUsable: Bool { !isLost && writer.isUsable }
+
+  var log: StoreLog { writer.log }
+
+  func restartLog() -> Bool { !isLost && writer.restartLog() }
+
+  func keysWithTerms(
+    after key: String, limit: Int
+  ) throws(StoreError) -> [(key: String, hasRow: Bool)] {
+    try at(.rows) { () throws(StoreError) in try writer.keysWithTerms(after: key, limit: limit) }
+  }
 
   private func at<R>(
     _ point: FaultPoint, _ body: () throws(StoreError) -> R

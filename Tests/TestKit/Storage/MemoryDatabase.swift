@@ -160,6 +160,8 @@ struct MemoryState: Sendable {
     terms[NameBytes(key)]?.terms.map { String(decoding: $0, as: UTF8.self) } ?? []
   }
 
+  var keysWithTerms: [String] { terms.values.map(\.key) }
+
   func row(forKey key: String) -> MemoryRow? { idOfKey[NameBytes(key)].flatMap { rows[$0] } }
 
   func inOrderOfIDs(after id: Int64) -> [MemoryRow] {

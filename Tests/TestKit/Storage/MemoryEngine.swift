@@ -85,6 +85,14 @@ final class MemoryWriter: StoreWriter {
 
   func meta() throws(StoreError) -> StoreMeta { working!.meta(shapes) }
 
+  func keysWithTerms(
+    after key: String, limit: Int
+  ) throws(StoreError) -> [(key: String, hasRow: Bool)] {
+    let keys = working!.keysWithTerms.filter { key.utf8.lexicographicallyPrecedes($0.utf8) }
+      .sorted { MemoryState.isInOrder($0, $1) }
+    return keys.prefix(limit).map { ($0, working!.row(forKey: $0) != nil) }
+  }
+
   func rows(forKeys keys: [String]) throws(StoreError) -> [StoredRow?] {
     keys.map { working!.row(forKey: $0)?.stored(shapes) }
   }

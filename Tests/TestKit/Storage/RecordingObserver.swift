@@ -10,10 +10,17 @@ package final class RecordingObserver: StoreObserver {
     package var failures = 0
     package var latestFailure: StoreError?
     package var recoveries = 0
+    package var outagesEnded = 0
     package var scanFailures = 0
     package var stallBeginnings = 0
     package var stalls = 0
     package var skipped: [String] = []
+    /// Of those, how many were told, and for how many more.
+    package var told: [Int] = []
+    package var remarks: [String] = []
+    package var logBytes: Int64 = 0
+    package var logBytesMax: Int64 = 0
+    package var longLogs: [Int64] = []
     package var collected = 0
     package var filled = 0
     package var failedUpkeeps = 0
@@ -95,6 +102,7 @@ package final class RecordingObserver: StoreObserver {
   }
 
   package func recovered() { note { $0.recoveries += 1 } }
+  package func outageEnded() { note { $0.outagesEnded += 1 } }
   package func scanned() {}
   package func scanFailed(_ error: StoreError) { note { $0.scanFailures += 1 } }
 
@@ -108,7 +116,20 @@ package final class RecordingObserver: StoreObserver {
 
   package func stallBegan(nanoseconds: Int64) { note { $0.stallBeginnings += 1 } }
   package func stalled(nanoseconds: Int64) { note { $0.stalls += 1 } }
-  package func skipped(damage: String) { note { $0.skipped.append(damage) } }
+  package func skipped(damage: String, untold: Int?) {
+    note {
+      $0.skipped.append(damage)
+      if let untold { $0.told.append(untold) }
+    }
+  }
+  package func remarked(_ remark: String) { note { $0.remarks.append(remark) } }
+  package func logTakes(bytes: Int64) {
+    note {
+      $0.logBytes = bytes
+      $0.logBytesMax = max($0.logBytesMax, bytes)
+    }
+  }
+  package func logIsLong(bytes: Int64) { note { $0.longLogs.append(bytes) } }
   package func collected(rows: Int) { note { $0.collected += rows } }
   package func upkeepFailed(_ error: StoreError) { note { $0.failedUpkeeps += 1 } }
   package func filled(rows: Int) { note { $0.filled += rows } }

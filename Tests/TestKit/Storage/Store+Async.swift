@@ -1,3 +1,4 @@
+import Dispatch
 package import LockCore
 package import Storage
 import Synchronization
@@ -24,7 +25,9 @@ extension Store {
 
 extension Store {
   /// Submits `commands` in their order, says so, and waits for all results.
-  func perform(_ commands: [Command], submitted: @Sendable () -> Void) async -> [StoreResult] {
+  package func perform(
+    _ commands: [Command], submitted: @Sendable () -> Void = {}
+  ) async -> [StoreResult] {
     await withCheckedContinuation { continuation in
       let answers = JointAnswers(count: commands.count, continuation)
       for (index, command) in commands.enumerated() {
@@ -33,6 +36,26 @@ extension Store {
       submitted()
     }
   }
+}
+
+extension Store {
+  /// Submits `command` and holds the calling thread up until it is done.
+  func performBlocking(_ command: Command) {
+    let done = DispatchSemaphore(value: 0)
+    submit(command, call: BlockingCall(done))
+    done.wait()
+  }
+}
+
+private final class BlockingCall: StoreCall {
+  let isWanted = true
+  private let done: DispatchSemaphore
+
+  init(_ done: DispatchSemaphore) { self.done = done }
+
+  var replyTarget: any ReplyTarget { DirectTarget.shared }
+
+  func complete(_ result: StoreResult) { done.signal() }
 }
 
 /// The results of several calls, in the order of the calls.
@@ -98,16 +121,28 @@ package final class RecordCollector: RecordSink {
   private let max: Int
   package let isWanted: Bool
   private let collected = Mutex<[LockRecord]>([])
+  private let pages = Mutex(0)
+  private let onPage: @Sendable (Int) -> Void
 
-  package init(max: Int = .max, isWanted: Bool = true) {
+  /// - Parameter onPage: Called on the reading thread with the number of each page, from 1 on, before the next
+  ///   one is read.
+  package init(
+    max: Int = .max, isWanted: Bool = true, onPage: @escaping @Sendable (Int) -> Void = { _ in }
+  ) {
     self.max = max
     self.isWanted = isWanted
+    self.onPage = onPage
   }
 
   package var records: [LockRecord] { collected.withLock { $0 } }
 
   package func append(_ records: [LockRecord]) -> Bool {
-    collected.withLock {
+    let page = pages.withLock { pages in
+      pages += 1
+      return pages
+    }
+    defer { onPage(page) }
+    return collected.withLock {
       $0 += records
       return $0.count < max
     }

@@ -14,6 +14,11 @@ package struct StoreStatements: Sendable {
 
   package let deleteTerm = "DELETE FROM \(Terms.table) WHERE resource_key = ? AND term = ?"
   package let deleteTerms = "DELETE FROM \(Terms.table) WHERE resource_key = ?"
+  package let keysWithTerms = """
+    SELECT name, EXISTS (SELECT 1 FROM \(S1.resourceTable) WHERE resource_key = name) FROM (
+      SELECT DISTINCT resource_key AS name FROM \(Terms.table) WHERE resource_key > ?
+      ORDER BY resource_key LIMIT ?)
+    """
   package let keysByTerm: String
   package let countOfTerm: String
 

@@ -10,11 +10,16 @@ package import LockCore
 /// | `term` | an attribute as an object of its own in canonical JSON, such as `{"zone":"z1"}`; a label, such as `team=payments`; or the empty text, which stands for whatever the row may be found by |
 ///
 /// A term is a hint: what it leads to is looked at. There may be some that lead to nothing, since servers
-/// of s1 do not know the table: they are taken away when the key is written anew, or its row deleted. None is
-/// missing for a row whose s2 columns are as they should be; so a list goes by terms once all rows are, for
-/// good (``StoreMeta/filledShape``).
+/// of s1 do not know the table: they are taken away when the key is written anew, its row deleted,
+/// or by the way (``TermSweep``). None is missing for a row whose s2 columns are as they should be;
+/// so a list goes by terms once all rows are, for good (``StoreMeta/filledShape``).
 ///
-/// The bounds are a part of the shape: who looks for something relies on them.
+/// The bounds are a part of the shape: who looks for something relies on them. So they cannot be
+/// made narrower in s2, such as by a bound on all terms of a row together, which ``countMax`` terms
+/// of ``bytesMax`` pass by far: servers of 0.3.0 write only what differs from the terms that the
+/// holder had by these bounds. Where this server had written ``whatever`` instead, one of them that
+/// brings the content past ``contentBytesMax`` and back again takes that away, and what it took for
+/// present is missing for good. It is for the next shape.
 package enum Terms {
   static let table = "latchkey_terms"
   /// What has no term is not found by one; this leads to it all the same.

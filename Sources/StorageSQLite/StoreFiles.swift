@@ -1,0 +1,229 @@
+import CLinux
+import Glibc
+import Storage
+import Synchronization
+
+/// A file, whatever it is called.
+struct FileIdentity: Equatable {
+  var device: dev_t
+  var inode: ino_t
+
+  init(_ status: stat) { (device, inode) = (status.st_dev, status.st_ino) }
+
+  /// Nil where there is no file at `path`.
+  init?(at path: String) {
+    var status = stat()
+    guard stat(path, &status) == 0 else { return nil }
+    self.init(status)
+  }
+}
+
+/// The three files of a store: the database, its log (`-wal`) and its shared memory (`-shm`).
+/// SQLite finds the latter two by the name of the first, with symbolic links resolved.
+struct OpenFiles {
+  /// As it was given: where the next server will look for it.
+  let path: String
+  let logPath: String
+  let sharedMemoryPath: String
+  let database: FileIdentity
+  let log: FileIdentity
+  let sharedMemory: FileIdentity
+
+  /// Whether what a connection has open is what others find. Asked before every transaction, so it
+  /// is no more than three calls of the system.
+  ///
+  /// - Returns: The size of the log in bytes.
+  /// - Throws: Where another server would open another file and grant the same locks once more.
+  func check() throws(StoreError) -> Int64 {
+    var status = stat()
+    guard stat(path, &status) == 0, FileIdentity(status) == database else {
+      throw .hasMoved(path)
+    }
+    try StoreFiles.checkNames(status, path)
+    guard FileIdentity(at: sharedMemoryPath) == sharedMemory else {
+      throw .hasLost(sharedMemoryPath, of: path)
+    }
+    guard stat(logPath, &status) == 0, FileIdentity(status) == log else {
+      throw .hasLost(logPath, of: path)
+    }
+    return Int64(status.st_size)
+  }
+
+  /// Whether the log is what is missing, and nothing is in its place.
+  var onlyLogIsMissing: Bool {
+    var status = stat()
+    return FileIdentity(at: path) == database && FileIdentity(at: sharedMemoryPath) == sharedMemory
+      && stat(logPath, &status) != 0 && errno == ENOENT
+  }
+}
+
+/// Which files the connections of one server have open. A later connection must not go on with
+/// others that were put in their place: the server knows leases and tokens of the first.
+final class StoreFiles: Sendable {
+  private struct State {
+    /// Stays what it is for as long as the server runs.
+    var database: FileIdentity?
+    /// Of the connections that are open. The last one to be closed takes both files away with it.
+    var sides: (log: FileIdentity, sharedMemory: FileIdentity)?
+    var connections = 0
+  }
+
+  private let path: String
+  private let state = Mutex(State())
+
+  init(path: String) { self.path = path }
+
+  /// Looks at the place before SQLite touches it.
+  ///
+  /// - Parameter create: Whether a missing file is made.
+  func prepare(create: Bool) throws(StoreError) {
+    var status = stat()
+    if stat(path, &status) != 0 {
+      guard errno == ENOENT else { return }  // SQLite fails as well, and that error says why
+      guard state.withLock({ $0.database }) == nil else { throw .hasMoved(path) }
+      guard create else { return }
+      // A network may be the wrong place for the folder already; nothing is left behind there.
+      try Self.checkFileSystem(Self.folder(of: path), path)
+      // For its owner only. By mknod(2), because closing a descriptor would end the locks that
+      // other connections of this process have on the file. Where it fails SQLite makes the file,
+      // or says why not.
+      _ = mknod(path, S_IFREG | 0o600, 0)
+      guard stat(path, &status) == 0 else { return }
+    }
+    switch status.st_mode & S_IFMT {
+    case S_IFREG: break
+    case S_IFDIR:
+      throw StoreError(
+        .unavailable,
+        "cannot open the store \(path): it is a folder; name a file in it, such as "
+          + "\(path)/latchkey.db")
+    default:
+      throw StoreError(.unavailable, "cannot open the store \(path): it is not a regular file")
+    }
+    try Self.checkNames(status, path)
+    try Self.checkMount(status, path)
+    try Self.checkFileSystem(path, path)
+  }
+
+  /// Takes in what `connection` has open now. It is in WAL mode and has read from the database.
+  func adopt(_ connection: SQLiteConnection) throws(StoreError) -> OpenFiles {
+    let (logPath, sharedMemoryPath) = (connection.filePath + "-wal", connection.filePath + "-shm")
+    guard let database = FileIdentity(at: path), !connection.hasMoved else { throw .hasMoved(path) }
+    guard let log = FileIdentity(at: logPath) else { throw .hasLost(logPath, of: path) }
+    guard let sharedMemory = FileIdentity(at: sharedMemoryPath) else {
+      throw .hasLost(sharedMemoryPath, of: path)
+    }
+    let known = state.withLock { state in
+      let known = (state.database ?? database, state.sides ?? (log, sharedMemory))
+      (state.database, state.sides) = known
+      state.connections += 1
+      return known
+    }
+    let files = OpenFiles(
+      path: path, logPath: logPath, sharedMemoryPath: sharedMemoryPath, database: known.0,
+      log: known.1.log, sharedMemory: known.1.sharedMemory)
+    do {
+      _ = try files.check()
+    } catch {
+      release()
+      throw error
+    }
+    return files
+  }
+
+  /// A connection that was taken in is closed.
+  func release() {
+    state.withLock { state in
+      state.connections -= 1
+      if state.connections == 0 { state.sides = nil }
+    }
+  }
+
+  // MARK: - Places that are refused
+
+  /// - Throws: Where the file has several names. Its log is found by name, so servers of different names
+  ///   would not see each other's.
+  static func checkNames(_ status: stat, _ path: String) throws(StoreError) {
+    guard status.st_nlink > 1 else { return }
+    throw StoreError(
+      .unavailable,
+      "the store \(path) has \(status.st_nlink) names (hard links), and a log for each: servers that "
+        + "use different ones would grant the same locks; remove all names but this one")
+  }
+
+  /// - Throws: Where the file alone is mounted: its log is another one than at its other place.
+  private static func checkMount(_ status: stat, _ path: String) throws(StoreError) {
+    var isMounted = linux_is_mount_root(path) == 1
+    // Old kernels do not tell, but a file of another file system than its folder has to be mounted.
+    var folderStatus = stat()
+    if !isMounted, linux_is_mount_root(path) < 0, !isSymbolicLink(path),
+      stat(folder(of: path), &folderStatus) == 0
+    {
+      isMounted = folderStatus.st_dev != status.st_dev
+    }
+    guard isMounted else { return }
+    throw StoreError(
+      .unavailable,
+      "the store \(path) is mounted as a single file, so its log is not beside it: mount its folder "
+        + "instead")
+  }
+
+  private static func checkFileSystem(_ place: String, _ path: String) throws(StoreError) {
+    guard case .network(let name) = FileSystem(at: place) else { return }
+    throw StoreError(
+      .unavailable,
+      "the store \(path) is on \(name), which other machines may have mounted too, each with locks of "
+        + "its own: the store must be on a local disk")
+  }
+
+  private static func isSymbolicLink(_ path: String) -> Bool {
+    var status = stat()
+    return lstat(path, &status) == 0 && status.st_mode & S_IFMT == S_IFLNK
+  }
+
+  /// The folder that `path` is in.
+  static func folder(of path: String) -> String {
+    guard let slash = path.lastIndex(of: "/") else { return "." }
+    return slash == path.startIndex ? "/" : String(path[..<slash])
+  }
+
+  // MARK: - Places of which something is to be said
+
+  /// What whoever runs the server should know of the place; each is said once.
+  func remarks() -> [String] {
+    var remarks: [String] = []
+    switch FileSystem(at: path) {
+    case .passing(let reason): remarks.append("the store \(path) is \(reason)")
+    case .served:
+      remarks.append(
+        "the store \(path) is on a file system that a program serves (FUSE): if other machines can "
+          + "mount it, no server may run there")
+    case .local, .network: break
+    }
+    var status = stat()
+    if stat(path, &status) == 0, status.st_mode & S_IROTH != 0 {
+      remarks.append(
+        "the store \(path) can be read by every user of this machine, with all values and tokens: "
+          + "chmod o= \(path)*")
+    }
+    return remarks
+  }
+}
+
+extension StoreError {
+  /// What is said where another file than the server's is at its path, or none.
+  static func hasMoved(_ path: String) -> StoreError {
+    StoreError(
+      .unavailable,
+      "the store \(path) was moved or replaced while this server had it open: "
+        + "put it back, or restart the server")
+  }
+
+  /// What is said where a file beside the database is not the one that the server has open.
+  static func hasLost(_ side: String, of path: String) -> StoreError {
+    StoreError(
+      .unavailable,
+      "\(side), a part of the store \(path), was removed or replaced while this server had it open: "
+        + "stop all servers of this store, then start them again")
+  }
+}
