@@ -83,6 +83,11 @@ struct CountingEngine: StoreEngine {
     func commit() throws(StoreError) { try writer.commit() }
     func rollback() { writer.rollback() }
     func changesByOthers() throws(StoreError) -> Int64 { try writer.changesByOthers() }
+    func keysWithTerms(
+      after key: String, limit: Int
+    ) throws(StoreError) -> [(key: String, hasRow: Bool)] {
+      try writer.keysWithTerms(after: key, limit: limit)
+    }
   }
 
   private final class Reader: StoreReader {
