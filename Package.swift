@@ -123,8 +123,8 @@ let package = Package(
     .testTarget(
       name: "LatchkeyServerTests",
       dependencies: [
-        "LatchkeyServer", "LockCore", "RPC", "Storage", "TestKit", "WireSchema", metrics, nio.core,
-        "latchkeyd",
+        "LatchkeyServer", "LockCore", "RPC", "Storage", "TestKit", "WireSchema", logging, metrics,
+        nio.core, "latchkeyd",
       ],
       swiftSettings: strict),
     .testTarget(
