@@ -29,6 +29,7 @@ package final class LatchkeyServer: Service {
   /// Makes what is offered, of a range of wire versions and the reason for it.
   private let makeOffer: @Sendable (WireRange, String) -> WireOffer
   private let longAnswers: AnswerBudget
+  private let connectionFailures: ConnectionFailures
   private let connectionCount = Atomic<Int>(0)
   private let listener = Mutex<(any Channel)?>(nil)
   /// Told when the last connection is gone while the server drains.
@@ -52,6 +53,7 @@ package final class LatchkeyServer: Service {
       engine: engine, limits: configuration.store, clock: clock,
       observer: Observer(metrics: serverMetrics, fleet: fleet))
     self.metrics = serverMetrics
+    connectionFailures = ConnectionFailures(factory: metrics, logger: configuration.logger)
     self.fleet = fleet
     self.store = store
     operations = Operations(fleet: fleet, metricsText: metricsText)
@@ -96,14 +98,14 @@ package final class LatchkeyServer: Service {
     let channel = try await ServerBootstrap(group: group)
       .serverChannelOption(.backlog, value: configuration.limits.backlog)
       .serverChannelOption(.socketOption(.so_reuseaddr), value: 1)
-      .serverChannelInitializer { [logger] channel in
+      .serverChannelInitializer { [connectionFailures] channel in
         channel.eventLoop.makeCompletedFuture {
-          try channel.pipeline.syncOperations.addHandler(AcceptPause(logger: logger))
+          try channel.pipeline.syncOperations.addHandler(
+            AcceptPause(failures: connectionFailures))
         }
       }
-      .childChannelOption(.socketOption(.so_keepalive), value: 1)
       .childChannelInitializer { [self] channel in
-        channel.eventLoop.makeCompletedFuture { try accept(channel, routers) }
+        channel.eventLoop.makeCompletedFuture { try setUp(channel, routers) }
       }
       .bind(host: configuration.host, port: configuration.port).get()
     listener.withLock { $0 = channel }
@@ -127,6 +129,18 @@ package final class LatchkeyServer: Service {
 
   // MARK: - Connections
 
+  /// NIO closes a connection of which this fails, and tells nobody. The same is true of options that it is
+  /// given to set, so they are set here.
+  private func setUp(_ channel: any Channel, _ routers: LoopLocal<Router>) throws {
+    do {
+      try channel.syncOptions?.setOption(.socketOption(.so_keepalive), value: 1)
+      try accept(channel, routers)
+    } catch {
+      connectionFailures.note(.setup, peer: channel.remoteAddress, error: error)
+      throw error
+    }
+  }
+
   private func accept(_ channel: any Channel, _ routers: LoopLocal<Router>) throws {
     let count = connectionCount.wrappingAdd(1, ordering: .relaxed).newValue
     let loop = loops.first { $0.eventLoop === channel.eventLoop }!
@@ -148,6 +162,9 @@ package final class LatchkeyServer: Service {
         open.increment(by: 1)
         metrics.opened(protocolName)
         channel.closeFuture.whenComplete { _ in open.decrement(by: 1) }
+      },
+      failed: { [connectionFailures] end in
+        connectionFailures.note(end, peer: channel.remoteAddress)
       })
   }
 

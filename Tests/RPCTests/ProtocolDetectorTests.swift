@@ -53,7 +53,7 @@ struct ProtocolDetectorTests {
   @Test(
     "what is no HTTP gets an answer with the common fields, and the end",
     arguments: [
-      "\r\n\r\nx\r\n\r\n", "GARBAGE\r\n\r\n", "\u{16}\u{3}\u{1}\r\n\r\n", "PRI * HTTP/2.1\r\n\r\n",
+      "\r\n\r\nx\r\n\r\n", "GARBAGE\r\n\r\n", "\u{16}\u{2}\u{1}\r\n\r\n", "PRI * HTTP/2.1\r\n\r\n",
     ])
   func garbage(_ text: String) throws {
     let connection = try TestConnection()

@@ -16,13 +16,16 @@ final class TestConnection {
     try pipeline.configure(
       channel, receiver: receiver,
       offer: { HandshakeOffer(settingsValue: 0x0001_0001, hello: []) }, events: NoEvents(),
-      opened: { [opening] in (opening.connection, opening.protocolName) = ($0, $1) })
+      opened: { [opening] in (opening.connection, opening.protocolName) = ($0, $1) },
+      failed: { [opening] in opening.ends.append($0) })
     channel.connect(to: try SocketAddress(ipAddress: "127.0.0.1", port: 1), promise: nil)
     loop.run()
   }
 
   /// What the connection turned out to speak; nil while that is not known.
   var protocolName: String? { opening.protocolName }
+  /// Why it came to nothing, where it did so early.
+  var earlyEnds: [ServerPipeline.EarlyEnd] { opening.ends }
   var isOpen: Bool { channel.isActive }
 
   /// From now on the peer reads nothing.
@@ -56,6 +59,7 @@ final class TestConnection {
   private final class Opening {
     var connection: (any ServerPipeline.Connection)?
     var protocolName: String?
+    var ends: [ServerPipeline.EarlyEnd] = []
   }
 }
 
