@@ -33,6 +33,12 @@ final class TestConnection {
     try channel.pipeline.syncOperations.addHandler(DeafPeer(), position: .first)
   }
 
+  /// The peer sends no more, and may still read.
+  func endInput() {
+    channel.pipeline.fireUserInboundEventTriggered(ChannelEvent.inputClosed)
+    loop.run()
+  }
+
   func beginDrain() { opening.connection?.beginDrain() }
 
   func send(_ bytes: [UInt8]) throws {
@@ -97,8 +103,14 @@ final class TestReceiver: RequestReceiver {
 
   var requests: [Request] = []
   var answersAtOnce = true
+  /// How many requests were ever being taken, one within the other.
+  private(set) var depthMax = 0
+  private var depth = 0
 
   func receive(_ head: HeaderBlock, body: [UInt8], exchange: any Exchange) {
+    depth += 1
+    defer { depth -= 1 }
+    depthMax = max(depthMax, depth)
     let request = Request(
       method: head.value(of: ":method") ?? "", path: head.value(of: ":path") ?? "", head: head,
       body: body, exchange: exchange)
