@@ -15,8 +15,27 @@ package protocol Exchange: AnyObject {
   /// one watcher; told at once where ``isOpen`` is false.
   func tellEnd(to watcher: any ExchangeWatcher)
 
+  /// Asks the peer for a sign of life that is younger than this call: a PING over HTTP/2 (RFC 9113
+  /// 6.7), which whoever is at the other end of the connection answers, a proxy perhaps. May be asked
+  /// before the request is answered, and in place right after.
+  ///
+  /// `completion` is called once, on the event loop, perhaps before this returns. There is no timeout
+  /// here: a peer that is silent is told at the connection's end.
+  func askForSignOfLife(_ completion: @escaping (SignOfLife) -> Void)
+
   /// Answers the request. Only the first answer counts; harmless where ``isOpen`` is false.
   func respond(_ headers: ResponseHeaders, body: [UInt8])
+}
+
+/// What came of asking a peer for a sign of life.
+package enum SignOfLife: Sendable {
+  /// The peer was there after it was asked.
+  case given
+  /// The connection is over.
+  case gone
+  /// Nobody can tell: HTTP/1.1 has no way to ask, and over HTTP/2
+  /// ``HTTP2Limits/signsOfLifeMax`` others are waiting already.
+  case untold
 }
 
 /// Learns that nobody waits for an answer any more. Belongs to the exchange's event loop.

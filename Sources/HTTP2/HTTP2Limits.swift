@@ -38,6 +38,9 @@ package struct HTTP2Limits: Sendable {
   package var clientRequestsMax = 16_384
   /// Pings of a client that wait for their answer.
   package var pingsMax = 16
+  /// Questions for a sign of life that wait for a client's answer; see
+  /// ``Exchange/askForSignOfLife(_:)``.
+  package var signsOfLifeMax = 2_048
   /// Bytes gathered into one write.
   package var writeBytesMax = 131_072
   /// Bytes written before other connections of the event loop get their turn.

@@ -35,6 +35,7 @@ package final class HTTP2ServerHandler: HTTP2Handler {
   var oversizedHeaders: TokenBucket?
   var idleSince = NIODeadline.uptimeNanoseconds(0)
   var drain = Drain.no
+  var signsOfLife = SignsOfLife()
   /// What the peer's GOAWAY said.
   var peerEnd: HTTP2ConnectionEnd?
 
@@ -255,7 +256,8 @@ package final class HTTP2ServerHandler: HTTP2Handler {
   }
 
   override func pingAnswered(_ opaque: UInt64) {
-    if opaque == HTTP2ServerHandler.drainPing { finishDrain() }
+    if opaque == HTTP2ServerHandler.drainPing { return finishDrain() }
+    signOfLifeGiven(opaque)
   }
 
   override func check(at now: NIODeadline) {
@@ -283,6 +285,7 @@ package final class HTTP2ServerHandler: HTTP2Handler {
 
   override func ended(_ reason: HTTP2ConnectionEnd) {
     removeAllStreams()
+    endSignsOfLife(.gone)
     events?.connectionEnded(reason: reason)
   }
 }

@@ -62,6 +62,12 @@ final class ServerStream: FrameStream, Exchange {
     if isOpen { self.watcher = watcher } else { watcher.exchangeEnded() }
   }
 
+  func askForSignOfLife(_ completion: @escaping (SignOfLife) -> Void) {
+    eventLoop.assertInEventLoop()
+    guard let connection else { return completion(.gone) }
+    connection.askForSignOfLife(completion)
+  }
+
   func ended() {
     let watcher = watcher
     self.watcher = nil

@@ -311,6 +311,10 @@ private final class HTTP1Exchange: Exchange {
     if isOpen { handler?.watcher = watcher } else { watcher.exchangeEnded() }
   }
 
+  func askForSignOfLife(_ completion: @escaping (SignOfLife) -> Void) {
+    completion(isOpen ? .untold : .gone)
+  }
+
   func respond(_ headers: ResponseHeaders, body: [UInt8]) {
     let handler = handler
     self.handler = nil

@@ -1,0 +1,52 @@
+import CNghttp2
+
+/// Who asked a client for a sign of life and waits for it. One PING is under way at a time: its
+/// answer may be older than a question that came after it, so that one waits for the next PING.
+struct SignsOfLife {
+  typealias Completion = (SignOfLife) -> Void
+
+  /// Those that the PING under way answers; empty where none is.
+  fileprivate var asked: [Completion] = []
+  /// Those that came after it.
+  fileprivate var next: [Completion] = []
+
+  fileprivate var count: Int { asked.count + next.count }
+}
+
+extension HTTP2ServerHandler {
+  private static let signOfLifePing: UInt64 = 0x4C4B_616C_6976_653F
+
+  func askForSignOfLife(_ completion: @escaping SignsOfLife.Completion) {
+    guard phase == .open else { return completion(.gone) }
+    guard signsOfLife.count < limits.signsOfLifeMax else { return completion(.untold) }
+    if signsOfLife.asked.isEmpty {
+      guard PingPayload.submit(Self.signOfLifePing, to: session) else { return completion(.untold) }
+      signsOfLife.asked = [completion]
+      setNeedsPump()
+    } else {
+      signsOfLife.next.append(completion)
+    }
+  }
+
+  /// A PING of the server was answered.
+  func signOfLifeGiven(_ opaque: UInt64) {
+    guard opaque == Self.signOfLifePing, !signsOfLife.asked.isEmpty else { return }
+    let asked = signsOfLife.asked
+    signsOfLife.asked = signsOfLife.next
+    signsOfLife.next = []
+    if !signsOfLife.asked.isEmpty {
+      if PingPayload.submit(Self.signOfLifePing, to: session) {
+        setNeedsPump()
+      } else {
+        endSignsOfLife(.untold)
+      }
+    }
+    for completion in asked { completion(.given) }
+  }
+
+  func endSignsOfLife(_ sign: SignOfLife) {
+    let waiting = signsOfLife.asked + signsOfLife.next
+    signsOfLife = SignsOfLife()
+    for completion in waiting { completion(sign) }
+  }
+}
