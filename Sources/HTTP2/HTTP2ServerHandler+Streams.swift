@@ -31,9 +31,9 @@ extension HTTP2ServerHandler {
 
   private func release(_ stream: ServerStream) {
     stream.connection = nil
-    bufferedRequestBytes -= stream.bufferedBytes
+    arriving.giveBack(stream.arrivingBytes)
     waitingAnswerBytes -= stream.waitingBytes
-    (stream.bufferedBytes, stream.waitingBytes) = (0, 0)
+    (stream.arrivingBytes, stream.waitingBytes) = (0, 0)
     stream.outgoing = []
     stream.ended()
     resumeReads()

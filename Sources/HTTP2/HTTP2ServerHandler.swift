@@ -28,7 +28,8 @@ package final class HTTP2ServerHandler: HTTP2Handler {
   var firstStream: ServerStream?
   unowned(unsafe) var lastStream: ServerStream?
   var streamCount = 0
-  var bufferedRequestBytes = 0
+  /// What requests take that are still arriving.
+  @exclusivity(unchecked) var arriving: ArrivalBudget.Share
   var waitingAnswerBytes = 0
   /// Streams that ended while nghttp2 may still have pointers into their answers.
   var retired: [ServerStream] = []
@@ -47,10 +48,13 @@ package final class HTTP2ServerHandler: HTTP2Handler {
     case final
   }
 
+  /// - Parameter arrivals: The budget of all connections of the server.
   package init(
     receiver: any RequestReceiver, offer: HandshakeOffer, limits: HTTP2Limits, grease: Grease,
-    rejections: HTTP2Rejections, events: (any HTTP2ServerEvents)?
+    rejections: HTTP2Rejections, arrivals: ArrivalBudget = ArrivalBudget(),
+    events: (any HTTP2ServerEvents)?
   ) {
+    arriving = ArrivalBudget.Share(of: arrivals, bytesMax: limits.bufferedRequestBytesMax)
     self.receiver = receiver
     self.rejections = rejections
     self.events = events
@@ -90,6 +94,7 @@ package final class HTTP2ServerHandler: HTTP2Handler {
     let stream = ServerStream(
       id: frame.pointee.hd.stream_id, connection: self, eventLoop: loop, at: receivedAt)
     append(stream)
+    if !store(HTTP2ServerHandler.arrivalOverheadBytes, of: stream) { stream.headFault = .noRoom }
     nghttp2_session_set_stream_user_data(
       session.handle, stream.id, Unmanaged.passUnretained(stream).toOpaque())
     current = stream
@@ -98,19 +103,28 @@ package final class HTTP2ServerHandler: HTTP2Handler {
   override func headerReceived(
     _ name: UnsafeRawBufferPointer, _ value: UnsafeRawBufferPointer, stream: Int32
   ) {
-    guard let current, current.id == stream, !current.isHeadTooLarge else { return }
+    guard let current, current.id == stream, current.headFault?.isDropped != true else { return }
     let size = name.count + value.count + HTTP2Limits.headerFieldOverheadBytes
     if current.head.byteCount + size > limits.headerListBytesMax {
-      current.isHeadTooLarge = true
-      current.noteMethod()
-      current.head = HeaderBlock()
+      drop(current, for: .tooLarge)
+    } else if !store(size, of: current) {
+      drop(current, for: .noRoom)
     } else {
       current.head.append(name, value)
     }
   }
 
+  /// Keeps nothing more of a header list that is refused at its end.
+  private func drop(_ stream: ServerStream, for fault: ServerStream.HeadFault) {
+    stream.headFault = fault
+    stream.noteMethod()
+    _ = takeRequest(of: stream)
+  }
+
   override func invalidHeaderReceived(_ stream: Int32) {
-    if let current, current.id == stream { current.isHeadMalformed = true }
+    if let current, current.id == stream, current.headFault == nil {
+      current.headFault = .malformed
+    }
   }
 
   override func headersEnded(_ frame: UnsafePointer<nghttp2_frame>) {
@@ -123,20 +137,21 @@ package final class HTTP2ServerHandler: HTTP2Handler {
     current = nil
     stream.state = .receivingBody
     stream.noteMethod()
-    if stream.isHeadTooLarge {
+    if let fault = stream.headFault { reject(stream, for: fault) }
+    if endsStream { complete(stream) }
+  }
+
+  private func reject(_ stream: ServerStream, for fault: ServerStream.HeadFault) {
+    switch fault {
+    case .malformed: reject(stream, rejections.malformed)
+    case .noRoom: reject(stream, rejections.tooManyBytes)
+    case .tooLarge:
       reject(stream, rejections.headersTooLarge)
       if oversizedHeaders?.take(at: receivedAt) == false {
         end(
           HTTP2ConnectionEnd(.headerFlood, "too many header lists were too large"),
           code: ErrorCode.enhanceYourCalm)
       }
-    } else if stream.isHeadMalformed {
-      reject(stream, rejections.malformed)
-    }
-    if endsStream {
-      complete(stream)
-    } else if stream.answer == nil {
-      buffer(stream.head.byteCount, of: stream)
     }
   }
 
@@ -145,7 +160,7 @@ package final class HTTP2ServerHandler: HTTP2Handler {
     guard stream.body.count + bytes.count <= limits.requestBodyBytesMax else {
       return reject(stream, rejections.bodyTooLarge)
     }
-    guard buffer(bytes.count, of: stream) else { return }
+    guard makeRoom(for: bytes.count, of: stream) else { return }
     if stream.body.isEmpty {
       stream.body = Array(bytes)
     } else {
@@ -157,19 +172,25 @@ package final class HTTP2ServerHandler: HTTP2Handler {
     if let stream = stream(id) { complete(stream) }
   }
 
-  /// Counts `count` more bytes for `stream`. Where they are too many, the newest requests that are
-  /// still arriving are rejected; says false where `stream` is among them.
-  @discardableResult
-  private func buffer(_ count: Int, of stream: ServerStream) -> Bool {
+  /// Counts `count` bytes that are about to be stored for `stream`; false where they are too many.
+  @inline(__always)
+  private func store(_ count: Int, of stream: ServerStream) -> Bool {
+    guard arriving.take(count) else { return false }
+    stream.arrivingBytes += count
+    return true
+  }
+
+  /// Counts `count` bytes that are about to be stored for `stream`. Where they are too many, the
+  /// newest requests that are still arriving are rejected; says false where `stream` is among them.
+  private func makeRoom(for count: Int, of stream: ServerStream) -> Bool {
     var newest = lastStream
-    while bufferedRequestBytes + count > limits.bufferedRequestBytesMax, let candidate = newest {
+    while !store(count, of: stream) {
+      guard let candidate = newest else { return false }
       newest = candidate.previous
       guard candidate.state == .receivingBody, candidate.answer == nil else { continue }
       reject(candidate, rejections.tooManyBytes)
       if candidate === stream { return false }
     }
-    stream.bufferedBytes += count
-    bufferedRequestBytes += count
     return true
   }
 
@@ -185,8 +206,8 @@ package final class HTTP2ServerHandler: HTTP2Handler {
   }
 
   private func takeRequest(of stream: ServerStream) -> (HeaderBlock, [UInt8]) {
-    bufferedRequestBytes -= stream.bufferedBytes
-    stream.bufferedBytes = 0
+    arriving.giveBack(stream.arrivingBytes)
+    stream.arrivingBytes = 0
     let request = (stream.head, stream.body)
     stream.head = HeaderBlock()
     stream.body = []
@@ -246,6 +267,8 @@ package final class HTTP2ServerHandler: HTTP2Handler {
 
   /// What an answer counts besides its body, in bytes.
   static let answerOverheadBytes = 512
+  /// What a request that is arriving counts besides its header list and its body, in bytes.
+  static let arrivalOverheadBytes = 1_024
 
   // The connection.
 

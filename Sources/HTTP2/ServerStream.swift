@@ -8,6 +8,15 @@ final class ServerStream: FrameStream, Exchange {
     case complete
   }
 
+  enum HeadFault {
+    case malformed, tooLarge
+    /// The requests that are arriving take all the room there is.
+    case noRoom
+
+    /// Whether nothing of the list is kept.
+    var isDropped: Bool { self != .malformed }
+  }
+
   let eventLoop: any EventLoop
   /// Nil once the stream is closed.
   var connection: HTTP2ServerHandler?
@@ -21,12 +30,12 @@ final class ServerStream: FrameStream, Exchange {
   // they took a tenth of a request's time. Nothing here is entered twice, because nghttp2 is not.
   @exclusivity(unchecked) var head = HeaderBlock()
   @exclusivity(unchecked) var body: [UInt8] = []
-  /// What `head` and `body` count in the connection's `bufferedRequestBytes`.
-  var bufferedBytes = 0
+  /// What `head` and `body` count in the connection's `arriving`.
+  var arrivingBytes = 0
   /// Whether the method is HEAD, whose answers have no body (RFC 9110 9.3.2).
   private(set) var isForHeadOnly = false
-  var isHeadTooLarge = false
-  var isHeadMalformed = false
+  /// Why the request is refused when its header list has ended.
+  var headFault: HeadFault?
 
   /// Kept until the stream ends, because nghttp2 has pointers into it.
   var answer: ResponseHeaders?

@@ -29,6 +29,7 @@ package final class LatchkeyServer: Service {
   /// Makes what is offered, of a range of wire versions and the reason for it.
   private let makeOffer: @Sendable (WireRange, String) -> WireOffer
   private let longAnswers: AnswerBudget
+  private let arrivals: ArrivalBudget
   private let connectionFailures: ConnectionFailures
   private let connectionCount = Atomic<Int>(0)
   private let listener = Mutex<(any Channel)?>(nil)
@@ -68,9 +69,12 @@ package final class LatchkeyServer: Service {
     http2.bufferedRequestBytesMax = max(
       http2.bufferedRequestBytesMax, 4 * configuration.limits.bodyBytesMax)
     let grease = Grease(source: configuration.random)
+    let arrivals = ArrivalBudget(connectionBytesMax: http2.bufferedRequestBytesMax)
+    self.arrivals = arrivals
     makeOffer = { [http1, http2] range, reason in
       WireOffer(range, reason: reason) {
-        ServerPipeline(http2: http2, http1: http1, grease: grease, commonFields: $0)
+        ServerPipeline(
+          http2: http2, http1: http1, grease: grease, arrivals: arrivals, commonFields: $0)
       }
     }
     let own = FleetView([FleetView.Member]()).offer(of: WireVersions.spoken)
@@ -130,10 +134,9 @@ package final class LatchkeyServer: Service {
   // MARK: - Connections
 
   /// NIO closes a connection of which this fails, and tells nobody. The same is true of options that it is
-  /// given to set, so they are set here.
+  /// given to set, so they are set here as well.
   private func setUp(_ channel: any Channel, _ routers: LoopLocal<Router>) throws {
     do {
-      try channel.syncOptions?.setOption(.socketOption(.so_keepalive), value: 1)
       try accept(channel, routers)
     } catch {
       connectionFailures.note(.setup, peer: channel.remoteAddress, error: error)
@@ -149,6 +152,7 @@ package final class LatchkeyServer: Service {
       metrics.refusedConnection(max: configuration.limits.connectionsMax)
       return channel.close(promise: nil)
     }
+    try TCPKeepAlive.set(on: channel)
     let connection = ServerConnection(metrics: metrics, logger: logger)
     try loop.offer.pipeline.configure(
       channel, receiver: routers[channel.eventLoop],
@@ -216,14 +220,16 @@ package final class LatchkeyServer: Service {
 
   // MARK: - Memory
 
-  /// The allocator keeps what many long answers took, piece by piece, unless it is told otherwise.
+  /// The allocator keeps what many long answers and requests took, piece by piece, unless it is told
+  /// otherwise.
   private func keepMemorySmall() {
     let loop = loops[0]
-    loop.eventLoop.execute { [longAnswers, configuration] in
+    loop.eventLoop.execute { [longAnswers, arrivals, configuration] in
       var peak = 0
       loop.repeats(every: .seconds(1)) {
-        let used = longAnswers.bytesUsed
-        peak = max(peak, used)
+        let used = longAnswers.bytesUsed + arrivals.bytesUsed
+        // What many requests take may have come and gone since the last look.
+        peak = max(peak, used, arrivals.takePeak())
         guard peak >= Self.trimBytesMin, used < peak / 2 else { return }
         peak = used
         NIOThreadPool.singleton.submit { _ in configuration.trimMemory() }

@@ -9,15 +9,19 @@ package struct ServerPipeline: Sendable {
   private let http2: HTTP2Limits
   private let http1: HTTP1Limits
   private let grease: Grease
+  private let arrivals: ArrivalBudget
   private let rejections: HTTP2Rejections
   private let http1Rejections: HTTP1Rejections
 
-  /// - Parameter commonFields: Fields on every answer, so also on those to requests that break a
-  ///   bound of the protocol.
+  /// - Parameters:
+  ///   - arrivals: What the requests of all connections may take while they are arriving.
+  ///   - commonFields: Fields on every answer, so also on those to requests that break a bound of the
+  ///     protocol.
   package init(
     http2: HTTP2Limits = HTTP2Limits(), http1: HTTP1Limits = HTTP1Limits(), grease: Grease,
-    commonFields: [(String, String)]
+    arrivals: ArrivalBudget = ArrivalBudget(), commonFields: [(String, String)]
   ) {
+    self.arrivals = arrivals
     self.http2 = http2
     self.http1 = http1
     self.grease = grease
@@ -39,7 +43,7 @@ package struct ServerPipeline: Sendable {
       tooManyBytes: rejection(
         RPCError(
           .resourceExhausted,
-          "the connection's unfinished requests take more than "
+          "unfinished requests take all the room there is, of which a connection has at most "
             + "\(http2.bufferedRequestBytesMax) bytes")),
       malformed: rejection(
         RPCError(.invalidArgument, "the request is not valid HTTP", httpStatus: 400)),
@@ -80,7 +84,7 @@ package struct ServerPipeline: Sendable {
       case .http2:
         let handler = HTTP2ServerHandler(
           receiver: receiver, offer: offer(), limits: http2, grease: grease,
-          rejections: rejections, events: events)
+          rejections: rejections, arrivals: arrivals, events: events)
         try channel.pipeline.syncOperations.addHandler(handler)
         opened(handler, "http/2")
       case .http1:
@@ -105,7 +109,8 @@ package struct ServerPipeline: Sendable {
     // Who has said all is answered, though nothing more comes from there.
     try channel.syncOptions?.setOption(.allowRemoteHalfClosure, value: true)
     let handler = HTTP1Handler(
-      receiver: receiver, limits: http1, rejections: http1Rejections, at: channel.eventLoop.now)
+      receiver: receiver, limits: http1, rejections: http1Rejections, arrivals: arrivals,
+      at: channel.eventLoop.now)
     try channel.pipeline.syncOperations.addHandler(handler)
     return handler
   }

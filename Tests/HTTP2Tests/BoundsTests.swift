@@ -43,7 +43,7 @@ import Testing
 
   @Test func theSumOfUnfinishedBodiesIsBounded() throws {
     var limits = HTTP2Limits()
-    limits.bufferedRequestBytesMax = 1_900
+    limits.bufferedRequestBytesMax = 3_900
     let client = try RawClient(limits: limits)
     let part = [UInt8](repeating: 1, count: 800)
     func upload(_ stream: UInt32) -> [Frame] {

@@ -1,0 +1,116 @@
+import Synchronization
+
+/// Bounds what the requests of a server take that are still arriving, their header lists and bodies,
+/// over all of its connections and both protocols.
+///
+/// Each connection has a ``Share``. What is about to be stored is taken there first, and given back
+/// when the request is complete or gone. Ordinary small requests touch no more than the share's own
+/// numbers; what is larger takes ``chunkBytes`` at a time.
+///
+/// A connection may take more only while it has less than an eighth of what is still free. So nobody
+/// takes all: a few greedy connections leave a good part, and thousands of them still leave their
+/// like to each newcomer.
+package final class ArrivalBudget: Sendable {
+  /// Bytes of all requests of a server that are arriving.
+  package static let serverBytesMax = 256 << 20
+  /// What each connection has for ordinary small requests, in bytes; not part of the budget.
+  package static let freeBytes = 4_096
+  /// What a share takes and gives back at a time, in bytes.
+  static let chunkBytes = 16_384
+  /// A connection has at most one part in so many of what is free.
+  static let partsOfFree = 8
+
+  private let bytesMax: Int
+  private let used = Atomic<Int>(0)
+  private let peak = Atomic<Int>(0)
+
+  package init(bytesMax: Int = ArrivalBudget.serverBytesMax) { self.bytesMax = bytesMax }
+
+  /// Room for connections that may take `connectionBytesMax` each: several of them get it at once.
+  package convenience init(connectionBytesMax: Int) {
+    self.init(bytesMax: max(Self.serverBytesMax, 2 * Self.partsOfFree * connectionBytesMax))
+  }
+
+  /// Bytes that are taken at the moment.
+  package var bytesUsed: Int { used.load(ordering: .relaxed) }
+
+  /// The most bytes that were taken at a time since this was asked last.
+  package func takePeak() -> Int { max(peak.exchange(0, ordering: .relaxed), bytesUsed) }
+
+  /// - Parameter held: What the same connection has taken already.
+  private func take(_ count: Int, held: Int) -> Bool {
+    let used = used.wrappingAdd(count, ordering: .relaxed).newValue
+    guard held + count <= (bytesMax - used + count) / Self.partsOfFree else {
+      giveBack(count)
+      return false
+    }
+    peak.max(used, ordering: .relaxed)
+    return true
+  }
+
+  private func giveBack(_ count: Int) { used.subtract(count, ordering: .relaxed) }
+
+  /// What the requests of one connection take. Belongs to its event loop.
+  package struct Share: ~Copyable {
+    private let budget: ArrivalBudget
+    private let bytesMax: Int
+    /// Bytes that are taken here.
+    package private(set) var bytesUsed = 0
+    /// Bytes that are taken from the budget.
+    private var granted = 0
+    /// What can be taken here before the budget has to be asked.
+    private var ceiling: Int
+
+    /// - Parameter bytesMax: The bound on this connection alone, in bytes.
+    package init(of budget: ArrivalBudget, bytesMax: Int) {
+      self.budget = budget
+      self.bytesMax = bytesMax
+      ceiling = min(ArrivalBudget.freeBytes, bytesMax)
+    }
+
+    deinit { budget.giveBack(granted) }
+
+    /// Takes `count` bytes that are about to be stored; false, and nothing taken, where there are not
+    /// as many.
+    @inline(__always)
+    package mutating func take(_ count: Int) -> Bool {
+      guard bytesUsed + count <= ceiling || grow(to: bytesUsed + count) else { return false }
+      bytesUsed += count
+      return true
+    }
+
+    /// Gives back `count` of the bytes that were taken.
+    @inline(__always)
+    package mutating func giveBack(_ count: Int) {
+      bytesUsed -= count
+      if granted > 0 { shrink() }
+    }
+
+    private mutating func grow(to bytes: Int) -> Bool {
+      guard bytes <= bytesMax else { return false }
+      let more = Self.chunks(bytes - ArrivalBudget.freeBytes) - granted
+      guard budget.take(more, held: granted) else { return false }
+      change(to: granted + more)
+      return true
+    }
+
+    /// Keeps a chunk that is not needed for the next request, but not without any.
+    private mutating func shrink() {
+      let needed = Self.chunks(bytesUsed - ArrivalBudget.freeBytes)
+      guard needed == 0 || granted - needed > ArrivalBudget.chunkBytes else { return }
+      budget.giveBack(granted - needed)
+      change(to: needed)
+    }
+
+    private mutating func change(to granted: Int) {
+      self.granted = granted
+      ceiling = min(ArrivalBudget.freeBytes + granted, bytesMax)
+    }
+
+    /// The least number of whole chunks that holds `bytes`, in bytes.
+    private static func chunks(_ bytes: Int) -> Int {
+      let size = ArrivalBudget.chunkBytes
+      return max(0, (bytes + size - 1) / size * size)
+    }
+  }
+}
