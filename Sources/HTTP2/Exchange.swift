@@ -43,8 +43,8 @@ package protocol ExchangeWatcher: AnyObject {
   /// The answer is written, or the peer is gone. Called once.
   func exchangeEnded()
 
-  /// The peer has ended its side of the connection, before the answer. It may still read one, or be gone
-  /// for good: both look the same. Not called where the protocol tells them apart.
+  /// The peer has ended its side of the connection, before the answer. It may still read one, or be
+  /// gone for good: both look the same. Not called where the protocol tells them apart.
   func inputEnded()
 }
 

@@ -133,8 +133,8 @@ package final class LatchkeyServer: Service {
 
   // MARK: - Connections
 
-  /// NIO closes a connection of which this fails, and tells nobody. The same is true of options that it is
-  /// given to set, so they are set here as well.
+  /// NIO closes a connection of which this fails, and tells nobody. The same is true of options that
+  /// it is given to set, so they are set here as well.
   private func setUp(_ channel: any Channel, _ routers: LoopLocal<Router>) throws {
     do {
       try accept(channel, routers)

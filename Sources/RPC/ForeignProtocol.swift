@@ -1,7 +1,7 @@
 /// What is sent to the port by mistake often enough to be called by its name.
 package enum ForeignProtocol: CaseIterable, Sendable {
-  /// A client that was told to speak TLS (RFC 8446 4.1.2). An answer in clear text is what its library
-  /// knows best: "wrong version number", "server gave HTTP response to HTTPS client".
+  /// A client that was told to speak TLS (RFC 8446 4.1.2). An answer in clear text is what its
+  /// library knows best: "wrong version number", "server gave HTTP response to HTTPS client".
   case tls
   /// A balancer that puts the client's address in front (HAProxy's PROXY protocol, version 1 or 2).
   case proxy

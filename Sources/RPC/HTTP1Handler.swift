@@ -3,9 +3,9 @@ import NIOCore
 
 /// Serves HTTP/1.1: collects a request, hands it on as HTTP/2's would be, and writes the answer.
 ///
-/// One request at a time. What a peer pipelines behind it stays bytes until its turn, and while there is
-/// any of it nothing more is read. Nothing here calls itself for what a peer sends: one loop,
-/// ``advance()``, takes request after request, and whatever ends a request comes back to it.
+/// One request at a time. What a peer pipelines behind it stays bytes until its turn, and while
+/// there is any of it nothing more is read. Nothing here calls itself for what a peer sends: one
+/// loop, ``advance()``, takes request after request, and whatever ends a request comes back to it.
 final class HTTP1Handler: ChannelDuplexHandler, RemovableChannelHandler {
   typealias InboundIn = ByteBuffer
   typealias OutboundIn = Never
@@ -18,8 +18,8 @@ final class HTTP1Handler: ChannelDuplexHandler, RemovableChannelHandler {
     case receiving(since: NIODeadline)
     /// The receiver has the request; how long it takes is its own business. Next: writing.
     case answering
-    /// At `since` some of the answer had last got out, and `left` bytes waited in the channel. Next:
-    /// idle, or ended.
+    /// At `since` some of the answer had last got out, and `left` bytes waited in the channel.
+    /// Next: idle, or ended.
     case writing(left: Int, since: NIODeadline)
     /// The connection closes.
     case ended
@@ -32,8 +32,10 @@ final class HTTP1Handler: ChannelDuplexHandler, RemovableChannelHandler {
   private var parser: HTTP1Parser
   /// What has come and is not understood yet: some of a line, or requests whose turn has not come.
   private var pending = ByteBuffer()
-  /// Nothing comes any more: the peer has ended its side of the connection, or ``HTTP1Limits/aheadBytesMax``
-  /// was passed. What is whole of what has come is still answered.
+  /// What is kept of requests that are arriving, as the budget of all connections counts it.
+  private var arriving: ArrivalBudget.Share
+  /// Nothing comes any more: the peer has ended its side of the connection, or
+  /// ``HTTP1Limits/aheadBytesMax`` was passed. What is whole of what has come is still answered.
   private var isInputEnded = false
   /// Somebody asked to read while there was enough to do.
   private var isReadWanted = false
@@ -48,11 +50,15 @@ final class HTTP1Handler: ChannelDuplexHandler, RemovableChannelHandler {
   private var timer: RepeatedTask?
   private var isDraining = false
 
-  /// - Parameter now: When the first bytes of the first request came.
+  /// - Parameters:
+  ///   - arrivals: The budget of all connections of the server.
+  ///   - now: When the first bytes of the first request came.
   init(
     receiver: any RequestReceiver, limits: HTTP1Limits, rejections: HTTP1Rejections,
-    at now: NIODeadline
+    arrivals: ArrivalBudget, at now: NIODeadline
   ) {
+    // What this connection alone may keep is bounded part by part.
+    arriving = ArrivalBudget.Share(of: arrivals, bytesMax: .max)
     self.receiver = receiver
     self.limits = limits
     self.rejections = rejections
@@ -84,6 +90,7 @@ final class HTTP1Handler: ChannelDuplexHandler, RemovableChannelHandler {
     context = nil
     state = .ended
     pending = ByteBuffer()
+    _ = keep(0)
     exchangeEnded()
   }
 
@@ -105,14 +112,26 @@ final class HTTP1Handler: ChannelDuplexHandler, RemovableChannelHandler {
     var bytes = unwrapInboundIn(data)
     // Nobody will ask for what follows the last request of a connection.
     guard !isInputEnded, isKeptAlive else { return }
+    let ahead = pending.readableBytes + bytes.readableBytes
+    let isRoom = keep(ahead + parser.keptBytes)
     if mayTakeRequest {
+      guard isRoom else { return refuse(.noRoom) }
       append(&bytes)
-      return advance()
+      advance()
+    } else if isRoom, ahead <= limits.aheadBytesMax {
+      append(&bytes)
+    } else {
+      isInputEnded = true
     }
-    guard pending.readableBytes + bytes.readableBytes <= limits.aheadBytesMax else {
-      return isInputEnded = true
-    }
-    append(&bytes)
+  }
+
+  /// Counts what is kept of requests that are arriving: all of it, always here. False where there
+  /// is no room for as much; then it counts as before.
+  private func keep(_ bytes: Int) -> Bool {
+    let more = bytes - arriving.bytesUsed
+    guard more < 0 else { return arriving.take(more) }
+    arriving.giveBack(-more)
+    return true
   }
 
   private func append(_ bytes: inout ByteBuffer) {
@@ -163,8 +182,7 @@ final class HTTP1Handler: ChannelDuplexHandler, RemovableChannelHandler {
         let goOn = context.channel.allocator.buffer(string: "HTTP/1.1 100 Continue\r\n\r\n")
         context.writeAndFlush(wrapOutboundOut(goOn), promise: nil)
       case .refused(let refusal):
-        isKeptAlive = false
-        write(rejections[refusal].headers, body: rejections[refusal].body, isHead: false)
+        refuse(refusal)
       case .needsMore:
         return waitForMore(context)
       }
@@ -197,6 +215,7 @@ final class HTTP1Handler: ChannelDuplexHandler, RemovableChannelHandler {
   /// Lets go of the room in which much was read, where little of it is left.
   private func keepSmall() {
     let left = pending.readableBytes
+    _ = keep(left + parser.keptBytes)
     if left == 0 {
       pending = ByteBuffer()
     } else if pending.storageCapacity > 2 * left + Self.spareBytesMax {
@@ -219,6 +238,18 @@ final class HTTP1Handler: ChannelDuplexHandler, RemovableChannelHandler {
 
   // MARK: - Answers
 
+  private func refuse(_ refusal: HTTP1Refusal) { refuse(rejections[refusal]) }
+
+  /// Answers what is no HTTP at all, in place of any request.
+  func refuse(_ foreign: ForeignProtocol) { refuse(rejections[foreign]) }
+
+  /// Answers before the request is complete. Its rest is not waited for: the connection closes.
+  private func refuse(_ rejection: HTTP2Rejections.Rejection) {
+    isKeptAlive = false
+    pending = ByteBuffer()
+    write(rejection.headers, body: rejection.body, isHead: false)
+  }
+
   fileprivate func write(
     _ headers: ResponseHeaders, body: [UInt8], isHead: Bool, isOld: Bool = false
   ) {
@@ -239,8 +270,8 @@ final class HTTP1Handler: ChannelDuplexHandler, RemovableChannelHandler {
       wrapOutboundOut(answer.bytes(context.channel.allocator)), promise: written)
   }
 
-  /// The answer is out. Only now is its end told, and only now comes the next request: a peer that sends
-  /// many and reads nothing has one answer waiting, not all.
+  /// The answer is out. Only now is its end told, and only now comes the next request: a peer that
+  /// sends many and reads nothing has one answer waiting, not all.
   private func wasWritten() {
     exchangeEnded()
     guard let context else { return }
@@ -281,13 +312,6 @@ final class HTTP1Handler: ChannelDuplexHandler, RemovableChannelHandler {
   }
 
   func errorCaught(context: ChannelHandlerContext, error: any Error) { close() }
-
-  /// Answers what is no HTTP at all, in place of any request.
-  func refuse(_ protocol: ForeignProtocol) {
-    isKeptAlive = false
-    let rejection = rejections[`protocol`]
-    write(rejection.headers, body: rejection.body, isHead: false)
-  }
 }
 
 /// A request of HTTP/1.1 that waits for its answer.

@@ -8,6 +8,8 @@ enum HTTP1Refusal: Error, Equatable {
   case headersTooLarge
   /// 413.
   case bodyTooLarge
+  /// 429: what is arriving takes all the room there is.
+  case noRoom
   /// 501: the body has been through more than chunks (RFC 9112 6.1).
   case transferCoding
 }
@@ -34,8 +36,8 @@ struct HTTP1Head {
   private var saysClose = false
   private var saysKeepAlive = false
 
-  /// After CONNECT there is nothing to go on with: what follows would be the tunnel's. An upgrade that
-  /// is offered is not taken (RFC 9110 7.8), and changes nothing.
+  /// After CONNECT there is nothing to go on with: what follows would be the tunnel's. An upgrade
+  /// that is offered is not taken (RFC 9110 7.8), and changes nothing.
   var isKeptAlive: Bool { !isConnect && !saysClose && (!isOld || saysKeepAlive) }
 
   /// Reads the request line.
@@ -66,8 +68,8 @@ struct HTTP1Head {
     return true
   }
 
-  /// The path of a target: `/path`, `*`, or what is behind the host in the absolute form that proxies
-  /// send (RFC 9112 3.2). A CONNECT has a host and a port. Nil for anything else.
+  /// The path of a target: `/path`, `*`, or what is behind the host in the absolute form that
+  /// proxies send (RFC 9112 3.2). A CONNECT has a host and a port. Nil for anything else.
   private static func path(
     of target: UnsafeRawBufferPointer, isConnect: Bool
   ) -> UnsafeRawBufferPointer? {
@@ -87,8 +89,8 @@ struct HTTP1Head {
       && target[scheme.endIndex...].starts(with: "://".utf8)
   }
 
-  /// The methods that HTTP knows (IANA's registry, and a few that were never in it). A name that nobody
-  /// knows is more likely no request at all.
+  /// The methods that HTTP knows (IANA's registry, and a few that were never in it). A name that
+  /// nobody knows is more likely no request at all.
   private static let methods: [StaticString] = [
     "POST", "GET", "HEAD", "PUT", "DELETE", "CONNECT", "OPTIONS", "TRACE", "PATCH", "QUERY", "ACL",
     "BIND", "CHECKOUT", "COPY", "LINK", "LOCK", "M-SEARCH", "MERGE", "MKACTIVITY", "MKCALENDAR",
@@ -118,8 +120,8 @@ struct HTTP1Head {
     return name.count + value.count
   }
 
-  /// Name and value of a field, without the blanks around the value. A blank in front of the colon, or
-  /// of the line, is what requests are smuggled with (RFC 9112 5.1 and 5.2).
+  /// Name and value of a field, without the blanks around the value. A blank in front of the colon,
+  /// or of the line, is what requests are smuggled with (RFC 9112 5.1 and 5.2).
   static func field(
     _ line: UnsafeRawBufferPointer
   ) throws(HTTP1Refusal) -> (name: UnsafeRawBufferPointer, value: UnsafeRawBufferPointer) {
@@ -228,7 +230,8 @@ enum Byte {
   static func isToken(_ byte: UInt8) -> Bool {
     switch byte {
     case UInt8(ascii: "!"), UInt8(ascii: "#")...UInt8(ascii: "'"), UInt8(ascii: "*"),
-      UInt8(ascii: "+"), UInt8(ascii: "-"), UInt8(ascii: "."), UInt8(ascii: "^")...UInt8(ascii: "`"),
+      UInt8(ascii: "+"), UInt8(ascii: "-"), UInt8(ascii: "."),
+      UInt8(ascii: "^")...UInt8(ascii: "`"),
       UInt8(ascii: "|"), UInt8(ascii: "~"):
       true
     default: isLetter(byte) || isDigit(byte)

@@ -6,17 +6,17 @@ package struct HTTP1Limits: Sendable {
   package var requestBodyBytesMax = 524_288
   /// Path, names and values of a request's header fields together, in bytes.
   package var headerListBytesMax = 16_384
-  /// Header fields of one request, its trailers included: as many as the same bound over HTTP/2 lets
-  /// through, where each field counts 32 bytes more (RFC 9113 6.5.2).
+  /// Header fields of one request, its trailers included: as many as the same bound over HTTP/2
+  /// lets through, where each field counts 32 bytes more (RFC 9113 6.5.2).
   package var headerFieldsMax = 512
   /// Everything in front of a request's body and behind it, as it was sent, in bytes: room for the
   /// list and what stands between its parts, where nobody sends blanks for the sake of it.
   package var headBytesMax: Int { 2 * headerListBytesMax }
   /// The line in front of a chunk of a body, in bytes.
   package var chunkLineBytesMax = 1_024
-  /// What is kept of requests behind the one in hand, in bytes. While there are any, nothing more is
-  /// read; but where the peer has ended its side, the system hands over all that came before that.
-  /// What is beyond the bound then is dropped, and the connection ends before it.
+  /// What is kept of requests behind the one in hand, in bytes. While there are any, nothing more
+  /// is read; but where the peer has ended its side, the system hands over all that came before
+  /// that. What is beyond the bound then is dropped, and the connection ends before it.
   package var aheadBytesMax = 262_144
   /// Requests that are begun before other connections of the event loop get their turn.
   package var turnRequestsMax = 16

@@ -9,10 +9,11 @@ struct HTTP1Request {
 
 /// Reads the requests of a connection one after the other (RFC 9112). It decides, and does no I/O.
 ///
-/// Strict where a reader that is not may see other requests than a proxy in front of it: lines end with
-/// CRLF, one blank stands between the parts of the request line, no field goes on in a second line, and
-/// where a body ends is said in one way. Takes bytes off the buffer as soon as they are understood, so
-/// no more is ever kept than a line, the fields and the body up to here, each within its bound.
+/// Strict where a reader that is not may see other requests than a proxy in front of it: lines end
+/// with CRLF, one blank stands between the parts of the request line, no field goes on in a second
+/// line, and where a body ends is said in one way. Takes bytes off the buffer as soon as they are
+/// understood, so no more is ever kept than a line, the fields and the body up to here, each within
+/// its bound.
 struct HTTP1Parser {
   enum Step {
     /// The rest has not come yet.
@@ -60,7 +61,7 @@ struct HTTP1Parser {
   }
 
   /// Bytes of the request in hand that were taken off the buffer and are kept.
-  var keptBytes: Int { listBytes + body.count }
+  var keptBytes: Int { head.block.byteCount + body.count }
 
   /// Takes from `bytes` what can be understood, up to the end of a request.
   mutating func next(_ bytes: inout ByteBuffer) -> Step {
@@ -142,8 +143,8 @@ struct HTTP1Parser {
     if case .chunkLine = state { .malformed } else { .headersTooLarge }
   }
 
-  /// Where the CRLF begins that ends the first line; nil where it has not come yet. No other control
-  /// character than a tab is in a line (RFC 9110 5.5), so noise is told at once.
+  /// Where the CRLF begins that ends the first line; nil where it has not come yet. No other
+  /// control character than a tab is in a line (RFC 9110 5.5), so noise is told at once.
   private static func lineEnd(
     _ bytes: UnsafeRawBufferPointer, from start: Int
   ) throws(HTTP1Refusal) -> Int? {

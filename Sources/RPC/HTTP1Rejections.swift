@@ -22,6 +22,7 @@ struct HTTP1Rejections: Sendable {
     case .malformed: common.malformed
     case .headersTooLarge: common.headersTooLarge
     case .bodyTooLarge: common.bodyTooLarge
+    case .noRoom: common.tooManyBytes
     case .transferCoding: transferCoding
     }
   }

@@ -82,6 +82,8 @@ final class ProtocolDetector: ChannelInboundHandler, RemovableChannelHandler {
   }
 
   func errorCaught(context: ChannelHandlerContext, error: any Error) {
+    // Whoever came after is told of what comes after.
+    guard self.context != nil else { return context.fireErrorCaught(error) }
     failed(error)
     context.close(promise: nil)
   }

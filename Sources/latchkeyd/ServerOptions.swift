@@ -55,8 +55,8 @@ struct ServerOptions: ParsableArguments {
   @Option(
     help: ArgumentHelp(
       """
-      How long a connection of HTTP/1.1 may be idle until it is closed: longer than at the load balancer \
-      in front of it. [LATCHKEY_HTTP1_IDLE_SECONDS, default 75]
+      How long a connection of HTTP/1.1 may be idle until it is closed: longer than at the load \
+      balancer in front of it. [LATCHKEY_HTTP1_IDLE_SECONDS, default 75]
       """, valueName: "seconds"))
   var http1IdleSeconds: String?
 

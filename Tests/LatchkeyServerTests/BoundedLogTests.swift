@@ -8,7 +8,9 @@ import Testing
   @Test func oneLineInAnIntervalSaysHowManyWereLeftOut() {
     let lines = Lines()
     let seconds = Atomic<UInt64>(1)
-    let log = BoundedLog(Logger(label: "test") { _ in LinesHandler(lines: lines) }, every: .seconds(60)) {
+    let log = BoundedLog(
+      Logger(label: "test") { _ in LinesHandler(lines: lines) }, every: .seconds(60)
+    ) {
       .uptimeNanoseconds(seconds.load(ordering: .relaxed) * 1_000_000_000)
     }
     for second in [1, 1, 30, 60, 61, 62, 200, 260] as [UInt64] {
@@ -24,7 +26,9 @@ import Testing
 
   @Test func whatIsBelowTheLevelTakesNoLineAway() {
     let lines = Lines()
-    let log = BoundedLog(Logger(label: "test") { _ in LinesHandler(lines: lines) }) { .uptimeNanoseconds(0) }
+    let log = BoundedLog(Logger(label: "test") { _ in LinesHandler(lines: lines) }) {
+      .uptimeNanoseconds(0)
+    }
     log.log(.debug, "quiet")
     log.log(.error, "loud")
     #expect(lines.written.withLock { $0 } == ["error loud"])

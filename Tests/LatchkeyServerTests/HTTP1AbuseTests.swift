@@ -6,8 +6,8 @@ import Testing
 @Suite struct HTTP1AbuseTests {
   private static let get = "GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n"
 
-  /// What a connection may make the server grow by, in KiB. A peer that is let do so sends four times as
-  /// much in a moment.
+  /// What a connection may make the server grow by, in KiB. A peer that is let do so sends four
+  /// times as much in a moment.
   private static let growthMax = 16 << 10
   private static let floodBytes = 64 << 20
 
@@ -105,11 +105,13 @@ import Testing
     let peer = try PlainSocket(port: server.port)
     peer.send(
       "POST \(waiting.path) HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
-        + "Content-Length: \(waiting.body.count)\r\n\r\n" + String(decoding: waiting.body, as: UTF8.self))
+        + "Content-Length: \(waiting.body.count)\r\n\r\n"
+        + String(decoding: waiting.body, as: UTF8.self))
     try await server.untilMetric("latchkey_waiters 1")
     peer.endOutput()
     let answer = String(decoding: peer.readToEnd(), as: UTF8.self)
-    #expect(answer.hasPrefix("HTTP/1.1 499 ") && answer.contains(#""code":"canceled""#), "\(answer)")
+    #expect(
+      answer.hasPrefix("HTTP/1.1 499 ") && answer.contains(#""code":"canceled""#), "\(answer)")
     try await server.untilMetric("latchkey_waiters 0")
     let release = Call.json("Release", #"{"key":"k","token":"1"}"#, wire: 3)
     #expect(try await HTTPVersion.http2.send(release, port: server.port).status == 200)
@@ -126,7 +128,10 @@ import Testing
     let hello: [UInt8] = [0x16, 3, 1, 2, 0, 1, 0, 1, 0xfc, 3, 3] + Array(repeating: 7, count: 512)
     for (bytes, reason, line) in [
       (hello, "tls", "a client speaks TLS to this port"),
-      (Array("PROXY TCP4 192.0.2.1 192.0.2.2 5 80\r\n\(Self.get)".utf8), "proxy", "the PROXY protocol"),
+      (
+        Array("PROXY TCP4 192.0.2.1 192.0.2.2 5 80\r\n\(Self.get)".utf8), "proxy",
+        "the PROXY protocol"
+      ),
     ] {
       for _ in 0..<3 {
         let peer = try PlainSocket(port: server.port)
@@ -144,7 +149,8 @@ import Testing
     }
   }
 
-  /// The system refuses connections as long as there are too few descriptors: said once, and counted.
+  /// The system refuses connections as long as there are too few descriptors: said once, and
+  /// counted.
   @Test func connectionsThatCannotBeAcceptedAreSaidOnce() async throws {
     let folder = try StoreFolder()
     let server = try await ServerProgram.start(
@@ -199,7 +205,8 @@ extension ServerProgram {
     defer { fclose(file) }
     var line = [CChar](repeating: 0, count: 256)
     while fgets(&line, Int32(line.count), file) != nil {
-      let text = String(decoding: line.prefix { $0 != 0 }.map(UInt8.init(bitPattern:)), as: UTF8.self)
+      let text = String(
+        decoding: line.prefix { $0 != 0 }.map(UInt8.init(bitPattern:)), as: UTF8.self)
       let words = text.split { " \t\n".contains($0) }
       if words.first == "VmRSS:" { return try #require(Int(words[1])) }
     }

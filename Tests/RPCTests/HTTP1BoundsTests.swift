@@ -28,7 +28,8 @@ struct HTTP1BoundsTests {
     #expect(!connection.isOpen)
   }
 
-  @Test("requests that are answered at once are taken one after the other, not one within the other")
+  @Test(
+    "requests that are answered at once are taken one after the other, not one within the other")
   func noRecursion() throws {
     let connection = try TestConnection()
     let count = 2_000
@@ -176,6 +177,55 @@ struct HTTP1BoundsTests {
     #expect(connection.receiver.requests[0].head.value(of: "x-late") == nil)
   }
 
+  // MARK: - The budget of all connections
+
+  @Test(
+    "what is arriving is counted with all connections', and given back when it is complete or gone")
+  func budget() throws {
+    let arrivals = ArrivalBudget()
+    let connection = try TestConnection(arrivals: arrivals)
+    let half = String(repeating: "x", count: 100_000)
+    for length in ["content-length: 200000\r\n\r\n", "transfer-encoding: chunked\r\n\r\n30d40\r\n"]
+    {
+      try connection.send("POST / HTTP/1.1\r\nhost: a\r\n\(length)\(half)")
+      #expect(arrivals.bytesUsed >= 96_000)
+      try connection.send(half + (length.hasPrefix("t") ? "\r\n0\r\n\r\n" : ""))
+      #expect(arrivals.bytesUsed == 0)
+      #expect(connection.receiver.requests.last?.body.count == 200_000)
+    }
+    try connection.send("POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 200000\r\n\r\n\(half)")
+    connection.channel.close(promise: nil)
+    connection.loop.run()
+    #expect(arrivals.bytesUsed == 0)
+  }
+
+  @Test("what waits behind a request counts as well")
+  func budgetOfPipelinedRequests() throws {
+    let arrivals = ArrivalBudget()
+    let connection = try TestConnection(arrivals: arrivals)
+    connection.receiver.answersAtOnce = false
+    try connection.send(String(repeating: Self.get, count: 2_000))
+    #expect(arrivals.bytesUsed >= 40_000)
+    connection.receiver.answersAtOnce = true
+    connection.receiver.requests[0].answer()
+    connection.loop.run()
+    #expect(connection.receiver.requests.count == 2_000)
+    #expect(arrivals.bytesUsed == 0)
+  }
+
+  @Test("where there is no room, a request that is arriving is refused, and small ones go on")
+  func noRoom() throws {
+    let arrivals = ArrivalBudget(bytesMax: 1 << 20)
+    let greedy = try TestConnection(arrivals: arrivals)
+    try greedy.send("POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 500000\r\n\r\n")
+    for _ in 0..<20 { try greedy.send(String(repeating: "x", count: 16_384)) }
+    #expect(try greedy.takeText().hasPrefix("HTTP/1.1 429 "))
+    #expect(!greedy.isOpen && arrivals.bytesUsed == 0)
+    let modest = try TestConnection(arrivals: arrivals)
+    try modest.send(Self.get)
+    #expect(modest.receiver.requests.count == 1 && modest.isOpen)
+  }
+
   // MARK: - Upgrades
 
   @Test(
@@ -218,7 +268,8 @@ struct HTTP1BoundsTests {
 
   // MARK: - Time
 
-  @Test("every request on a connection has to arrive in time", arguments: ["G", "GET / HTTP/1.1\r\n"])
+  @Test(
+    "every request on a connection has to arrive in time", arguments: ["G", "GET / HTTP/1.1\r\n"])
   func slowSecondRequest(_ start: String) throws {
     let limits = HTTP1Limits()
     let connection = try TestConnection()

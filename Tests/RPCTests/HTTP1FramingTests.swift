@@ -14,7 +14,9 @@ struct HTTP1FramingTests {
     var taken = ""
     var version = "1.1"
 
-    var testDescription: String { "HTTP/\(version) \(fields.debugDescription) \(rest.debugDescription)" }
+    var testDescription: String {
+      "HTTP/\(version) \(fields.debugDescription) \(rest.debugDescription)"
+    }
   }
 
   static let cases: [Fields] = [
@@ -35,8 +37,11 @@ struct HTTP1FramingTests {
     Fields(fields: "content-length:", status: 400),
     Fields(fields: "transfer-encoding: chunked", rest: "2\r\nab\r\n0\r\n\r\n", taken: "ab"),
     Fields(fields: "transfer-encoding: , Chunked ,", rest: "0\r\n\r\n", status: 400),
-    Fields(fields: "Transfer-Encoding:  CHUNKED ", rest: "02;x=\"y\"\r\nab\r\n000\r\n\r\n", taken: "ab"),
-    Fields(fields: "transfer-encoding: chunked", rest: "A;x\r\n0123456789\r\n0\r\n\r\n", taken: "0123456789"),
+    Fields(
+      fields: "Transfer-Encoding:  CHUNKED ", rest: "02;x=\"y\"\r\nab\r\n000\r\n\r\n", taken: "ab"),
+    Fields(
+      fields: "transfer-encoding: chunked", rest: "A;x\r\n0123456789\r\n0\r\n\r\n",
+      taken: "0123456789"),
     Fields(fields: "transfer-encoding: gzip, chunked", rest: "0\r\n\r\n", status: 501),
     Fields(fields: "transfer-encoding: gzip\r\ntransfer-encoding: chunked", status: 501),
     Fields(fields: "transfer-encoding: chunked, gzip", status: 400),
@@ -151,7 +156,8 @@ struct HTTP1FramingTests {
     #expect(!connection.isOpen)
   }
 
-  @Test("half a request is worth no answer", arguments: ["", "GET", "GET / HTTP/1.1\r\nhost: a\r\n"])
+  @Test(
+    "half a request is worth no answer", arguments: ["", "GET", "GET / HTTP/1.1\r\nhost: a\r\n"])
   func endInBetween(_ start: String) throws {
     let connection = try TestConnection()
     try connection.send(Self.get)

@@ -10,9 +10,10 @@ final class TestConnection {
   let receiver = TestReceiver()
   private let opening = Opening()
 
-  init(http1: HTTP1Limits = HTTP1Limits()) throws {
+  init(http1: HTTP1Limits = HTTP1Limits(), arrivals: ArrivalBudget = ArrivalBudget()) throws {
     channel = EmbeddedChannel(loop: loop)
-    let pipeline = ServerPipeline(http1: http1, grease: .none, commonFields: [("x-common", "yes")])
+    let pipeline = ServerPipeline(
+      http1: http1, grease: .none, arrivals: arrivals, commonFields: [("x-common", "yes")])
     try pipeline.configure(
       channel, receiver: receiver,
       offer: { HandshakeOffer(settingsValue: 0x0001_0001, hello: []) }, events: NoEvents(),

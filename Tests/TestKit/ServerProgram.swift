@@ -13,8 +13,8 @@ package struct ServerProgram: Sendable {
   ///   - name: A program of this package, or another release's by its path.
   ///   - store: The path of its SQLite file.
   ///   - port: 0 for a free one.
-  ///   - before: What `name` is given in front of the server's own arguments, where it is a program that
-  ///     starts the server.
+  ///   - before: What `name` is given in front of the server's own arguments, where it is a program
+  ///     that starts the server.
   package static func start(
     _ name: String = "latchkeyd", store: String, port: Int = 0, before: [String] = [],
     arguments: [String] = []

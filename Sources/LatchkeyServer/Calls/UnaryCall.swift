@@ -71,7 +71,8 @@ class UnaryCall: StoreCall, TimedCall, ExchangeWatcher, @unchecked Sendable {
     metrics.answered(.canceled, nanoseconds: loop.clock() - start)
   }
 
-  /// Who waits in line leaves it: nothing would tell when this peer is gone. Everything else is answered.
+  /// A call that waits in line leaves it: nothing would tell when this peer is gone. Everything else
+  /// is answered.
   final func inputEnded() {
     guard mayWait, !isAnswered else { return }
     hasEnded.store(true, ordering: .relaxed)

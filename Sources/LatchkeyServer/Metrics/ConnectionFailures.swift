@@ -4,8 +4,8 @@ import Metrics
 import NIOCore
 import RPC
 
-/// Connections that come to nothing before anything is served on them: each is counted by its reason,
-/// and the log tells of each reason at a bounded rate.
+/// Connections that come to nothing before anything is served on them: each is counted by its
+/// reason, and the log tells of each reason at a bounded rate.
 final class ConnectionFailures: Sendable {
   enum Reason: String, CaseIterable {
     /// The system gave no connection, or not what makes one.

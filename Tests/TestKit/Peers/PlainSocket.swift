@@ -18,7 +18,9 @@ package final class PlainSocket: Sendable {
     if var receiveBytes {
       setsockopt(descriptor, SOL_SOCKET, SO_RCVBUF, &receiveBytes, 4)
     }
-    for (option, seconds) in [(SO_RCVTIMEO, Self.patience), (SO_SNDTIMEO, sendSeconds ?? Self.patience)] {
+    for (option, seconds) in [
+      (SO_RCVTIMEO, Self.patience), (SO_SNDTIMEO, sendSeconds ?? Self.patience),
+    ] {
       var time = timeval(tv_sec: seconds, tv_usec: 0)
       setsockopt(descriptor, SOL_SOCKET, option, &time, socklen_t(MemoryLayout<timeval>.size))
     }
@@ -36,7 +38,8 @@ package final class PlainSocket: Sendable {
 
   deinit { Glibc.close(descriptor) }
 
-  /// Sends `bytes`. Returns how many of them the system took before the peer was gone, or took no more.
+  /// Sends `bytes`. Returns how many of them the system took before the peer was gone, or took no
+  /// more.
   @discardableResult
   package func send(_ bytes: [UInt8]) -> Int {
     var sent = 0
