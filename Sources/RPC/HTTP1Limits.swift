@@ -14,10 +14,10 @@ package struct HTTP1Limits: Sendable {
   package var headBytesMax: Int { 2 * headerListBytesMax }
   /// The line in front of a chunk of a body, in bytes.
   package var chunkLineBytesMax = 1_024
-  /// What is kept of requests behind the one in hand, in bytes. While there are any, nothing more
-  /// is read; but where the peer has ended its side, the system hands over all that came before
-  /// that. What is beyond the bound then is dropped, and the connection ends before it.
-  package var aheadBytesMax = 262_144
+  /// What is kept of requests behind the one in hand, in bytes: more than comes in one go, so a peer
+  /// passes it only where it has ended its side, since the system then hands over all that came
+  /// before. What is beyond is dropped, and the connection ends there.
+  package var aheadBytesMax = 327_680
   /// Requests that are begun before other connections of the event loop get their turn.
   package var turnRequestsMax = 16
   /// How long a request may take to arrive, from its first byte to its last.
