@@ -1,5 +1,6 @@
 import HTTP2
 import NIOCore
+import NIOHTTP1
 
 /// Serves HTTP/1.1: collects a request, hands it on as HTTP/2's would be, and writes the answer.
 ///
@@ -9,7 +10,7 @@ import NIOCore
 final class HTTP1Handler: ChannelDuplexHandler, RemovableChannelHandler {
   typealias InboundIn = ByteBuffer
   typealias OutboundIn = Never
-  typealias OutboundOut = ByteBuffer
+  typealias OutboundOut = HTTPServerResponsePart
 
   private enum State {
     /// Nothing of a request is here. Next: receiving.
@@ -29,7 +30,7 @@ final class HTTP1Handler: ChannelDuplexHandler, RemovableChannelHandler {
   private let limits: HTTP1Limits
   private let rejections: HTTP1Rejections
   private var state: State
-  private var parser: HTTP1Parser
+  private let reader: HTTP1RequestReader
   /// What has come and is not understood yet: some of a line, or requests whose turn has not come.
   private var pending = ByteBuffer()
   /// What is kept of requests that are arriving, as the budget of all connections counts it.
@@ -51,11 +52,12 @@ final class HTTP1Handler: ChannelDuplexHandler, RemovableChannelHandler {
   private var isDraining = false
 
   /// - Parameters:
+  ///   - reader: Stands right behind this handler.
   ///   - arrivals: The budget of all connections of the server.
   ///   - now: When the first bytes of the first request came.
   init(
-    receiver: any RequestReceiver, limits: HTTP1Limits, rejections: HTTP1Rejections,
-    arrivals: ArrivalBudget, at now: NIODeadline
+    reader: HTTP1RequestReader, receiver: any RequestReceiver, limits: HTTP1Limits,
+    rejections: HTTP1Rejections, arrivals: ArrivalBudget, at now: NIODeadline
   ) {
     // What this connection alone may keep is bounded part by part.
     arriving = ArrivalBudget.Share(of: arrivals, bytesMax: .max)
@@ -63,7 +65,7 @@ final class HTTP1Handler: ChannelDuplexHandler, RemovableChannelHandler {
     self.limits = limits
     self.rejections = rejections
     state = .receiving(since: now)
-    parser = HTTP1Parser(limits: limits)
+    self.reader = reader
   }
 
   func handlerAdded(context: ChannelHandlerContext) {
@@ -113,7 +115,7 @@ final class HTTP1Handler: ChannelDuplexHandler, RemovableChannelHandler {
     // Nobody will ask for what follows the last request of a connection.
     guard !isInputEnded, isKeptAlive else { return }
     let ahead = pending.readableBytes + bytes.readableBytes
-    let isRoom = keep(ahead + parser.keptBytes)
+    let isRoom = keep(ahead + reader.keptBytes)
     if mayTakeRequest {
       guard isRoom else { return refuse(.noRoom) }
       append(&bytes)
@@ -174,13 +176,13 @@ final class HTTP1Handler: ChannelDuplexHandler, RemovableChannelHandler {
     var begun = 0
     while mayTakeRequest, let context {
       guard begun < limits.turnRequestsMax else { return endTurn(context) }
-      switch parser.next(&pending) {
+      switch reader.next(&pending, context) {
       case .request(let request):
         begun += 1
         begin(request, context)
       case .continueExpected:
-        let goOn = context.channel.allocator.buffer(string: "HTTP/1.1 100 Continue\r\n\r\n")
-        context.writeAndFlush(wrapOutboundOut(goOn), promise: nil)
+        let goOn = HTTPResponseHead(version: .http1_1, status: .continue)
+        context.writeAndFlush(wrapOutboundOut(.head(goOn)), promise: nil)
       case .refused(let refusal):
         refuse(refusal)
       case .needsMore:
@@ -202,7 +204,7 @@ final class HTTP1Handler: ChannelDuplexHandler, RemovableChannelHandler {
 
   private func waitForMore(_ context: ChannelHandlerContext) {
     guard !isInputEnded else { return close() }
-    if case .idle = state, parser.isWithinRequest {
+    if case .idle = state, reader.isWithinRequest {
       state = .receiving(since: context.eventLoop.now)
     }
     keepSmall()
@@ -215,7 +217,7 @@ final class HTTP1Handler: ChannelDuplexHandler, RemovableChannelHandler {
   /// Lets go of the room in which much was read, where little of it is left.
   private func keepSmall() {
     let left = pending.readableBytes
-    _ = keep(left + parser.keptBytes)
+    _ = keep(left + reader.keptBytes)
     if left == 0 {
       pending = ByteBuffer()
     } else if pending.storageCapacity > 2 * left + Self.spareBytesMax {
@@ -256,8 +258,15 @@ final class HTTP1Handler: ChannelDuplexHandler, RemovableChannelHandler {
     guard let context else { return }
     state = .writing(left: .max, since: context.eventLoop.now)
     if isDraining || (isInputEnded && pending.readableBytes == 0) { isKeptAlive = false }
-    let ending: HTTP1Answer.Connection? = isKeptAlive ? (isOld ? .keepAlive : nil) : .close
-    let answer = HTTP1Answer(headers: headers, body: body, isHead: isHead, connection: ending)
+    var head = HTTPResponseHead(
+      version: .http1_1, status: HTTPResponseStatus(statusCode: headers.status))
+    for (name, value) in headers.fields { head.headers.add(name: name, value: value) }
+    head.headers.add(name: "content-length", value: String(body.count))
+    if !isKeptAlive {
+      head.headers.add(name: "connection", value: "close")
+    } else if isOld {
+      head.headers.add(name: "connection", value: "keep-alive")
+    }
     let written = context.eventLoop.makePromise(of: Void.self)
     let bound = NIOLoopBound(self, eventLoop: context.eventLoop)
     written.futureResult.whenComplete { result in
@@ -266,8 +275,13 @@ final class HTTP1Handler: ChannelDuplexHandler, RemovableChannelHandler {
       case .failure: bound.value.couldNotWrite()
       }
     }
-    context.writeAndFlush(
-      wrapOutboundOut(answer.bytes(context.channel.allocator)), promise: written)
+    if isHead || body.isEmpty {
+      context.writeAndFlush(wrapOutboundOut(.head(head)), promise: written)
+    } else {
+      context.write(wrapOutboundOut(.head(head)), promise: nil)
+      let buffer = context.channel.allocator.buffer(bytes: body)
+      context.writeAndFlush(wrapOutboundOut(.body(.byteBuffer(buffer))), promise: written)
+    }
   }
 
   /// The answer is out. Only now is its end told, and only now comes the next request: a peer that

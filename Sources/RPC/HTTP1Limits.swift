@@ -9,11 +9,10 @@ package struct HTTP1Limits: Sendable {
   /// Header fields of one request, its trailers included: as many as the same bound over HTTP/2
   /// lets through, where each field counts 32 bytes more (RFC 9113 6.5.2).
   package var headerFieldsMax = 512
-  /// Everything in front of a request's body and behind it, as it was sent, in bytes: room for the
-  /// list and what stands between its parts, where nobody sends blanks for the sake of it.
+  /// Everything in front of a request's body, between two chunks of it and behind it, as it was
+  /// sent, in bytes: room for the list and what stands between its parts, where nobody sends blanks
+  /// for the sake of it.
   package var headBytesMax: Int { 2 * headerListBytesMax }
-  /// The line in front of a chunk of a body, in bytes.
-  package var chunkLineBytesMax = 1_024
   /// What is kept of requests behind the one in hand, in bytes: more than comes in one go, so a peer
   /// passes it only where it has ended its side, since the system then hands over all that came
   /// before. What is beyond is dropped, and the connection ends there.

@@ -1,5 +1,6 @@
 package import HTTP2
 package import NIOCore
+import NIOHTTP1
 import WireSchema
 
 /// Sets up a server's connections: HTTP/2 and HTTP/1.1 side by side on one port.
@@ -108,10 +109,11 @@ package struct ServerPipeline: Sendable {
   ) throws -> HTTP1Handler {
     // Who has said all is answered, though nothing more comes from there.
     try channel.syncOptions?.setOption(.allowRemoteHalfClosure, value: true)
+    let reader = HTTP1RequestReader(limits: http1)
     let handler = HTTP1Handler(
-      receiver: receiver, limits: http1, rejections: http1Rejections, arrivals: arrivals,
-      at: channel.eventLoop.now)
-    try channel.pipeline.syncOperations.addHandler(handler)
+      reader: reader, receiver: receiver, limits: http1, rejections: http1Rejections,
+      arrivals: arrivals, at: channel.eventLoop.now)
+    try channel.pipeline.syncOperations.addHandlers([HTTPResponseEncoder(), handler, reader])
     return handler
   }
 

@@ -134,12 +134,13 @@ struct HTTP1BoundsTests {
     Endless(start: "GET", part: " ", status: 431),
     Endless(start: "GET /", part: " ", status: 431),
     Endless(start: "GET /", part: "a", status: 431),
-    Endless(start: "G", part: "G", status: 431),
+    Endless(start: "G", part: "G", status: 400),
     Endless(start: chunks + "0\r\nA:", part: " ", status: 431),
     Endless(start: chunks + "0\r\n", part: "a: b\r\n", status: 431),
     Endless(start: chunks + "5", part: " ", status: 400),
-    Endless(start: chunks + "5;", part: "a", status: 400),
-    Endless(start: chunks, part: "0", status: 400),
+    Endless(start: chunks + "5;", part: "a", status: 431),
+    Endless(start: chunks, part: "0", status: 431),
+    Endless(start: chunks + "8000000000000000\r\n", part: "x", status: 413),
     Endless(start: chunks, part: "1;a=b\r\nx\r\n", status: 413),
   ]
   private static let chunks = "POST / HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked\r\n\r\n"
