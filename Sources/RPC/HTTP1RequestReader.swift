@@ -138,7 +138,8 @@ final class HTTP1RequestReader: ChannelInboundHandler {
     do {
       _ = try decoder.decode(context: context, buffer: &piece)
     } catch {
-      throw refusal ?? (error as? HTTPParserError == .headerOverflow ? .headersTooLarge : .malformed)
+      let isOverflow = error as? HTTPParserError == .headerOverflow
+      throw refusal ?? (isOverflow ? .headersTooLarge : .malformed)
     }
     if let refusal { throw refusal }
     bytes.moveReaderIndex(forwardBy: seenBytes + count - piece.readableBytes)

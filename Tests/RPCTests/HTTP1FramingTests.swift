@@ -103,7 +103,8 @@ struct HTTP1FramingTests {
   @Test(
     "what is no request line is answered 400",
     arguments: [
-      "GET /", "GET / ", "GET / HTTP/1.1 ", " GET / HTTP/1.1", "GET / a HTTP/1.1", "GET\t/\tHTTP/1.1", "GET / http/1.1", "GET / HTTP/2.0", "GET / HTTP/1.2",
+      "GET /", "GET / ", "GET / HTTP/1.1 ", " GET / HTTP/1.1", "GET / a HTTP/1.1",
+      "GET\t/\tHTTP/1.1", "GET / http/1.1", "GET / HTTP/2.0", "GET / HTTP/1.2",
       "GET / HTTP/0.9", "GET / HTTP/11", "get / HTTP/1.1", "PRI / HTTP/1.1", "G\u{e4}T / HTTP/1.1",
       "GET a HTTP/1.1", "GET ://a HTTP/1.1", "GET /\u{e4} HTTP/1.1", "GET /\u{7f} HTTP/1.1",
       "NOSUCHMETHOD / HTTP/1.1",
