@@ -46,7 +46,7 @@ final class HTTP1Handler: ChannelDuplexHandler, RemovableChannelHandler {
   /// Whether the connection may go on after the answer to the request in hand.
   private var isKeptAlive = true
   /// Told when the exchange in hand ends, and then forgotten.
-  fileprivate var watcher: (any ExchangeWatcher)?
+  var watcher: (any ExchangeWatcher)?
   private var context: ChannelHandlerContext?
   private var timer: RepeatedTask?
   private var isDraining = false
@@ -83,8 +83,8 @@ final class HTTP1Handler: ChannelDuplexHandler, RemovableChannelHandler {
     context.fireChannelInactive()
   }
 
-  fileprivate var isConnected: Bool { context != nil }
-  fileprivate var connectionID: ObjectIdentifier? { context.map { ObjectIdentifier($0.channel) } }
+  var isConnected: Bool { context != nil }
+  var connectionID: ObjectIdentifier? { context.map { ObjectIdentifier($0.channel) } }
 
   private func end() {
     timer?.cancel()
@@ -252,7 +252,7 @@ final class HTTP1Handler: ChannelDuplexHandler, RemovableChannelHandler {
     write(rejection.headers, body: rejection.body, isHead: false)
   }
 
-  fileprivate func write(
+  func write(
     _ headers: ResponseHeaders, body: [UInt8], isHead: Bool, isOld: Bool = false
   ) {
     guard let context else { return }
@@ -326,36 +326,4 @@ final class HTTP1Handler: ChannelDuplexHandler, RemovableChannelHandler {
   }
 
   func errorCaught(context: ChannelHandlerContext, error: any Error) { close() }
-}
-
-/// A request of HTTP/1.1 that waits for its answer.
-private final class HTTP1Exchange: Exchange {
-  private weak var handler: HTTP1Handler?
-  let eventLoop: any EventLoop
-  private let isHead: Bool
-  private let isOld: Bool
-
-  init(handler: HTTP1Handler, eventLoop: any EventLoop, isHead: Bool, isOld: Bool) {
-    self.handler = handler
-    self.eventLoop = eventLoop
-    self.isHead = isHead
-    self.isOld = isOld
-  }
-
-  var isOpen: Bool { handler?.isConnected ?? false }
-  var connectionID: ObjectIdentifier? { handler?.connectionID }
-
-  func tellEnd(to watcher: any ExchangeWatcher) {
-    if isOpen { handler?.watcher = watcher } else { watcher.exchangeEnded() }
-  }
-
-  func askForSignOfLife(_ completion: @escaping (SignOfLife) -> Void) {
-    completion(isOpen ? .untold : .gone)
-  }
-
-  func respond(_ headers: ResponseHeaders, body: [UInt8]) {
-    let handler = handler
-    self.handler = nil
-    handler?.write(headers, body: body, isHead: isHead, isOld: isOld)
-  }
 }
