@@ -54,10 +54,15 @@ package protocol ExchangeWatcher: AnyObject {
   /// Whether the request is to be answered all the same where the peer has closed its side of the
   /// connection: it may wait for the answer, or be gone. The exchange ends where it is not.
   var outlivesInput: Bool { get }
+
+  /// The peer has ended its side of the connection, before the answer. It may still read one, or be
+  /// gone for good: both look the same. Called over HTTP/1.1 only.
+  func inputEnded()
 }
 
 extension ExchangeWatcher {
   package var outlivesInput: Bool { true }
+  package func inputEnded() {}
 }
 
 /// Takes complete requests.

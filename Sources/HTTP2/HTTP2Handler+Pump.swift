@@ -90,7 +90,7 @@ extension HTTP2Handler {
     reason = reason ?? quietEnd
     let promise = context.eventLoop.makePromise(of: Void.self)
     promise.futureResult.assumeIsolated().whenComplete { _ in
-      self.context?.close(promise: nil)
+      self.context?.closeSoon()
     }
     return promise
   }
@@ -114,7 +114,7 @@ extension HTTP2Handler {
     guard phase == .open else {
       // Not even the GOAWAY can be made.
       phase = .closing
-      context?.close(promise: nil)
+      context?.closeSoon()
       return
     }
     phase = .ending
@@ -125,7 +125,7 @@ extension HTTP2Handler {
   /// Closes without another word.
   final func abort(_ end: HTTP2ConnectionEnd) {
     reason = reason ?? end
-    context?.close(promise: nil)
+    context?.closeSoon()
   }
 
   /// The connection is over: `fallback` is why, where nothing was noted before.

@@ -137,7 +137,7 @@ package class HTTP2Handler: ChannelDuplexHandler {
 
   package final func errorCaught(context: ChannelHandlerContext, error: any Error) {
     if reason == nil { reason = HTTP2ConnectionEnd(.channelError, "\(error)") }
-    context.close(promise: nil)
+    context.closeSoon()
   }
 
   package final func channelRead(context: ChannelHandlerContext, data: NIOAny) {

@@ -1,5 +1,4 @@
 import Glibc
-import Logging
 import NIOCore
 
 /// Takes no new connections for a moment when the system has nothing left for them, such as file
@@ -12,25 +11,16 @@ final class AcceptPause: ChannelInboundHandler {
 
   static let length = TimeAmount.milliseconds(200)
 
-  private let logger: Logger
-  private var isFailing = false
+  private let failures: ConnectionFailures
   private var resumption: Scheduled<Void>?
 
-  init(logger: Logger) { self.logger = logger }
-
-  func channelRead(context: ChannelHandlerContext, data: NIOAny) {
-    isFailing = false
-    context.fireChannelRead(data)
-  }
+  init(failures: ConnectionFailures) { self.failures = failures }
 
   func errorCaught(context: ChannelHandlerContext, error: any Error) {
+    failures.note(.accept, error: error)
     guard let error = error as? IOError,
       [EMFILE, ENFILE, ENOBUFS, ENOMEM].contains(error.errnoCode)
     else { return context.fireErrorCaught(error) }
-    if !isFailing {
-      isFailing = true
-      logger.error("cannot accept connections for now", metadata: ["error": "\(error)"])
-    }
     guard resumption == nil, let options = context.channel.syncOptions else { return }
     try? options.setOption(.autoRead, value: false)
     resumption = context.eventLoop.assumeIsolated().scheduleTask(in: Self.length) {

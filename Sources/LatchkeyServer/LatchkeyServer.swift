@@ -30,6 +30,7 @@ package final class LatchkeyServer: Service {
   private let makeOffer: @Sendable (WireRange, String) -> WireOffer
   private let longAnswers: AnswerBudgets
   private let arrivals: ArrivalBudget
+  private let connectionFailures: ConnectionFailures
   private let connectionCount = Atomic<Int>(0)
   private let listener = Mutex<(any Channel)?>(nil)
   /// Told when the last connection is gone while the server drains.
@@ -53,6 +54,7 @@ package final class LatchkeyServer: Service {
       engine: engine, limits: configuration.store, clock: clock,
       observer: Observer(metrics: serverMetrics, fleet: fleet))
     self.metrics = serverMetrics
+    connectionFailures = ConnectionFailures(factory: metrics, logger: configuration.logger)
     self.fleet = fleet
     self.store = store
     operations = Operations(fleet: fleet, metricsText: metricsText)
@@ -100,13 +102,14 @@ package final class LatchkeyServer: Service {
     let channel = try await ServerBootstrap(group: group)
       .serverChannelOption(.backlog, value: configuration.limits.backlog)
       .serverChannelOption(.socketOption(.so_reuseaddr), value: 1)
-      .serverChannelInitializer { [logger] channel in
+      .serverChannelInitializer { [connectionFailures] channel in
         channel.eventLoop.makeCompletedFuture {
-          try channel.pipeline.syncOperations.addHandler(AcceptPause(logger: logger))
+          try channel.pipeline.syncOperations.addHandler(
+            AcceptPause(failures: connectionFailures))
         }
       }
       .childChannelInitializer { [self] channel in
-        channel.eventLoop.makeCompletedFuture { try accept(channel, routers) }
+        channel.eventLoop.makeCompletedFuture { try setUp(channel, routers) }
       }
       .bind(host: configuration.host, port: configuration.port).get()
     listener.withLock { $0 = channel }
@@ -130,6 +133,17 @@ package final class LatchkeyServer: Service {
 
   // MARK: - Connections
 
+  /// NIO closes a connection of which this fails, and tells nobody. The same is true of options that
+  /// it is given to set, so they are set here as well.
+  private func setUp(_ channel: any Channel, _ routers: LoopLocal<Router>) throws {
+    do {
+      try accept(channel, routers)
+    } catch {
+      connectionFailures.note(.setup, peer: channel.remoteAddress, error: error)
+      throw error
+    }
+  }
+
   private func accept(_ channel: any Channel, _ routers: LoopLocal<Router>) throws {
     let count = connectionCount.wrappingAdd(1, ordering: .relaxed).newValue
     let loop = loops.first { $0.eventLoop === channel.eventLoop }!
@@ -152,6 +166,9 @@ package final class LatchkeyServer: Service {
         open.increment(by: 1)
         metrics.opened(protocolName)
         channel.closeFuture.whenComplete { _ in open.decrement(by: 1) }
+      },
+      failed: { [connectionFailures] end in
+        connectionFailures.note(end, peer: channel.remoteAddress)
       })
   }
 

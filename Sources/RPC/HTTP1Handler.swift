@@ -1,76 +1,75 @@
 import HTTP2
-package import NIOCore
+import NIOCore
 import NIOHTTP1
-
-/// The bounds of one HTTP/1.1 connection.
-package struct HTTP1Limits: Sendable {
-  /// The largest body of a request, in bytes.
-  package var requestBodyBytesMax = 524_288
-  /// Path, names and values of a request's header fields together, in bytes.
-  package var headerListBytesMax = 16_384
-  /// Header fields of one request: as many as the same bound over HTTP/2 lets through, where each
-  /// field counts 32 bytes more (RFC 9113 6.5.2).
-  package var headerFieldsMax = 512
-  /// How long a request may take to arrive, from its first byte to its last; where others were served
-  /// on the connection before, from its header fields on.
-  package var requestTimeout = TimeAmount.seconds(30)
-  /// How long a connection may be idle between two requests, or before the first.
-  package var idleTimeout = TimeAmount.seconds(75)
-  /// How long an answer may wait without ``writeProgressBytesMin`` of it, or all, getting out.
-  package var writeTimeout = TimeAmount.seconds(30)
-  /// What a peer has to read within ``writeTimeout``, in bytes, if it does not read all there is.
-  package var writeProgressBytesMin = 1_048_576
-  /// How often the connection's one timer looks.
-  package var checkInterval = TimeAmount.seconds(5)
-
-  package init() {}
-}
 
 /// Serves HTTP/1.1: collects a request, hands it on as HTTP/2's would be, and writes the answer.
 ///
-/// One request at a time: pipelined ones are held back by NIO's pipeline handler in front.
-final class HTTP1Handler: ChannelInboundHandler, RemovableChannelHandler {
-  typealias InboundIn = HTTPServerRequestPart
+/// One request at a time. What a peer pipelines behind it stays bytes until its turn, and while
+/// there is any of it nothing more is read. Nothing here calls itself for what a peer sends: one
+/// loop, ``advance()``, takes request after request, and whatever ends a request comes back to it.
+final class HTTP1Handler: ChannelDuplexHandler, RemovableChannelHandler {
+  typealias InboundIn = ByteBuffer
+  typealias OutboundIn = Never
   typealias OutboundOut = HTTPServerResponsePart
 
   private enum State {
-    /// The first bytes of the first request are here. Next: receiving.
-    case opening(since: NIODeadline)
-    /// Next: receiving.
+    /// Nothing of a request is here. Next: receiving.
     case idle(since: NIODeadline)
     /// Next: answering, or writing where the request is refused before it is complete.
-    case receiving(head: HTTPRequestHead, since: NIODeadline)
+    case receiving(since: NIODeadline)
     /// The receiver has the request; how long it takes is its own business. Next: writing.
     case answering
-    /// At `since` some of the answer had last got out, and `left` bytes waited in the channel. What
-    /// is still received is dropped. Next: idle, or the end.
+    /// At `since` some of the answer had last got out, and `left` bytes waited in the channel.
+    /// Next: idle, or ended.
     case writing(left: Int, since: NIODeadline)
+    /// The connection closes.
+    case ended
   }
 
   private let receiver: any RequestReceiver
   private let limits: HTTP1Limits
-  private let rejections: HTTP2Rejections
-  private var state = State.opening(since: .now())
-  private var body: [UInt8] = []
-  /// Whether the request in hand is of HTTP/1.0, where keeping the connection has to be said.
-  private var isOldClient = false
+  private let rejections: HTTP1Rejections
+  private var state: State
+  private let reader: HTTP1RequestReader
+  /// What has come and is not understood yet: some of a line, or requests whose turn has not come.
+  private var pending = ByteBuffer()
+  /// What is kept of requests that are arriving, as the budget of all connections counts it.
+  private var arriving: ArrivalBudget.Share
+  /// Nothing comes any more: the peer has ended its side of the connection, or
+  /// ``HTTP1Limits/aheadBytesMax`` was passed. What is whole of what has come is still answered.
+  private var isInputEnded = false
+  /// Somebody asked to read while there was enough to do.
+  private var isReadWanted = false
+  private var isAdvancing = false
+  /// Whether others are served before the next request.
+  private var isTurnOver = false
+  /// Whether the connection may go on after the answer to the request in hand.
+  private var isKeptAlive = true
   /// Told when the exchange in hand ends, and then forgotten.
-  fileprivate var watcher: (any ExchangeWatcher)?
+  var watcher: (any ExchangeWatcher)?
   private var context: ChannelHandlerContext?
   private var timer: RepeatedTask?
   private var isDraining = false
 
+  /// - Parameters:
+  ///   - reader: Stands right behind this handler.
+  ///   - arrivals: The budget of all connections of the server.
+  ///   - now: When the first bytes of the first request came.
   init(
-    receiver: any RequestReceiver, limits: HTTP1Limits, rejections: HTTP2Rejections
+    reader: HTTP1RequestReader, receiver: any RequestReceiver, limits: HTTP1Limits,
+    rejections: HTTP1Rejections, arrivals: ArrivalBudget, at now: NIODeadline
   ) {
+    // What this connection alone may keep is bounded part by part.
+    arriving = ArrivalBudget.Share(of: arrivals, bytesMax: .max)
     self.receiver = receiver
     self.limits = limits
     self.rejections = rejections
+    state = .receiving(since: now)
+    self.reader = reader
   }
 
   func handlerAdded(context: ChannelHandlerContext) {
     self.context = context
-    state = .opening(since: context.eventLoop.now)
     let bound = NIOLoopBound(self, eventLoop: context.eventLoop)
     timer = context.eventLoop.scheduleRepeatedTask(
       initialDelay: limits.checkInterval, delay: limits.checkInterval
@@ -84,13 +83,16 @@ final class HTTP1Handler: ChannelInboundHandler, RemovableChannelHandler {
     context.fireChannelInactive()
   }
 
-  fileprivate var isConnected: Bool { context != nil }
-  fileprivate var connectionID: ObjectIdentifier? { context.map { ObjectIdentifier($0.channel) } }
+  var isConnected: Bool { context != nil }
+  var connectionID: ObjectIdentifier? { context.map { ObjectIdentifier($0.channel) } }
 
   private func end() {
     timer?.cancel()
     timer = nil
     context = nil
+    state = .ended
+    pending = ByteBuffer()
+    _ = keep(0)
     exchangeEnded()
   }
 
@@ -100,87 +102,179 @@ final class HTTP1Handler: ChannelInboundHandler, RemovableChannelHandler {
     watcher?.exchangeEnded()
   }
 
+  private func close() {
+    state = .ended
+    pending = ByteBuffer()
+    context?.closeSoon()
+  }
+
+  // MARK: - What comes
+
   func channelRead(context: ChannelHandlerContext, data: NIOAny) {
-    switch unwrapInboundIn(data) {
-    case .head(let head): receive(head, context)
-    case .body(let buffer): receive(buffer, context)
-    case .end: receiveEnd(context)
+    var bytes = unwrapInboundIn(data)
+    // Nobody will ask for what follows the last request of a connection.
+    guard !isInputEnded, isKeptAlive else { return }
+    let ahead = pending.readableBytes + bytes.readableBytes
+    let isRoom = keep(ahead + reader.keptBytes)
+    if mayTakeRequest {
+      guard isRoom else { return refuse(.noRoom) }
+      append(&bytes)
+      advance()
+    } else if isRoom, ahead <= limits.aheadBytesMax {
+      append(&bytes)
+    } else {
+      isInputEnded = true
     }
   }
 
-  private func receive(_ head: HTTPRequestHead, _ context: ChannelHandlerContext) {
-    let length = head.headers.first(name: "content-length").flatMap { Int($0) } ?? 0
-    guard length <= limits.requestBodyBytesMax else { return refuse(rejections.bodyTooLarge) }
-    guard Self.namesOneHost(head) else { return refuse(rejections.malformed) }
-    isOldClient = head.version == .http1_0
-    state = .receiving(head: head, since: context.eventLoop.now)
-    if head.headers.first(name: "expect")?.lowercased() == "100-continue" {
-      let goOn = HTTPResponseHead(version: head.version, status: .continue)
-      context.writeAndFlush(wrapOutboundOut(.head(goOn)), promise: nil)
+  /// Counts what is kept of requests that are arriving: all of it, always here. False where there
+  /// is no room for as much; then it counts as before.
+  private func keep(_ bytes: Int) -> Bool {
+    let more = bytes - arriving.bytesUsed
+    guard more < 0 else { return arriving.take(more) }
+    arriving.giveBack(-more)
+    return true
+  }
+
+  private func append(_ bytes: inout ByteBuffer) {
+    if pending.readableBytes == 0 {
+      pending = bytes
+    } else {
+      pending.discardReadBytes()
+      pending.writeBuffer(&bytes)
     }
   }
 
-  /// RFC 9112 3.2: without it, or with several, a proxy may see another request than this server.
-  private static func namesOneHost(_ head: HTTPRequestHead) -> Bool {
-    head.version == .http1_0 || head.headers["host"].count == 1
-  }
-
-  private func receive(_ buffer: ByteBuffer, _ context: ChannelHandlerContext) {
-    guard case .receiving = state else { return }
-    guard body.count + buffer.readableBytes <= limits.requestBodyBytesMax else {
-      return refuse(rejections.bodyTooLarge)
+  func userInboundEventTriggered(context: ChannelHandlerContext, event: Any) {
+    if case ChannelEvent.inputClosed? = event as? ChannelEvent {
+      isInputEnded = true
+      if case .answering = state { watcher?.inputEnded() }
+      advance()
     }
-    body.append(contentsOf: buffer.readableBytesView)
+    context.fireUserInboundEventTriggered(event)
   }
 
-  private func receiveEnd(_ context: ChannelHandlerContext) {
-    guard case .receiving(let head, _) = state else { return }
+  /// The channel's wish to read more is granted once there is nothing left to do.
+  func read(context: ChannelHandlerContext) {
+    guard mayTakeRequest else { return isReadWanted = true }
+    context.read()
+  }
+
+  private var mayTakeRequest: Bool {
+    switch state {
+    case .idle, .receiving: !isTurnOver
+    case .answering, .writing, .ended: false
+    }
+  }
+
+  /// Takes requests, one after the other, as long as each is answered at once.
+  private func advance() {
+    // Whoever answers in place comes by here from within the loop below, which then goes on.
+    guard !isAdvancing else { return }
+    isAdvancing = true
+    defer { isAdvancing = false }
+    var begun = 0
+    while mayTakeRequest, let context {
+      guard begun < limits.turnRequestsMax else { return endTurn(context) }
+      switch reader.next(&pending, context) {
+      case .request(let request):
+        begun += 1
+        begin(request, context)
+      case .continueExpected:
+        let goOn = HTTPResponseHead(version: .http1_1, status: .continue)
+        context.writeAndFlush(wrapOutboundOut(.head(goOn)), promise: nil)
+      case .refused(let refusal):
+        refuse(refusal)
+      case .needsMore:
+        return waitForMore(context)
+      }
+    }
+    keepSmall()
+  }
+
+  /// Lets other connections be served before the next request.
+  private func endTurn(_ context: ChannelHandlerContext) {
+    isTurnOver = true
+    let bound = NIOLoopBound(self, eventLoop: context.eventLoop)
+    context.eventLoop.execute {
+      bound.value.isTurnOver = false
+      bound.value.advance()
+    }
+  }
+
+  private func waitForMore(_ context: ChannelHandlerContext) {
+    guard !isInputEnded else { return close() }
+    if case .idle = state, reader.isWithinRequest {
+      state = .receiving(since: context.eventLoop.now)
+    }
+    keepSmall()
+    if isReadWanted {
+      isReadWanted = false
+      context.read()
+    }
+  }
+
+  /// Lets go of the room in which much was read, where little of it is left.
+  private func keepSmall() {
+    let left = pending.readableBytes
+    _ = keep(left + reader.keptBytes)
+    if left == 0 {
+      pending = ByteBuffer()
+    } else if pending.storageCapacity > 2 * left + Self.spareBytesMax {
+      pending = ByteBuffer(bytes: pending.readableBytesView)
+    }
+  }
+
+  /// Room that is not worth the copy, in bytes.
+  private static let spareBytesMax = 1_024
+
+  private func begin(_ request: HTTP1Request, _ context: ChannelHandlerContext) {
     state = .answering
-    let body = body
-    self.body = []
-    var block = HeaderBlock()
-    block.append(":method", head.method.rawValue)
-    block.append(":path", Self.path(of: head.uri))
-    for (name, value) in head.headers { block.append(name.lowercased(), value) }
+    isKeptAlive = request.head.isKeptAlive
     let exchange = HTTP1Exchange(
-      handler: self, eventLoop: context.eventLoop, isKeptAlive: head.isKeepAlive,
-      isHead: head.method == .HEAD)
-    receiver.receive(block, body: body, exchange: exchange)
+      handler: self, eventLoop: context.eventLoop, isHead: request.head.isHead,
+      isOld: request.head.isOld)
+    receiver.receive(request.head.block, body: request.body, exchange: exchange)
+    if isInputEnded, case .answering = state { watcher?.inputEnded() }
   }
 
-  /// The path in a target of absolute form (RFC 9112 3.2.2), such as proxies send; others as they are.
-  private static func path(of target: String) -> String {
-    guard let scheme = ["http://", "https://"].first(where: { target.hasPrefix($0) }) else {
-      return target
-    }
-    let path = target.dropFirst(scheme.count).drop { $0 != "/" }
-    return path.isEmpty ? "/" : String(path)
-  }
+  // MARK: - Answers
+
+  private func refuse(_ refusal: HTTP1Refusal) { refuse(rejections[refusal]) }
+
+  /// Answers what is no HTTP at all, in place of any request.
+  func refuse(_ foreign: ForeignProtocol) { refuse(rejections[foreign]) }
 
   /// Answers before the request is complete. Its rest is not waited for: the connection closes.
   private func refuse(_ rejection: HTTP2Rejections.Rejection) {
-    body = []
-    write(rejection.headers, body: rejection.body, isKeptAlive: false, isHead: false)
+    isKeptAlive = false
+    pending = ByteBuffer()
+    write(rejection.headers, body: rejection.body, isHead: false)
   }
 
-  fileprivate func write(
-    _ headers: ResponseHeaders, body: [UInt8], isKeptAlive: Bool, isHead: Bool
+  func write(
+    _ headers: ResponseHeaders, body: [UInt8], isHead: Bool, isOld: Bool = false
   ) {
     guard let context else { return }
     state = .writing(left: .max, since: context.eventLoop.now)
-    let isKeptAlive = isKeptAlive && !isDraining
+    if isDraining || (isInputEnded && pending.readableBytes == 0) { isKeptAlive = false }
     var head = HTTPResponseHead(
       version: .http1_1, status: HTTPResponseStatus(statusCode: headers.status))
     for (name, value) in headers.fields { head.headers.add(name: name, value: value) }
     head.headers.add(name: "content-length", value: String(body.count))
     if !isKeptAlive {
       head.headers.add(name: "connection", value: "close")
-    } else if isOldClient {
+    } else if isOld {
       head.headers.add(name: "connection", value: "keep-alive")
     }
     let written = context.eventLoop.makePromise(of: Void.self)
     let bound = NIOLoopBound(self, eventLoop: context.eventLoop)
-    written.futureResult.whenComplete { _ in bound.value.wasWritten(isKeptAlive: isKeptAlive) }
+    written.futureResult.whenComplete { result in
+      switch result {
+      case .success: bound.value.wasWritten()
+      case .failure: bound.value.couldNotWrite()
+      }
+    }
     if isHead || body.isEmpty {
       context.writeAndFlush(wrapOutboundOut(.head(head)), promise: written)
     } else {
@@ -190,20 +284,26 @@ final class HTTP1Handler: ChannelInboundHandler, RemovableChannelHandler {
     }
   }
 
-  /// The answer is out. Only now is its end told, which lets the next request in: a peer that sends
-  /// many and reads nothing has one answer waiting, not all.
-  private func wasWritten(isKeptAlive: Bool) {
+  /// The answer is out. Only now is its end told, and only now comes the next request: a peer that
+  /// sends many and reads nothing has one answer waiting, not all.
+  private func wasWritten() {
     exchangeEnded()
     guard let context else { return }
-    guard isKeptAlive, !isDraining else { return context.close(promise: nil) }
+    guard isKeptAlive, !isDraining else { return close() }
     state = .idle(since: context.eventLoop.now)
-    context.write(wrapOutboundOut(.end(nil)), promise: nil)
+    advance()
+  }
+
+  /// Nobody reads: nothing that is pending has to be answered.
+  private func couldNotWrite() {
+    exchangeEnded()
+    close()
   }
 
   /// Finishes the request in hand, then closes.
   func beginDrain() {
     isDraining = true
-    if case .idle = state { context?.close(promise: nil) }
+    if case .idle = state { close() }
   }
 
   func beginDrainAfterFirstRequest() { isDraining = true }
@@ -212,63 +312,18 @@ final class HTTP1Handler: ChannelInboundHandler, RemovableChannelHandler {
     guard let context else { return }
     let now = context.eventLoop.now
     switch state {
-    case .idle(let since) where now - since > limits.idleTimeout: context.close(promise: nil)
-    case .opening(let since) where now - since > limits.requestTimeout,
-      .receiving(_, let since) where now - since > limits.requestTimeout:
-      context.close(promise: nil)
+    case .idle(let since) where now - since > limits.idleTimeout: close()
+    case .receiving(let since) where now - since > limits.requestTimeout: close()
     case .writing(let left, let since):
       let buffered = (try? context.channel.syncOptions?.getOption(.bufferedWritableBytes)) ?? 0
       if left - buffered >= limits.writeProgressBytesMin {
         state = .writing(left: buffered, since: now)
       } else if now - since >= limits.writeTimeout {
-        context.close(promise: nil)
+        close()
       }
-    default: break
+    case .idle, .receiving, .answering, .ended: break
     }
   }
 
-  /// What is no HTTP gets one answer.
-  func errorCaught(context: ChannelHandlerContext, error: any Error) {
-    switch state {
-    case .opening, .idle, .receiving:
-      switch error as? HTTPParserError {
-      case .headerOverflow: refuse(rejections.headersTooLarge)
-      case .some: refuse(rejections.malformed)
-      case nil: context.close(promise: nil)
-      }
-    case .answering, .writing: context.close(promise: nil)
-    }
-  }
-}
-
-/// A request of HTTP/1.1 that waits for its answer.
-private final class HTTP1Exchange: Exchange {
-  private weak var handler: HTTP1Handler?
-  let eventLoop: any EventLoop
-  private let isKeptAlive: Bool
-  private let isHead: Bool
-
-  init(handler: HTTP1Handler, eventLoop: any EventLoop, isKeptAlive: Bool, isHead: Bool) {
-    self.handler = handler
-    self.eventLoop = eventLoop
-    self.isKeptAlive = isKeptAlive
-    self.isHead = isHead
-  }
-
-  var isOpen: Bool { handler?.isConnected ?? false }
-  var connectionID: ObjectIdentifier? { handler?.connectionID }
-
-  func tellEnd(to watcher: any ExchangeWatcher) {
-    if isOpen { handler?.watcher = watcher } else { watcher.exchangeEnded() }
-  }
-
-  func askForSignOfLife(_ completion: @escaping (SignOfLife) -> Void) {
-    completion(isOpen ? .untold : .gone)
-  }
-
-  func respond(_ headers: ResponseHeaders, body: [UInt8]) {
-    let handler = handler
-    self.handler = nil
-    handler?.write(headers, body: body, isKeptAlive: isKeptAlive, isHead: isHead)
-  }
+  func errorCaught(context: ChannelHandlerContext, error: any Error) { close() }
 }

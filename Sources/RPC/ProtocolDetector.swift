@@ -1,27 +1,43 @@
 import NIOCore
 
-/// Tells HTTP/2 from HTTP/1.1 by the first bytes of a connection, and steps aside.
+/// Tells HTTP/2, HTTP/1.1 and what is neither by the first bytes of a connection, and steps aside.
 ///
 /// Source: RFC 9113, section 3.4 (the client connection preface).
 final class ProtocolDetector: ChannelInboundHandler, RemovableChannelHandler {
   typealias InboundIn = ByteBuffer
   typealias InboundOut = ByteBuffer
 
-  enum Found { case http1, http2 }
+  enum Found {
+    case http1, http2
+    case foreign(ForeignProtocol)
+  }
 
-  static let preface = Array("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".utf8)
+  /// How a connection begins that is not HTTP/1.1.
+  private static let beginnings: [(found: Found, bytes: [UInt8])] =
+    [(.http2, Array("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".utf8))]
+    + ForeignProtocol.beginnings.map { (.foreign($0), $1) }
   /// How long the first bytes may take.
   static let timeout = TimeAmount.seconds(10)
   /// How long they may still take when the server shuts down: a request may be on its way.
   static let drainTimeout = TimeAmount.seconds(1)
 
   private let configure: (Found, any Channel) throws -> Void
+  private let failed: (any Error) -> Void
   private var received = ByteBuffer()
   private var context: ChannelHandlerContext?
   private var timer: Scheduled<Void>?
 
-  /// - Parameter configure: Adds the handlers of the protocol behind this one.
-  init(_ configure: @escaping (Found, any Channel) throws -> Void) { self.configure = configure }
+  /// - Parameters:
+  ///   - configure: Adds the handlers of the protocol behind this one.
+  ///   - failed: Told what ended the connection while this handler had it: an error of the channel, or
+  ///     of `configure`.
+  init(
+    _ configure: @escaping (Found, any Channel) throws -> Void,
+    failed: @escaping (any Error) -> Void
+  ) {
+    self.configure = configure
+    self.failed = failed
+  }
 
   func handlerAdded(context: ChannelHandlerContext) {
     self.context = context
@@ -55,10 +71,21 @@ final class ProtocolDetector: ChannelInboundHandler, RemovableChannelHandler {
     var buffer = unwrapInboundIn(data)
     received.writeBuffer(&buffer)
     let seen = received.readableBytesView
-    guard seen.prefix(Self.preface.count).elementsEqual(Self.preface.prefix(seen.count)) else {
-      return found(.http1, context)
+    let possible = Self.beginnings.filter {
+      seen.prefix($0.bytes.count).elementsEqual($0.bytes.prefix(seen.count))
     }
-    if seen.count >= Self.preface.count { found(.http2, context) }
+    if let beginning = possible.first(where: { $0.bytes.count <= seen.count }) {
+      found(beginning.found, context)
+    } else if possible.isEmpty {
+      found(.http1, context)
+    }
+  }
+
+  func errorCaught(context: ChannelHandlerContext, error: any Error) {
+    // Whoever came after is told of what comes after.
+    guard self.context != nil else { return context.fireErrorCaught(error) }
+    failed(error)
+    context.close(promise: nil)
   }
 
   private func found(_ found: Found, _ context: ChannelHandlerContext) {
@@ -66,8 +93,8 @@ final class ProtocolDetector: ChannelInboundHandler, RemovableChannelHandler {
     do {
       try configure(found, context.channel)
     } catch {
-      context.close(promise: nil)
-      return
+      failed(error)
+      return context.close(promise: nil)
     }
     let received = received
     self.received = ByteBuffer()

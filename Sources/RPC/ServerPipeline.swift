@@ -12,6 +12,7 @@ package struct ServerPipeline: Sendable {
   private let grease: Grease
   private let arrivals: ArrivalBudget
   private let rejections: HTTP2Rejections
+  private let http1Rejections: HTTP1Rejections
 
   /// - Parameters:
   ///   - arrivals: What the requests of all connections may take while they are arriving.
@@ -52,6 +53,7 @@ package struct ServerPipeline: Sendable {
           .deadlineExceeded,
           "the request did not arrive within \(http2.requestTimeout.nanoseconds / 1_000_000_000) s",
           httpStatus: 408)))
+    http1Rejections = HTTP1Rejections(rejections) { rejection($0) }
   }
 
   /// A connection that the server can ask to finish. Belongs to its event loop.
@@ -71,43 +73,55 @@ package struct ServerPipeline: Sendable {
   ///   - offer: Makes the handshake's offer for a connection that turns out to be HTTP/2.
   ///   - opened: Told whom to ask to finish: at once, without a protocol, and again when it is known
   ///     what the connection speaks.
+  ///   - failed: Told of a connection that comes to nothing before it is known what it speaks.
   package func configure(
     _ channel: any Channel, receiver: any RequestReceiver,
     offer: @escaping () -> HandshakeOffer, events: any HTTP2ServerEvents,
-    opened: @escaping (any Connection, _ protocolName: String?) -> Void
+    opened: @escaping (any Connection, _ protocolName: String?) -> Void,
+    failed: @escaping (EarlyEnd) -> Void
   ) throws {
     let detector = ProtocolDetector { found, channel in
-      let pipeline = channel.pipeline.syncOperations
       switch found {
       case .http2:
         let handler = HTTP2ServerHandler(
           receiver: receiver, offer: offer(), limits: http2, grease: grease,
           rejections: rejections, arrivals: arrivals, events: events)
-        try pipeline.addHandler(handler)
+        try channel.pipeline.syncOperations.addHandler(handler)
         opened(handler, "http/2")
       case .http1:
-        let handler = HTTP1Handler(
-          receiver: receiver, limits: http1, rejections: rejections)
-        try pipeline.configureHTTPServerPipeline(
-          withPipeliningAssistance: true, withErrorHandling: false,
-          withEncoderConfiguration: HTTPResponseEncoder.Configuration(),
-          withDecoderLimitConfiguration: http1.decoderLimits)
-        try pipeline.addHandler(handler)
+        opened(try addHTTP1(to: channel, receiver), "http/1.1")
+      case .foreign(let foreign):
+        failed(.foreign(foreign))
+        // Its answer is one of HTTP/1.1.
+        let handler = try addHTTP1(to: channel, receiver)
         opened(handler, "http/1.1")
+        handler.refuse(foreign)
       }
+    } failed: {
+      failed(.error($0))
     }
     try channel.pipeline.syncOperations.addHandler(detector)
     opened(detector, nil)
   }
-}
 
-extension HTTP1Limits {
-  fileprivate var decoderLimits: NIOHTTPDecoderLimitConfiguration {
-    var limits = NIOHTTPDecoderLimitConfiguration()
-    limits.maxHeaderFieldSize = headerListBytesMax
-    limits.maxHeaderListSize = headerListBytesMax
-    limits.maxHeaderFieldCount = headerFieldsMax
-    return limits
+  private func addHTTP1(
+    to channel: any Channel, _ receiver: any RequestReceiver
+  ) throws -> HTTP1Handler {
+    // Who has said all is answered, though nothing more comes from there.
+    try channel.syncOptions?.setOption(.allowRemoteHalfClosure, value: true)
+    let reader = HTTP1RequestReader(limits: http1)
+    let handler = HTTP1Handler(
+      reader: reader, receiver: receiver, limits: http1, rejections: http1Rejections,
+      arrivals: arrivals, at: channel.eventLoop.now)
+    try channel.pipeline.syncOperations.addHandlers([HTTPResponseEncoder(), handler, reader])
+    return handler
+  }
+
+  /// Why a connection came to nothing before it was known what it speaks.
+  package enum EarlyEnd {
+    case foreign(ForeignProtocol)
+    /// Of the channel, or where its handlers were added.
+    case error(any Error)
   }
 }
 

@@ -54,6 +54,20 @@ struct ServerOptions: ParsableArguments {
 
   @Option(
     help: ArgumentHelp(
+      """
+      How long a connection of HTTP/1.1 may be idle until it is closed: longer than at the load \
+      balancer in front of it. [LATCHKEY_HTTP1_IDLE_SECONDS, default 75]
+      """, valueName: "seconds"))
+  var http1IdleSeconds: String?
+
+  @Option(
+    help: ArgumentHelp(
+      "The same for a connection of HTTP/2. [LATCHKEY_HTTP2_IDLE_SECONDS, default 600]",
+      valueName: "seconds"))
+  var http2IdleSeconds: String?
+
+  @Option(
+    help: ArgumentHelp(
       "How long a shutdown waits for requests in flight. [LATCHKEY_DRAIN_SECONDS, default 10]",
       valueName: "seconds"))
   var drainSeconds: String?

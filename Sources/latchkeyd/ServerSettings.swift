@@ -78,6 +78,14 @@ struct ServerSettings {
     configuration.rollback = RollbackAllowance(
       releases: try number(
         options.rollbackReleases, "LATCHKEY_ROLLBACK_RELEASES", "--rollback-releases", 1, 0...100))
+    let http1Idle = try number(
+      options.http1IdleSeconds, "LATCHKEY_HTTP1_IDLE_SECONDS", "--http1-idle-seconds", 75,
+      Self.idleSeconds)
+    configuration.http1.idleTimeout = .seconds(Int64(http1Idle))
+    let http2Idle = try number(
+      options.http2IdleSeconds, "LATCHKEY_HTTP2_IDLE_SECONDS", "--http2-idle-seconds", 600,
+      Self.idleSeconds)
+    configuration.http2.idleTimeout = .seconds(Int64(http2Idle))
     let drain = try number(
       options.drainSeconds, "LATCHKEY_DRAIN_SECONDS", "--drain-seconds", 10, 0...3_600)
     configuration.limits.drainTimeout = .seconds(Int64(drain))
@@ -102,6 +110,9 @@ struct ServerSettings {
       }
     }
   }
+
+  /// Less than the connection's timer can tell apart is of no use to anybody.
+  private static let idleSeconds = 5...86_400
 
   private static func address(_ text: String) throws(SettingError) -> (String, Int) {
     let fault = SettingError(

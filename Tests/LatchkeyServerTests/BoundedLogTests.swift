@@ -5,31 +5,12 @@ import Synchronization
 import Testing
 
 @Suite struct BoundedLogTests {
-  private final class Lines: Sendable {
-    let written = Mutex<[String]>([])
-  }
-
-  private struct Handler: LogHandler {
-    let lines: Lines
-    var logLevel = Logger.Level.notice
-    var metadata: Logger.Metadata = [:]
-
-    func log(event: LogEvent) {
-      let leftOut = event.metadata?["left_out"].map { ", left out \($0)" } ?? ""
-      lines.written.withLock { $0.append("\(event.level) \(event.message)\(leftOut)") }
-    }
-
-    subscript(metadataKey key: String) -> Logger.Metadata.Value? {
-      get { metadata[key] }
-      set { metadata[key] = newValue }
-    }
-  }
-
   @Test func oneLineInAnIntervalSaysHowManyWereLeftOut() {
     let lines = Lines()
     let seconds = Atomic<UInt64>(1)
-    let log = BoundedLog(Logger(label: "test") { _ in Handler(lines: lines) }, every: .seconds(60))
-    {
+    let log = BoundedLog(
+      Logger(label: "test") { _ in LinesHandler(lines: lines) }, every: .seconds(60)
+    ) {
       .uptimeNanoseconds(seconds.load(ordering: .relaxed) * 1_000_000_000)
     }
     for second in [1, 1, 30, 60, 61, 62, 200, 260] as [UInt64] {
@@ -45,11 +26,32 @@ import Testing
 
   @Test func whatIsBelowTheLevelTakesNoLineAway() {
     let lines = Lines()
-    let log = BoundedLog(Logger(label: "test") { _ in Handler(lines: lines) }) {
+    let log = BoundedLog(Logger(label: "test") { _ in LinesHandler(lines: lines) }) {
       .uptimeNanoseconds(0)
     }
     log.log(.debug, "quiet")
     log.log(.error, "loud")
     #expect(lines.written.withLock { $0 } == ["error loud"])
+  }
+}
+
+/// Log lines as a test reads them.
+final class Lines: Sendable {
+  let written = Mutex<[String]>([])
+}
+
+struct LinesHandler: LogHandler {
+  let lines: Lines
+  var logLevel = Logger.Level.notice
+  var metadata: Logger.Metadata = [:]
+
+  func log(event: LogEvent) {
+    let leftOut = event.metadata?["left_out"].map { ", left out \($0)" } ?? ""
+    lines.written.withLock { $0.append("\(event.level) \(event.message)\(leftOut)") }
+  }
+
+  subscript(metadataKey key: String) -> Logger.Metadata.Value? {
+    get { metadata[key] }
+    set { metadata[key] = newValue }
   }
 }

@@ -22,6 +22,18 @@ import Testing
     BadStart(arguments: ["--log-level", "loud"], code: 64, message: "--log-level must be one of"),
     BadStart(arguments: ["--server-id", "a b"], code: 64, message: "--server-id must be"),
     BadStart(arguments: ["--threads", "0"], code: 64, message: "--threads must be 1 to 256"),
+    BadStart(
+      arguments: ["--http1-idle-seconds", "4"], code: 64,
+      message: "--http1-idle-seconds must be 5 to 86400, got \"4\""),
+    BadStart(
+      arguments: [], environment: ["LATCHKEY_HTTP1_IDLE_SECONDS=1m"], code: 64,
+      message: "--http1-idle-seconds must be 5 to 86400"),
+    BadStart(
+      arguments: ["--http2-idle-seconds", "86401"], code: 64,
+      message: "--http2-idle-seconds must be 5 to 86400"),
+    BadStart(
+      arguments: [], environment: ["LATCHKEY_HTTP2_IDLE_SECONDS=-1"], code: 64,
+      message: "--http2-idle-seconds must be 5 to 86400"),
     BadStart(arguments: ["--bogus"], code: 64, message: "--bogus"),
     BadStart(
       arguments: ["--store", "sqlite:/proc/nowhere/x.db"], code: 1,

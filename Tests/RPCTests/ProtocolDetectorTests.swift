@@ -1,4 +1,5 @@
 import NIOCore
+import RPC
 import Testing
 
 @Suite("Telling HTTP/2 from HTTP/1.1")
@@ -53,7 +54,7 @@ struct ProtocolDetectorTests {
   @Test(
     "what is no HTTP gets an answer with the common fields, and the end",
     arguments: [
-      "\r\n\r\nx\r\n\r\n", "GARBAGE\r\n\r\n", "\u{16}\u{3}\u{1}\r\n\r\n", "PRI * HTTP/2.1\r\n\r\n",
+      "\r\n\r\nx\r\n\r\n", "GARBAGE\r\n\r\n", "\u{16}\u{2}\u{1}\r\n\r\n", "PRI * HTTP/2.1\r\n\r\n",
     ])
   func garbage(_ text: String) throws {
     let connection = try TestConnection()
@@ -66,6 +67,75 @@ struct ProtocolDetectorTests {
       answer.hasSuffix(#"{"code":"invalid_argument","message":"the request is not valid HTTP"}"#))
     #expect(!connection.isOpen)
     #expect(connection.receiver.requests.isEmpty)
+  }
+
+  struct Foreign: Sendable, CustomTestStringConvertible {
+    var name: String
+    var bytes: [UInt8]
+    var message: String
+
+    var testDescription: String { name }
+  }
+
+  static let foreignProtocols: [Foreign] = [
+    Foreign(
+      name: "a TLS hello", bytes: [0x16, 3, 1, 2, 0, 1, 0, 1, 0xfc, 3, 3],
+      message: "this port speaks HTTP without TLS: use http:// in place of https://"),
+    Foreign(
+      name: "a PROXY line",
+      bytes: Array("PROXY TCP4 192.0.2.1 192.0.2.2 5 80\r\n\(get)".utf8),
+      message: proxyMessage),
+    Foreign(
+      name: "a PROXY line of UNKNOWN", bytes: Array("PROXY UNKNOWN\r\n".utf8) + preface,
+      message: proxyMessage),
+    Foreign(
+      name: "a PROXY header of version 2",
+      bytes: [13, 10, 13, 10, 0, 13, 10, 0x51, 0x55, 0x49, 0x54, 10, 0x21, 0x11, 0, 12]
+        + Array(repeating: 1, count: 12) + preface,
+      message: proxyMessage),
+  ]
+  private static let proxyMessage =
+    "the PROXY protocol is not spoken here: switch it off at the load balancer for this server"
+
+  @Test("what comes by mistake is told what it is", arguments: foreignProtocols, [false, true])
+  func namesForeignProtocols(_ foreign: Foreign, _ inOnePiece: Bool) throws {
+    let connection = try TestConnection()
+    if inOnePiece {
+      try connection.send(foreign.bytes)
+    } else {
+      for byte in foreign.bytes { try connection.send([byte]) }
+    }
+    let answer = try connection.takeText()
+    #expect(answer.hasPrefix("HTTP/1.1 400 Bad Request\r\n"))
+    #expect(answer.contains("\r\nx-common: yes\r\n"))
+    #expect(
+      answer.hasSuffix(#"{"code":"invalid_argument","message":"\#(foreign.message)"}"#))
+    #expect(!connection.isOpen)
+    #expect(connection.receiver.requests.isEmpty)
+    #expect(connection.earlyEnds.count == 1)
+  }
+
+  @Test("a method that only begins like PROXY is HTTP", arguments: ["PROPFIND", "PROPPATCH"])
+  func propfind(_ method: String) throws {
+    let connection = try TestConnection()
+    try connection.send("\(method) / HTTP/1.1\r\nhost: a\r\n\r\n")
+    #expect(connection.receiver.requests.map(\.method) == [method])
+    #expect(connection.earlyEnds.isEmpty)
+  }
+
+  private struct Fault: Error {}
+
+  @Test("an error before the protocol is known ends the connection and is told of")
+  func earlyError() throws {
+    let silent = try TestConnection()
+    silent.channel.pipeline.fireErrorCaught(Fault())
+    silent.loop.run()
+    #expect(!silent.isOpen)
+    guard case .error(let error)? = silent.earlyEnds.first else {
+      Issue.record("nobody was told")
+      return
+    }
+    #expect(error is Fault)
   }
 
   @Test("a peer that does not say enough in ten seconds is left", arguments: [0, 1, 23])

@@ -10,24 +10,34 @@ final class TestConnection {
   let receiver = TestReceiver()
   private let opening = Opening()
 
-  init(http1: HTTP1Limits = HTTP1Limits()) throws {
+  init(http1: HTTP1Limits = HTTP1Limits(), arrivals: ArrivalBudget = ArrivalBudget()) throws {
     channel = EmbeddedChannel(loop: loop)
-    let pipeline = ServerPipeline(http1: http1, grease: .none, commonFields: [("x-common", "yes")])
+    let pipeline = ServerPipeline(
+      http1: http1, grease: .none, arrivals: arrivals, commonFields: [("x-common", "yes")])
     try pipeline.configure(
       channel, receiver: receiver,
       offer: { HandshakeOffer(settingsValue: 0x0001_0001, hello: []) }, events: NoEvents(),
-      opened: { [opening] in (opening.connection, opening.protocolName) = ($0, $1) })
+      opened: { [opening] in (opening.connection, opening.protocolName) = ($0, $1) },
+      failed: { [opening] in opening.ends.append($0) })
     channel.connect(to: try SocketAddress(ipAddress: "127.0.0.1", port: 1), promise: nil)
     loop.run()
   }
 
   /// What the connection turned out to speak; nil while that is not known.
   var protocolName: String? { opening.protocolName }
+  /// Why it came to nothing, where it did so early.
+  var earlyEnds: [ServerPipeline.EarlyEnd] { opening.ends }
   var isOpen: Bool { channel.isActive }
 
   /// From now on the peer reads nothing.
   func stopReading() throws {
     try channel.pipeline.syncOperations.addHandler(DeafPeer(), position: .first)
+  }
+
+  /// The peer sends no more, and may still read.
+  func endInput() {
+    channel.pipeline.fireUserInboundEventTriggered(ChannelEvent.inputClosed)
+    loop.run()
   }
 
   func beginDrain() { opening.connection?.beginDrain() }
@@ -56,6 +66,7 @@ final class TestConnection {
   private final class Opening {
     var connection: (any ServerPipeline.Connection)?
     var protocolName: String?
+    var ends: [ServerPipeline.EarlyEnd] = []
   }
 }
 
@@ -93,8 +104,14 @@ final class TestReceiver: RequestReceiver {
 
   var requests: [Request] = []
   var answersAtOnce = true
+  /// How many requests were ever being taken, one within the other.
+  private(set) var depthMax = 0
+  private var depth = 0
 
   func receive(_ head: HeaderBlock, body: [UInt8], exchange: any Exchange) {
+    depth += 1
+    defer { depth -= 1 }
+    depthMax = max(depthMax, depth)
     let request = Request(
       method: head.value(of: ":method") ?? "", path: head.value(of: ":path") ?? "", head: head,
       body: body, exchange: exchange)

@@ -13,11 +13,14 @@ package struct ServerProgram: Sendable {
   ///   - name: A program of this package, or another release's by its path.
   ///   - store: The path of its SQLite file.
   ///   - port: 0 for a free one.
+  ///   - before: What `name` is given in front of the server's own arguments, where it is a program
+  ///     that starts the server.
   package static func start(
-    _ name: String = "latchkeyd", store: String, port: Int = 0, arguments: [String] = []
+    _ name: String = "latchkeyd", store: String, port: Int = 0, before: [String] = [],
+    arguments: [String] = []
   ) async throws -> ServerProgram {
     let program = try Program(
-      name, ["--listen", "127.0.0.1:\(port)", "--store", "sqlite:\(store)"] + arguments)
+      name, before + ["--listen", "127.0.0.1:\(port)", "--store", "sqlite:\(store)"] + arguments)
     do {
       let line = try await program.output.line(containing: "listening on 127.0.0.1:")
       let address = line.split(separator: " ").first { $0.hasPrefix("127.0.0.1:") } ?? ""

@@ -89,6 +89,16 @@ class UnaryCall: StoreCall, TimedCall, ExchangeWatcher, @unchecked Sendable {
     metrics.answered(.canceled, nanoseconds: loop.clock() - start, mayWait: mayWait)
   }
 
+  /// A call that waits in line leaves it: nothing would tell when this peer is gone. Everything else
+  /// is answered.
+  final func inputEnded() {
+    guard mayWait, !isAnswered else { return }
+    hasEnded.store(true, ordering: .relaxed)
+    leaveWaitingRoom()
+    refuse(
+      RPCError(.canceled, "who waits has to keep its side of the connection open meanwhile"))
+  }
+
   /// Takes what an answer with a resource of `bytes` needs until it is written.
   ///
   /// - Throws: `resourceExhausted` where other answers wait to be read and leave too little.

@@ -2,8 +2,8 @@ package import Logging
 package import NIOCore
 import Synchronization
 
-/// Log lines of one kind that others can cause: at most one in an interval, which says how many were
-/// left out since the one before.
+/// Log lines of one kind that others can cause: at most one in an interval, which says how many
+/// were left out since the one before.
 package final class BoundedLog: Sendable {
   private struct State {
     var latest: NIODeadline?

@@ -22,6 +22,8 @@ package final class ServerMetrics: Sendable {
     "latchkey_connections": "Open connections, by protocol.",
     "latchkey_connections_opened_total": "Connections accepted, by protocol.",
     "latchkey_connections_ended_total": "HTTP/2 connections that ended, by reason.",
+    "latchkey_connections_failed_total":
+      "Connections that failed before it was known what they speak, by reason.",
     "latchkey_connections_refused_total":
       "Connections closed at once because as many as may be were open.",
     "latchkey_negotiated_total":
