@@ -49,7 +49,7 @@ struct HTTP1Head {
       case "host": hosts += 1
       case "content-length": length = Self.length(value)
       case "transfer-encoding": isCoded = true
-      case "expect": expectsContinue = !isOld && value.lowercased() == "100-continue"
+      case "expect": expectsContinue = !isOld && value.isASCII("100-continue")
       default: break
       }
     }
@@ -66,11 +66,12 @@ struct HTTP1Head {
 
   /// The path in a target of absolute form (RFC 9112 3.2.2), such as proxies send; others as they are.
   private static func path(of target: String) -> String {
-    guard let scheme = ["http://", "https://"].first(where: { target.hasPrefix($0) }) else {
+    let bytes = target.utf8
+    guard let scheme = ["http://", "https://"].first(where: { bytes.starts(with: $0.utf8) }) else {
       return target
     }
-    let path = target.dropFirst(scheme.count).drop { $0 != "/" }
-    return path.isEmpty ? "/" : String(path)
+    let path = bytes.dropFirst(scheme.utf8.count).drop { $0 != UInt8(ascii: "/") }
+    return path.isEmpty ? "/" : String(Substring(path))
   }
 
   /// More than an `Int` holds is the largest `Int`. There may be blanks behind the digits.
@@ -81,8 +82,21 @@ struct HTTP1Head {
 
   /// Chunks are the one thing that is undone, and they have to be the outermost, once.
   private static func check(codings: [Substring]) throws(HTTP1Refusal) {
-    let areChunks = codings.map { $0.lowercased() == "chunked" }
+    let areChunks = codings.map { $0.isASCII("chunked") }
     guard areChunks.last == true, areChunks.count(where: { $0 }) == 1 else { throw .malformed }
     guard codings.count == 1 else { throw .transferCoding }
+  }
+}
+
+extension StringProtocol {
+  /// Whether it is `text`, which is in lower case, but for the case of its letters. Compares bytes: as
+  /// texts they would be normalised, which takes long where a peer has made them for that.
+  fileprivate func isASCII(_ text: StaticString) -> Bool {
+    guard utf8.count == text.utf8CodeUnitCount else { return false }
+    return text.withUTF8Buffer { text in
+      zip(utf8, text).allSatisfy { byte, lower in
+        byte == lower || (lower >= UInt8(ascii: "a") && byte | 0x20 == lower)
+      }
+    }
   }
 }
