@@ -62,6 +62,9 @@ struct SQLiteFault {
     let folder = StoreFiles.folder(of: filePath)
     var status = stat()
     guard stat(folder, &status) == 0 else { return reason(errno, of: folder, isFolder: true) }
+    guard status.st_mode & S_IFMT == S_IFDIR else {
+      return reason(ENOTDIR, of: folder, isFolder: true)
+    }
     // SQLite makes its other files there.
     guard faccessat(AT_FDCWD, folder, W_OK | X_OK, AT_EACCESS) != 0 else { return nil }
     return reason(errno, of: folder, isFolder: true)

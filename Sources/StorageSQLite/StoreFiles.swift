@@ -63,8 +63,9 @@ final class StoreFiles: Sendable {
   private struct State {
     /// Stays what it is for as long as the server runs.
     var database: FileIdentity?
-    /// Of the connections that are open. The last one to be closed takes both files away with it.
-    var sides: (log: FileIdentity, sharedMemory: FileIdentity)?
+    /// What the connections have open. The last one to be closed takes log and shared memory away
+    /// with it.
+    var open: OpenFiles?
     var connections = 0
   }
 
@@ -77,6 +78,8 @@ final class StoreFiles: Sendable {
   ///
   /// - Parameter create: Whether a missing file is made.
   func prepare(create: Bool) throws(StoreError) {
+    // SQLite would make a log that is missing anew, and the next server take it for the store's.
+    if let open = state.withLock({ $0.open }) { _ = try open.check() }
     var status = stat()
     if stat(path, &status) != 0 {
       guard errno == ENOENT else { return }  // SQLite fails as well, and that error says why
@@ -113,15 +116,17 @@ final class StoreFiles: Sendable {
     guard let sharedMemory = FileIdentity(at: sharedMemoryPath) else {
       throw .hasLost(sharedMemoryPath, of: path)
     }
-    let known = state.withLock { state in
-      let known = (state.database ?? database, state.sides ?? (log, sharedMemory))
-      (state.database, state.sides) = known
+    let files = state.withLock { state in
+      let known = state.database ?? database
+      let files =
+        state.open
+        ?? OpenFiles(
+          path: path, logPath: logPath, sharedMemoryPath: sharedMemoryPath, database: known,
+          log: log, sharedMemory: sharedMemory)
+      (state.database, state.open) = (known, files)
       state.connections += 1
-      return known
+      return files
     }
-    let files = OpenFiles(
-      path: path, logPath: logPath, sharedMemoryPath: sharedMemoryPath, database: known.0,
-      log: known.1.log, sharedMemory: known.1.sharedMemory)
     do {
       _ = try files.check()
     } catch {
@@ -135,7 +140,7 @@ final class StoreFiles: Sendable {
   func release() {
     state.withLock { state in
       state.connections -= 1
-      if state.connections == 0 { state.sides = nil }
+      if state.connections == 0 { state.open = nil }
     }
   }
 

@@ -54,7 +54,9 @@ enum Scenario: String, CaseIterable, Sendable {
       try await stage.run(client, "lock", key, "--owner", "you", "--", "true")
       // never-early: the lease cannot have begun before the claim was sent.
       #expect(ContinuousClock.now - start >= .seconds(1))
-      #expect(try stage.row(key)?.token == 2)
+      // A claim whose answer was lost is a new grant where it is repeated after its lease.
+      let token = try #require(try stage.row(key)?.token)
+      #expect(token == 2 || stage.route == .lostAnswers && token > 2)
 
     case .fetch:
       let value = "Grüße, \\\"; DROP TABLE\t{}"

@@ -35,9 +35,14 @@ import Testing
   /// What `sudo sqlite3` or a backup that was put back leaves.
   @Test(arguments: ["", "-wal", "-shm"])
   func theFileThatMayNotBeWrittenIsNamed(_ side: String) throws {
-    let database = try SQLiteDatabase()
-    let keeper = try database.engine().openWriter()
+    let origin = try SQLiteDatabase()
+    let keeper = try origin.engine().openWriter()
     defer { _ = keeper }
+    // What this process has open itself, SQLite would not open again for another user.
+    let database = try SQLiteDatabase()
+    for other in ["", "-wal", "-shm"] {
+      try write(try #require(bytes(of: origin.path + other)), to: database.path + other)
+    }
     chmod(database.folder.path, 0o777)
     for other in ["", "-wal", "-shm"] { chmod(database.path + other, 0o666) }
     chmod(database.path + side, 0o400)
