@@ -1,4 +1,5 @@
 """What an attack is, and what it may use."""
+import contextlib
 import dataclasses
 import gzip
 import json
@@ -52,19 +53,15 @@ class Target:
         return connection
 
     def flood(self, opening, piece, connections=1, receive_bytes=2304, bytes_max=1 << 30):
-        """Sends `piece` again and again, after `opening`, and reads nothing, on each of `connections`."""
-        open_ones = []
-        for _ in range(connections):
-            connection = self.connect(receive_bytes)
-            connection.sendall(opening)
-            connection.setblocking(False)
-            open_ones.append([connection, 0])
+        """Sends `piece` again and again, after `opening`, and reads nothing, on each of `connections`: until the
+        time is over. A connection that was ended is opened anew."""
+        open_ones = [self.begin(opening, receive_bytes) for _ in range(connections)]
         sent = 0
-        while open_ones and not self.is_over() and sent < bytes_max:
+        while not self.is_over() and sent < bytes_max:
             is_stuck = True
-            for entry in list(open_ones):
-                connection, at = entry
+            for index, entry in enumerate(open_ones):
                 try:
+                    connection, at = entry
                     count = connection.send(piece[at:])
                     entry[1] = (at + count) % len(piece)
                     sent += count
@@ -72,10 +69,18 @@ class Target:
                 except BlockingIOError:
                     pass
                 except OSError:
-                    open_ones.remove(entry)
+                    connection.close()
+                    open_ones[index] = self.begin(opening, receive_bytes)
             if is_stuck:
                 time.sleep(0.01)
-        return open_ones
+
+    def begin(self, opening, receive_bytes):
+        """A connection that has sent `opening`, and how much of the next piece was sent."""
+        connection = self.connect(receive_bytes)
+        with contextlib.suppress(OSError):
+            connection.sendall(opening)
+        connection.setblocking(False)
+        return [connection, 0]
 
     def stay(self):
         """Until the time is over: connections are kept."""

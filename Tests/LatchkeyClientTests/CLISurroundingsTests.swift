@@ -186,8 +186,8 @@ struct CLISurroundingsTests {
   func lossTexts() async throws {
     try await CLIServer.run { server in
       for (taker, text) in [
-        (nil, "it was released by somebody, or its lease ran out at the server"),
-        ("thief", "\"thief\" holds it now"),
+        (nil, "was released by somebody else, and nobody holds it now"),
+        ("thief", "is held by \"thief\" now"),
       ] as [(String?, String)] {
         let holder = try server.start(
           "lock", "k", "--owner", "me", "--ttl", "3s", "--", "sh", "-c", "echo ready; sleep 300")
@@ -198,7 +198,7 @@ struct CLISurroundingsTests {
           #expect(try await server.run("claim", "k", "--owner", taker).end == .exited(0))
         }
         #expect(try await holder.exit() == .exited(75))
-        #expect(try await holder.errors.all().last == "latchkey: the lock \"k\" was lost: \(text)")
+        #expect(try await holder.errors.all().last == "latchkey: lock \"k\" \(text)")
         if let taker {
           #expect(try await server.run("release", "k", "--owner", taker).end == .exited(0))
         }

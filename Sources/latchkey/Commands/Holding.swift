@@ -54,7 +54,7 @@ struct Holding: Sendable {
     switch error {
     case let error as Failure: failure = error
     case let error as LatchkeyError where error.code == .leaseLost:
-      return Failure(lossOf: name, error)
+      return Failure(loss: error)
     case let error as LatchkeyError: failure = Failure(error)
     default: return error
     }

@@ -116,24 +116,10 @@ extension Failure {
     return word.split(separator: "-").joined(separator: " ")
   }
 
-  /// A lock or presence that was held and is not any more.
-  ///
-  /// - Parameter name: What it was, such as `lock "nightly"`.
-  init(lossOf name: String, _ error: LatchkeyError) {
-    let cause = error.cause as? LatchkeyError
-    let text =
-      switch cause?.code {
-      case .heldByAnother?, .notTheHolder?:
-        if let holder = cause?.holder {
-          "the \(name) was lost: \"\(holder)\" holds it now"
-        } else {
-          "the \(name) was lost: it was released by somebody, or its lease ran out at the server"
-        }
-      default:
-        "the lease of \(name) could not be renewed in time"
-          + (cause.map { ": \(Self.plain($0.message))" } ?? "")
-      }
-    self.init(.notToBeHad, text)
+  /// A lock or presence that was held and is not any more, as the library says it.
+  init(loss error: LatchkeyError) {
+    let cause = (error.cause as? LatchkeyError).map { ": \(Self.plain($0.message))" } ?? ""
+    self.init(.notToBeHad, error.message + cause)
   }
 
   /// The most common one, with the holder as `error` names it, or else as the server does when asked.
