@@ -51,17 +51,12 @@ package protocol ExchangeWatcher: AnyObject {
   /// The answer is written, or the peer is gone. Called once.
   func exchangeEnded()
 
-  /// Whether the request is to be answered all the same where the peer has closed its side of the
-  /// connection: it may wait for the answer, or be gone. The exchange ends where it is not.
-  var outlivesInput: Bool { get }
-
   /// The peer has ended its side of the connection, before the answer. It may still read one, or be
-  /// gone for good: both look the same. Called over HTTP/1.1 only.
+  /// gone for good: both look the same.
   func inputEnded()
 }
 
 extension ExchangeWatcher {
-  package var outlivesInput: Bool { true }
   package func inputEnded() {}
 }
 

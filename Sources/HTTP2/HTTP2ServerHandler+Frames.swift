@@ -74,8 +74,8 @@ extension HTTP2ServerHandler {
   }
 
   /// The client has closed its side of the connection: it sends no more, but may be there to read.
-  /// What it has asked for is answered, then the connection closes. Only who waits in a line may
-  /// not be granted anything in the place of others, because the client may as well be gone.
+  /// What it has asked for is answered, then the connection closes. Those who wait in a line are told,
+  /// because the client may as well be gone.
   func inputEnded() {
     guard phase == .open else { return }
     isInputEnded = true
@@ -87,7 +87,9 @@ extension HTTP2ServerHandler {
     var next = firstStream
     while let stream = next {
       next = stream.next
-      guard stream.answer == nil, stream.state != .complete || !stream.outlivesInput else {
+      guard stream.answer == nil else { continue }
+      guard stream.state != .complete else {
+        stream.inputEnded()
         continue
       }
       nghttp2_submit_rst_stream(

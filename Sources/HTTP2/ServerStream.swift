@@ -80,8 +80,7 @@ final class ServerStream: FrameStream, Exchange {
     connection.askForSignOfLife(completion)
   }
 
-  /// See ``ExchangeWatcher/outlivesInput``.
-  var outlivesInput: Bool { watcher?.outlivesInput ?? true }
+  func inputEnded() { watcher?.inputEnded() }
 
   func ended() {
     let watcher = watcher

@@ -70,7 +70,7 @@ import Testing
     #expect(client.events.ends.map(\.code) == [.closed])
   }
 
-  @Test func whoWaitsInALineLeavesItThen() throws {
+  @Test func whoWaitsIsToldThen() throws {
     let client = try RawClient()
     let watcher = LineWatcher()
     try client.send([
@@ -78,8 +78,10 @@ import Testing
     ])
     client.receiver.received[0].exchange.tellEnd(to: watcher)
     try closeInput(client)
-    #expect(watcher.ends == 1)
-    #expect(client.resetCode(1) == 8)
+    #expect(watcher.events == ["input ended"])
+    client.receiver.received[0].exchange.respond(TestReceiver.ok, body: [])
+    try client.settle()
+    #expect(watcher.events == ["input ended", "ended"])
     #expect(client.receiver.received[1].exchange.isOpen)
     client.receiver.received[1].exchange.respond(TestReceiver.ok, body: [1])
     try client.settle()
@@ -119,8 +121,8 @@ import Testing
   }
 
   private final class LineWatcher: ExchangeWatcher {
-    var ends = 0
-    var outlivesInput: Bool { false }
-    func exchangeEnded() { ends += 1 }
+    private(set) var events: [String] = []
+    func exchangeEnded() { events.append("ended") }
+    func inputEnded() { events.append("input ended") }
   }
 }

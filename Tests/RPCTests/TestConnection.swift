@@ -40,7 +40,10 @@ final class TestConnection {
     loop.run()
   }
 
-  func beginDrain() { opening.connection?.beginDrain() }
+  func beginDrain() {
+    opening.connection?.beginDrain()
+    loop.run()
+  }
 
   func send(_ bytes: [UInt8]) throws {
     if channel.isActive { try channel.writeInbound(ByteBuffer(bytes: bytes)) }

@@ -73,9 +73,6 @@ class UnaryCall: StoreCall, TimedCall, ExchangeWatcher, @unchecked Sendable {
     }
   }
 
-  /// A client that may be gone is not to be granted what others wait for.
-  final var outlivesInput: Bool { !mayWait }
-
   final func exchangeEnded() {
     hasEnded.store(true, ordering: .relaxed)
     share = nil
@@ -89,8 +86,8 @@ class UnaryCall: StoreCall, TimedCall, ExchangeWatcher, @unchecked Sendable {
     metrics.answered(.canceled, nanoseconds: loop.clock() - start, mayWait: mayWait)
   }
 
-  /// A call that waits in line leaves it: nothing would tell when this peer is gone. Everything else
-  /// is answered.
+  /// A call that waits in line leaves it: a client that may be gone is not to be granted what others wait
+  /// for. Everything else is answered.
   final func inputEnded() {
     guard mayWait, !isAnswered else { return }
     hasEnded.store(true, ordering: .relaxed)
