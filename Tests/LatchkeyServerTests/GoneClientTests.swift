@@ -93,8 +93,14 @@ import Testing
           type: Frame.Kind.data, flags: Frame.endStream, stream: 1, payload: acquire("waiter").body
         ).bytes)
     let frames = Frame.parse(try await connection.receive { _ in false })
-    #expect(!frames.contains { $0.type == Frame.Kind.headers })
-    #expect(frames.contains { $0.type == 3 && $0.stream == 1 })
+    let answer = try #require(frames.first { $0.type == Frame.Kind.data && $0.stream == 1 })
+    #expect(String(decoding: answer.payload, as: UTF8.self).contains("canceled"))
+    // It has left the line: the key is free for whoever comes after its release.
+    let released = try await HTTPVersion.http2.send(
+      .json("Release", #"{"key":"k","owner":"holder"}"#, wire: 3), port: server.port)
+    #expect(released.status == 200)
+    let next = try await HTTPVersion.http2.send(acquire("next"), port: server.port)
+    #expect(next.status == 200)
     try await server.end()
   }
 
