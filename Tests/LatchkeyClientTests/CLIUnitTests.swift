@@ -254,4 +254,13 @@ struct CLILoadTests {
     #expect(slot.heldCount == 0)
     #expect(slot.nextStep(toHold: false) == nil)
   }
+
+  @Test(
+    "Points in time and lengths are exact to the millisecond in JSON",
+    arguments: [
+      (1_795_899_600_000, "1795899600.0"), (1_795_899_600_123, "1795899600.123"), (500, "0.5"),
+    ] as [(Int64, String)])
+  func seconds(milliseconds: Int64, text: String) {
+    #expect(JSON.seconds(.milliseconds(milliseconds)).text == text)
+  }
 }

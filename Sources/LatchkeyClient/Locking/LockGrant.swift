@@ -29,3 +29,11 @@ public struct LockGrant: Sendable {
   /// Returns when ``isLost`` is true, or the calling task is cancelled.
   public func untilLost() async { await held.untilRemaining(.zero) }
 }
+
+extension LockGrant: CustomStringConvertible {
+  /// For people, such as in a log.
+  public var description: String {
+    "\(held.resource.kind.rawValue) \"\(key)\" of \"\(owner)\""
+      + (token.map { ", token \($0)" } ?? "") + (isLost ? ", lost" : "")
+  }
+}

@@ -6,10 +6,10 @@ extension Resource {
     .members(
       ("key", .text(key)), ("kind", .text(kind.rawValue)), ("owner", .text(owner)),
       ("value", .text(value)), ("token", .integer(token)), ("revision", .integer(revision)),
-      ("leaseSeconds", .number(lease.map { $0 / .seconds(1) })),
+      ("leaseSeconds", .seconds(lease)),
       ("attributes", attributes.map { JSON($0) } ?? .null),
       ("labels", JSON(Attributes(labels.mapValues { .string($0) }))),
-      ("grantedAt", .number(grantedAt.map { $0 / .seconds(1) })))
+      ("grantedAt", .seconds(grantedAt)))
   }
 
   /// More names of attributes than these are left in VALUE.

@@ -28,6 +28,15 @@ enum JSON: Equatable, Sendable {
   /// Null where it is not known.
   static func number(_ value: Double?) -> JSON { value.map { JSON.number($0) } ?? .null }
 
+  /// In seconds, exact to the millisecond; null where it is not known.
+  static func seconds(_ duration: Duration?) -> JSON {
+    .number(
+      duration.map {
+        let (seconds, attoseconds) = $0.components
+        return Double(seconds * 1_000 + attoseconds / 1_000_000_000_000_000) / 1_000
+      })
+  }
+
   static func members(_ members: (name: String, value: JSON)...) -> JSON {
     .object(members.map { Member($0.name, $0.value) })
   }
