@@ -39,7 +39,7 @@ extension Exchange {
 package enum SignOfLife: Sendable {
   /// The peer was there after it was asked.
   case given
-  /// The connection is over.
+  /// The request is over, or its connection.
   case gone
   /// Nobody can tell: HTTP/1.1 has no way to ask, and over HTTP/2
   /// ``HTTP2Limits/signsOfLifeMax`` others are waiting already.

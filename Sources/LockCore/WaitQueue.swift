@@ -208,16 +208,20 @@ package struct WaitQueue<Waiter> {
     }
   }
 
-  /// Puts those that were taken out back to the head of their lines, the first one first.
+  /// Puts those that were taken out back to their places.
   package mutating func putBack(_ taken: [(id: ID, entry: Entry)]) {
-    for (id, entry) in taken.reversed() {
+    var keys: Set<NameBytes> = []
+    for (id, entry) in taken {
       let key = NameBytes(entry.key)
       // A line remembers those that were only struck out.
       lines[key, default: Line()].ids.removeAll { $0 == id }
-      lines[key]!.ids.prepend(id)
+      lines[key]!.ids.append(id)
+      keys.insert(key)
       insert(id, entry, key)
       ends.insert(End(time: entry.end, id: id))
     }
+    // In the order of their numbers: some of one owner were taken from the middle.
+    for key in keys { lines[key]!.ids.sort() }
   }
 
   @discardableResult

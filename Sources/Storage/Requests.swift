@@ -10,6 +10,9 @@ package indirect enum Command: Equatable, Sendable {
   case claim(key: String, Claim)
   /// The same; where another owner has the key, the call waits until it is free.
   case claimWaiting(key: String, Claim, Wait)
+  /// Renew the owner's own lease. A key that nobody has is refused as one that another has: who asks
+  /// may be suspended.
+  case renewOwn(key: String, Claim)
   /// Take back a grant that did not reach anybody: frees the key if it is still in that state.
   case withdraw(key: String, Sighting)
   case renew(Renewal)
@@ -29,8 +32,8 @@ package indirect enum Command: Equatable, Sendable {
   /// The key that it is about; nil where there are several.
   package var key: String? {
     switch self {
-    case .claim(let key, _), .claimWaiting(let key, _, _), .release(let key, _),
-      .withdraw(let key, _):
+    case .claim(let key, _), .claimWaiting(let key, _, _), .renewOwn(let key, _),
+      .release(let key, _), .withdraw(let key, _):
       key
     case .renew(let renewal): renewal.key
     case .renewMany: nil
@@ -43,7 +46,8 @@ package indirect enum Command: Equatable, Sendable {
   /// What it takes while it waits, in bytes of text.
   var byteCount: Int {
     switch self {
-    case .claim(let key, let claim), .claimWaiting(let key, let claim, _):
+    case .claim(let key, let claim), .claimWaiting(let key, let claim, _),
+      .renewOwn(let key, let claim):
       key.utf8.count + claim.byteCount
     case .withdraw(let key, _): key.utf8.count
     case .renew(let renewal): renewal.byteCount
@@ -237,7 +241,7 @@ package protocol StoreCall: AnyObject, Sendable {
   /// matter. Asked on a thread of the store.
   var peer: WaitingPeer? { get }
   /// Asks its peer for a sign of life, of which ``WaitingPeer/showsLife(at:)`` is then told. On a thread
-  /// of the store; must not block.
+  /// of the store; must not block. Where the call is over by then, ``Store/notAsked(_:)`` is told.
   func askForSignOfLife()
   func complete(_ result: StoreResult)
 }

@@ -188,6 +188,10 @@ package final class Store: Sendable {
   /// `peer` has shown life, and the store wanted to know.
   package func heard(_ peer: WaitingPeer) { commands.appendAlways(.heard(peer)) }
 
+  /// `peer` was not asked for a sign of life: the call through which it was to be is over, and was
+  /// answered or abandoned before.
+  package func notAsked(_ peer: WaitingPeer) { commands.appendAlways(.notAsked(peer)) }
+
   /// Answers all calls that wait for a key, and lets none wait any more.
   package func endWaits() { commands.appendAlways(.endWaits) }
 

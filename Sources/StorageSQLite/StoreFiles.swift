@@ -85,12 +85,14 @@ final class StoreFiles: Sendable {
       guard errno == ENOENT else { return }  // SQLite fails as well, and that error says why
       guard state.withLock({ $0.database }) == nil else { throw .hasMoved(path) }
       guard create else { return }
+      // Not at the link where one leads to nothing: SQLite would make what it leads to, for everybody.
+      let place = Self.target(of: path)
       // A network may be the wrong place for the folder already; nothing is left behind there.
-      try Self.checkFileSystem(Self.folder(of: path), path)
+      try Self.checkFileSystem(Self.folder(of: place), path)
       // For its owner only. By mknod(2), because closing a descriptor would end the locks that
       // other connections of this process have on the file. Where it fails SQLite makes the file,
       // or says why not.
-      _ = mknod(path, S_IFREG | 0o600, 0)
+      _ = mknod(place, S_IFREG | 0o600, 0)
       guard stat(path, &status) == 0 else { return }
     }
     switch status.st_mode & S_IFMT {
@@ -185,6 +187,26 @@ final class StoreFiles: Sendable {
     var status = stat()
     return lstat(path, &status) == 0 && status.st_mode & S_IFMT == S_IFLNK
   }
+
+  /// Where `path` leads, through symbolic links of the file; as far as they can be followed.
+  private static func target(of path: String) -> String {
+    var target = path
+    for _ in 0..<symbolicLinksMax {
+      let link = withUnsafeTemporaryAllocation(of: CChar.self, capacity: Int(PATH_MAX)) {
+        (bytes) -> String? in
+        let count = readlink(target, bytes.baseAddress!, bytes.count)
+        guard count >= 0 else { return nil }
+        return String(
+          validating: bytes[..<count].lazy.map { UInt8(bitPattern: $0) }, as: UTF8.self)
+      }
+      guard let link else { break }
+      target = link.hasPrefix("/") ? link : "\(folder(of: target))/\(link)"
+    }
+    return target
+  }
+
+  /// As many as Linux follows (path_resolution(7)).
+  private static let symbolicLinksMax = 40
 
   /// The folder that `path` is in.
   static func folder(of path: String) -> String {

@@ -47,6 +47,16 @@ import Testing
     #expect((1...2).map { _ in queue.takeFirst(of: "x")!.entry.waiter } == ["a", "b"])
   }
 
+  /// Those of the holder leave from the middle of the line.
+  @Test func whoWasTakenOutOfTheMiddleComesBackThere() {
+    var queue = Self.queue()
+    for (owner, waiter) in [("a", "1"), ("b", "2"), ("a", "3"), ("c", "4")] {
+      _ = queue.add(Self.entry("x", owner, waiter: waiter))
+    }
+    queue.putBack([queue.takeFirst(of: "x")!] + queue.takeAll(of: "x", owner: "a"))
+    #expect((1...4).map { _ in queue.takeFirst(of: "x")!.entry.waiter } == ["1", "2", "3", "4"])
+  }
+
   @Test func whoIsSetAsideIsPassedOverUntilItIsBroughtBackToItsPlace() throws {
     var queue = Self.queue()
     let ids = ["a", "b", "c", "d"].map { Self.waits(queue.add(Self.entry("x", $0)))! }

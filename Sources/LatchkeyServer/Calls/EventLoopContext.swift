@@ -120,11 +120,12 @@ final class EventLoopContext: ReplyTarget, @unchecked Sendable {
 
   /// Asks for a sign of life of `peer`, to whom `exchange` belongs.
   func askForSignOfLife(of peer: WaitingPeer, through exchange: any Exchange) {
+    // The request was answered or reset by now; others may wait on its connection, which says nothing.
+    guard exchange.connectionID != nil else { return store.notAsked(peer) }
     exchange.askForSignOfLife { [self] sign in
       let isNews =
         switch sign {
-        // A request that is over was answered or reset, or its connection is gone: who lives will be
-        // asked through another one, and nobody is granted anything who is gone.
+        // Its connection is ending: nobody is granted anything who is gone.
         case .given, .gone: peer.showsLife(at: clock())
         case .untold: peer.cannotBeAsked()
         }

@@ -23,10 +23,11 @@ final class LogGate: Sendable {
   }
 
   /// Waits out a pause that is wanted, before something that reads from one snapshot for a short
-  /// time.
+  /// time. While a list of one moment is being read the log cannot begin anew anyhow, and nothing
+  /// waits.
   func leaveRoom(waitNanosecondsMax: Int64) {
     var waited: Int64 = 0
-    while isPauseWanted.load(ordering: .acquiring), waited < waitNanosecondsMax {
+    while isPauseWanted.load(ordering: .acquiring), !isHeld, waited < waitNanosecondsMax {
       BlockingThread.sleep(nanoseconds: Self.lookNanoseconds)
       waited += Self.lookNanoseconds
     }

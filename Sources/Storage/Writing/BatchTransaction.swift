@@ -114,6 +114,13 @@ struct BatchTransaction {
       let result = self.claim(key, claim, slot: slot)
       handOver(key, slot: slot)
       return result
+    case .renewOwn(let key, let claim):
+      handOver(key, slot: slot)
+      let row = slots[slot].row
+      guard let holder = row?.record.holder, holder.owner.isSameName(as: claim.owner) else {
+        return .success(.refused(.heldByAnother, state(of: row)))
+      }
+      return self.claim(key, claim, slot: slot)
     case .withdraw(let key, let sighting):
       if let freed = Decisions.expire(seenAs: sighting, on: row?.record) {
         change(slot, to: freed)
@@ -243,7 +250,7 @@ struct BatchTransaction {
     let newer = Outcome.Reason.needsNewerServer(shape: row.needsShape)
     guard let holder = row.record.holder else { return newer }
     switch command {
-    case .claim(_, let claimant), .claimWaiting(_, let claimant, _):
+    case .claim(_, let claimant), .claimWaiting(_, let claimant, _), .renewOwn(_, let claimant):
       return claimant.owner.isSameName(as: holder.owner) ? newer : .heldByAnother
     case .renew(let renewal):
       return renewal.token == row.record.token ? newer : .notTheHolder

@@ -21,6 +21,8 @@ final class CommandWriter {
     case abandoned(any StoreCall)
     /// A sign of life that was awaited.
     case heard(WaitingPeer)
+    /// A question for a sign of life that did not get to whom it was for.
+    case notAsked(WaitingPeer)
     /// Nobody is to wait any more.
     case endWaits
     /// Fence every server off that does not know a shape.
@@ -113,11 +115,7 @@ final class CommandWriter {
     var replies = ReplyBatch()
     waiting.turnBegan(at: now, wasStalled: stalls.isStalled)
     for (command, call) in waiting.takeEnded(at: now, limit: limits.batchMax) {
-      if let command {
-        work.append(command, call)
-      } else {
-        replies.add(.success(.refused(.heldByAnother, nil)), for: call)
-      }
+      work.append(command, call)
     }
     for item in items {
       switch item {
@@ -135,6 +133,7 @@ final class CommandWriter {
       case .pulse(let pulse): pulses.append(pulse)
       case .abandoned(let call): waiting.remove(call)
       case .heard(let peer): waiting.heard(peer)
+      case .notAsked(let peer): waiting.notAsked(peer)
       case .endWaits:
         for call in waiting.close() { replies.add(.failure(.shuttingDown), for: call) }
       case .giveUpShapes(let order): upkeep.giveUp(order)

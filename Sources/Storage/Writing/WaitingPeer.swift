@@ -57,4 +57,7 @@ package final class WaitingPeer: @unchecked Sendable {
 
   /// Notes that it is being asked.
   func wasAsked(at now: MonotonicTime) { askedAt = now }
+
+  /// The question did not get to it.
+  func wasNotAsked() { askedAt = nil }
 }

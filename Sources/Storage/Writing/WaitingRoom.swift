@@ -84,15 +84,18 @@ final class WaitingRoom {
     }
   }
 
-  /// Takes out those whose wait is over, to be asked a last time; without a command who shows no life.
+  /// Takes out those whose wait is over, each with its last try: a grant is in it for the living only.
   func takeEnded(
     at now: MonotonicTime, limit: Int
-  ) -> [(command: Command?, call: any StoreCall)] {
+  ) -> [(command: Command, call: any StoreCall)] {
     guard !isEmpty else { return [] }
     return queue.takeEnded(at: now, limit: limit).map { entry in
       forget(entry)
-      let isSilent = front.verdict(on: entry.waiter.peer, at: now) == .silent
-      return (isSilent ? nil : .claim(key: entry.key, entry.waiter.claim), entry.waiter.call)
+      // Others wait for its sign of life no more: its command has the key looked at.
+      entry.waiter.peer?.awaitedKeys.remove(NameBytes(entry.key))
+      let (key, claim) = (entry.key, entry.waiter.claim)
+      let isLiving = front.verdict(on: entry.waiter.peer, at: now) == .living
+      return (isLiving ? .claim(key: key, claim) : .renewOwn(key: key, claim), entry.waiter.call)
     }
   }
 
@@ -122,6 +125,17 @@ final class WaitingRoom {
   /// `peer`, of which a sign of life was awaited, has shown one.
   func heard(_ peer: WaitingPeer) {
     peer.toldAt = now
+    reconsider(peer)
+  }
+
+  /// `peer` was to be asked through a call that was over by then: its silence means nothing, and it is
+  /// asked through another one where that matters.
+  func notAsked(_ peer: WaitingPeer) {
+    peer.wasNotAsked()
+    reconsider(peer)
+  }
+
+  private func reconsider(_ peer: WaitingPeer) {
     decidedKeys += queue.bringBack(peer.placesAside)
     peer.placesAside = []
     decide(peer)

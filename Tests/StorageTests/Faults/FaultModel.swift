@@ -43,7 +43,7 @@ struct FaultModel {
       keys[key] = next
       return .success(
         .claimed(token: next.token, revision: next.revision, isNewGrant: isNew))
-    case .claimWaiting, .withdraw, .renew, .renewMany:
+    case .claimWaiting, .renewOwn, .withdraw, .renew, .renewMany:
       preconditionFailure("the model has claims and releases only")
     case .release(let key, let name):
       guard let held = keys[key], let holder = held.owner else { return .released }

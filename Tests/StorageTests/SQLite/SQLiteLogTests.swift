@@ -112,6 +112,27 @@ import Testing
     #expect(try database.integrity() == "ok")
   }
 
+  /// A list of one moment may take long; all that reads for a short time, scans too, goes on meanwhile.
+  @Test func whileAListOfOneMomentIsReadNobodyWaitsForTheLog() {
+    let gate = LogGate()
+    let hasPassed = Mutex(false)
+    gate.wantPause(true)
+    let reading = BlockingThread {
+      gate.leaveRoom(waitNanosecondsMax: 60_000_000_000)
+      hasPassed.withLock { $0 = true }
+    }
+    // The pause is wanted for as long as the list takes.
+    gate.pass(waitNanosecondsMax: 0) {
+      let end = Self.uptime + 30_000_000_000
+      while !hasPassed.withLock({ $0 }), Self.uptime < end {
+        BlockingThread.sleep(nanoseconds: 1_000_000)
+      }
+      #expect(hasPassed.withLock { $0 })
+    }
+    gate.wantPause(false)
+    reading.join()
+  }
+
   @Test func aListOfOneMomentWaitsUntilTheLogHadItsChance() throws {
     let database = try SQLiteDatabase()
     var limits = StoreLimits()

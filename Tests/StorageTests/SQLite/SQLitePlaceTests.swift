@@ -221,6 +221,30 @@ import Testing
     #expect(!engine.remarks().contains { $0.contains("can be read by every user") })
   }
 
+  /// Through links, one of them relative, to a file that is not there yet.
+  @Test func whatALinkLeadsToIsMadeForItsOwnerOnly() throws {
+    let (links, folder) = (try TemporaryFolder(), try TemporaryFolder())
+    let path = "\(links.path)/link.db"
+    #expect(symlink("\(folder.path)/first.db", path) == 0)
+    #expect(symlink("store.db", "\(folder.path)/first.db") == 0)
+    let writer = try SQLiteEngine(path: path).openWriter()
+    try writer.begin()
+    writer.rollback()
+    for file in ["store.db", "store.db-wal", "store.db-shm"] {
+      #expect(mode(of: "\(folder.path)/\(file)") == 0o600, "\(file)")
+    }
+    #expect(folder.files.count == 4 && links.files == ["link.db"])
+  }
+
+  @Test func aLinkThatLeadsToItselfOrToNoFolderIsRefused() throws {
+    let folder = try TemporaryFolder()
+    let (loop, lost) = ("\(folder.path)/loop.db", "\(folder.path)/lost.db")
+    #expect(symlink("loop.db", loop) == 0)
+    #expect(symlink("\(folder.path)/nowhere/store.db", lost) == 0)
+    for path in [loop, lost] { #expect(refusal(of: path)?.code == .unavailable, "\(path)") }
+    #expect(Set(folder.files) == ["loop.db", "lost.db"])
+  }
+
   /// A second server of another user may rely on them.
   @Test func filesThatAreThereKeepTheirModes() throws {
     let folder = try TemporaryFolder()

@@ -13,7 +13,7 @@ import Testing
   private static let untilSilent = 3.25
 
   /// One connection with any number of calls. It answers questions unless it is frozen.
-  private final class Peer: Sendable {
+  final class Peer: Sendable {
     let peer: WaitingPeer
     private let bench: TurnBench
     private let state = Mutex((isFrozen: false, questions: 0))
@@ -49,20 +49,36 @@ import Testing
     }
   }
 
-  private final class Waiter: StoreCall {
+  final class Waiter: StoreCall {
     private let connection: Peer
+    private let bench: TurnBench
     private let kept = Mutex<StoreResult?>(nil)
+    private let isOver = Mutex(false)
+    private let isToEnd = Mutex(false)
 
-    init(_ connection: Peer) { self.connection = connection }
+    init(_ connection: Peer, _ bench: TurnBench) {
+      (self.connection, self.bench) = (connection, bench)
+    }
 
     var result: StoreResult? { kept.withLock { $0 }.map { $0.map(\.withoutState) } }
     var isGranted: Bool {
       if case .success(.claimed(_, _, isNewGrant: true))? = result { true } else { false }
     }
     var replyTarget: any ReplyTarget { DirectTarget.shared }
-    let isWanted = true
+    var isWanted: Bool { !isOver.withLock { $0 } }
     var peer: WaitingPeer? { connection.peer }
-    func askForSignOfLife() { connection.wasAsked() }
+
+    func askForSignOfLife() {
+      if isToEnd.withLock({ $0 }) { ends() }
+      // As the event loop does: the call ends between the store's question and the loop's turn.
+      if isWanted { connection.wasAsked() } else { bench.comes(.notAsked(connection.peer)) }
+    }
+
+    /// Its deadline has passed, and the store learns of it later.
+    func ends() { isOver.withLock { $0 = true } }
+
+    /// It does when it is asked for a sign of life.
+    func endsWhenAsked() { isToEnd.withLock { $0 = true } }
 
     func complete(_ result: StoreResult) {
       kept.withLock {
@@ -76,7 +92,7 @@ import Testing
     _ bench: TurnBench, _ owner: String, _ peer: Peer, key: String = "key", seconds: Int64 = 600,
     requestID: String = ""
   ) -> Waiter {
-    let waiter = Waiter(peer)
+    let waiter = Waiter(peer, bench)
     if peer.peer.showsLife(at: bench.clock.now) { bench.comes(.heard(peer.peer)) }
     let claim = Claim(kind: .lock, owner: owner, lease: Lease(seconds: 600)!)
     let wait = Wait(end: bench.clock.now + seconds * second, requestID: requestID)
@@ -232,6 +248,47 @@ import Testing
     #expect(!living.isGranted)
     bench.turn(items: [.abandoned(frozen[0].waiter)])
     #expect(living.isGranted)
+  }
+
+  /// A suspended client has two calls, of which one is over just when it is asked through.
+  @Test func aQuestionThatIsLostIsAskedAgainThroughAnotherCall() throws {
+    var limits = StoreLimits()
+    limits.frontLooksMax = 0
+    let bench = try TurnBench(limits: limits)
+    bench.turn(.hold("key", "a", lease: 3_600), .hold("other", "a", lease: 3_600))
+    let (suspended, slow) = (Peer(bench), Peer(bench))
+    let ended = Self.wait(bench, "ended", suspended)
+    let waits = Self.wait(bench, "waits", suspended, key: "other")
+    let behind = Self.wait(bench, "behind", slow, key: "other")
+    bench.pass(seconds: 10)
+    suspended.freeze()
+    // The release is decided on while the call is wanted; it is over when the question is to go out.
+    ended.endsWhenAsked()
+    bench.turn(.release(key: "key", owner: "a"))
+    bench.turn(.release(key: "other", owner: "a"))
+    bench.turn(items: [.abandoned(ended)])
+    #expect(waits.result == nil && behind.result == nil)
+    bench.turn()
+    #expect(suspended.questions == 1)
+    bench.pass(seconds: Self.untilSilent)
+    #expect(waits.result == nil && ended.result == nil && behind.isGranted)
+  }
+
+  @Test func whoMayBeSuspendedAtTheEndOfItsWaitIsNotGrantedAnything() throws {
+    var limits = StoreLimits()
+    limits.frontLooksMax = 0
+    let bench = try TurnBench(limits: limits)
+    bench.turn(.hold("key", "a", lease: 3_600))
+    let suspended = Peer(bench)
+    let waiter = Self.wait(bench, "b", suspended, seconds: 10)
+    suspended.freeze()
+    bench.pass(seconds: 9.5)
+    bench.turn(.release(key: "key", owner: "a"))
+    #expect(waiter.result == nil && suspended.questions == 1)
+    // It is not silent for long enough yet.
+    bench.pass(seconds: 0.5)
+    #expect(waiter.result == .heldByAnother)
+    #expect(try bench.owner(of: "key") == nil)
   }
 
   @Test func aRetryOfOneWhoWasPassedOverHasItsPlace() throws {
