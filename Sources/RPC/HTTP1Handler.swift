@@ -36,7 +36,8 @@ final class HTTP1Handler: ChannelDuplexHandler, RemovableChannelHandler {
   /// What is kept of requests that are arriving, as the budget of all connections counts it.
   private var arriving: ArrivalBudget.Share
   /// Nothing comes any more: the peer has ended its side of the connection, or
-  /// ``HTTP1Limits/aheadBytesMax`` was passed. What is whole of what has come is still answered.
+  /// ``HTTP1Limits/aheadBytesMax`` was passed, or what was ahead was dropped. What is whole of what is
+  /// here is still answered.
   private var isInputEnded = false
   /// Somebody asked to read while there was enough to do.
   private var isReadWanted = false
