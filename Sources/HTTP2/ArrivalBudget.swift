@@ -9,8 +9,11 @@ import Synchronization
 ///
 /// A connection may take more only while it has less than an eighth of what is still free, and
 /// gives up what is newest where it has far more than that because others came after it
-/// (``Share/isAboveItsPart``). So nobody takes all: a few greedy connections leave a good part, and
-/// hundreds of them leave to each newcomer what each of them has.
+/// (``Share/isAboveItsPart``): over HTTP/2 its newest requests, over HTTP/1.1 the one that arrives.
+/// What a peer of HTTP/1.1 sends ahead, behind a request in hand, counts with the room that it is
+/// kept in, and is kept only while half of all is free (``Share/isRoomScarce``). So nobody takes all: a few greedy connections leave a good part, and
+/// hundreds of them leave to each newcomer what each of them has. The last sixteenth of all is there
+/// for connections that have no more than ``modestBytes``.
 package final class ArrivalBudget: Sendable {
   /// Bytes of all requests of a server that are arriving.
   package static let serverBytesMax = 256 << 20
@@ -20,6 +23,10 @@ package final class ArrivalBudget: Sendable {
   static let chunkBytes = 16_384
   /// A connection has at most one part in so many of what is free.
   static let partsOfFree = 8
+  /// What a connection has at most while it counts as modest, in bytes.
+  static let modestBytes = 65_536
+  /// One part in so many of all is left to modest connections.
+  static let partsOfReserve = 16
 
   private let bytesMax: Int
   private let used = Atomic<Int>(0)
@@ -41,7 +48,8 @@ package final class ArrivalBudget: Sendable {
   /// - Parameter held: What the same connection has taken already.
   private func take(_ count: Int, held: Int) -> Bool {
     let used = used.wrappingAdd(count, ordering: .relaxed).newValue
-    guard held + count <= part(of: bytesMax - used + count) else {
+    let kept = held + count > Self.modestBytes ? bytesMax / Self.partsOfReserve : 0
+    guard held + count <= part(of: bytesMax - used + count - kept) else {
       giveBack(count)
       return false
     }
@@ -94,6 +102,10 @@ package final class ArrivalBudget: Sendable {
     package var isAboveItsPart: Bool {
       granted > 2 * budget.part(of: budget.bytesMax - budget.bytesUsed)
     }
+
+    /// Whether more than half of all room is taken, some of it here: then nothing is kept here that
+    /// waits for the end of something else.
+    package var isRoomScarce: Bool { granted > 0 && budget.bytesUsed > budget.bytesMax / 2 }
 
     private mutating func grow(to bytes: Int) -> Bool {
       guard bytes <= bytesMax else { return false }

@@ -36,7 +36,9 @@ struct ClosedStreams {
     newest = stream
   }
 
+  /// Notes a reset, once however often it is told: when it is decided, and when it is sent.
   mutating func reset(_ stream: Int32, isByPeer: Bool) {
+    guard !resets.contains(where: { $0 == (stream, isByPeer) }) else { return }
     let index = resetCount % Self.resetsMax
     resetCount += 1
     if index == resets.count { return resets.append((stream, isByPeer)) }

@@ -11,8 +11,7 @@ package protocol Exchange: AnyObject {
   /// Whether the peer still waits: false once it is answered, reset, or the connection is gone.
   var isOpen: Bool { get }
 
-  /// Whether nothing of the answer waits here any more, so that the peer may have it; true where that is
-  /// not known.
+  /// Whether nothing of the answer waits here any more, so that the peer may have it.
   var isAnswerSent: Bool { get }
 
   /// Has `watcher` told when nobody waits for the answer any more, and keeps it until then. At most
@@ -31,10 +30,6 @@ package protocol Exchange: AnyObject {
   func respond(_ headers: ResponseHeaders, body: [UInt8])
 }
 
-extension Exchange {
-  package var isAnswerSent: Bool { true }
-}
-
 /// What came of asking a peer for a sign of life.
 package enum SignOfLife: Sendable {
   /// The peer was there after it was asked.
@@ -48,6 +43,9 @@ package enum SignOfLife: Sendable {
 
 /// Learns that nobody waits for an answer any more. Belongs to the exchange's event loop.
 package protocol ExchangeWatcher: AnyObject {
+  /// Whether the answer is not due yet, because the request waits for something that others do.
+  var isWaiting: Bool { get }
+
   /// The answer is written, or the peer is gone. Called once.
   func exchangeEnded()
 
@@ -57,6 +55,7 @@ package protocol ExchangeWatcher: AnyObject {
 }
 
 extension ExchangeWatcher {
+  package var isWaiting: Bool { false }
   package func inputEnded() {}
 }
 

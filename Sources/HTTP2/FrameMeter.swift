@@ -42,6 +42,7 @@ struct FrameMeter {
   private var continuations = 0
   private var blockSize = 0
   private var resets: TokenBucket
+  private var refusedStreams: TokenBucket
   private var idleFrames: TokenBucket
   var closed = ClosedStreams()
   /// A stream that was opened in the bytes that are being walked over, and not ended.
@@ -54,6 +55,7 @@ struct FrameMeter {
     self.peerIsClient = peerIsClient
     prefaceLeft = peerIsClient ? Self.preface.utf8CodeUnitCount : 0
     resets = TokenBucket(limits.resets, at: now)
+    refusedStreams = TokenBucket(limits.refusedStreams, at: now)
     idleFrames = TokenBucket(limits.idleFrames, at: now)
   }
 
@@ -114,7 +116,11 @@ struct FrameMeter {
 
   /// Counts an RST_STREAM frame that this side sends: a peer can provoke them as easily as it can
   /// send its own.
-  mutating func countOwnReset(at now: NIODeadline) -> HTTP2ConnectionEnd? { countReset(at: now) }
+  mutating func countOwnReset(code: UInt32, at now: NIODeadline) -> HTTP2ConnectionEnd? {
+    guard code == ErrorCode.refusedStream else { return countReset(at: now) }
+    if !peerIsClient || refusedStreams.take(at: now) { return nil }
+    return HTTP2ConnectionEnd(.resetFlood, "too many streams above the limit were opened")
+  }
 
   /// Counts a frame on a stream that is closed, where it was not counted before.
   mutating func countIgnored(_ frame: Frame, at now: NIODeadline) -> HTTP2ConnectionEnd? {

@@ -140,8 +140,9 @@ extension HTTP2Handler {
     case NGHTTP2_RST_STREAM.rawValue:
       meter?.closed.reset(header.stream_id, isByPeer: false)
       // The one after an early answer is no more work than the answer.
-      guard frame.pointee.rst_stream.error_code != ErrorCode.noError,
-        let now = context?.eventLoop.now, let flood = meter?.countOwnReset(at: now)
+      let code = frame.pointee.rst_stream.error_code
+      guard code != ErrorCode.noError, let now = context?.eventLoop.now,
+        let flood = meter?.countOwnReset(code: code, at: now)
       else { return }
       end(flood, code: ErrorCode.enhanceYourCalm)
     default: break

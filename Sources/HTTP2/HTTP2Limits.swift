@@ -68,14 +68,17 @@ package struct HTTP2Limits: Sendable {
   // more of everything. An empty one ends the connection with ENHANCE_YOUR_CALM.
 
   /// RST_STREAM frames, of the peer (CVE-2023-44487) and those that it provokes (CVE-2025-8671),
-  /// but not those after an early answer, nor those of ``longWaitsEnded``. Each stream that ends
-  /// well earns.
+  /// but not those after an early answer, nor those of ``longWaitsEnded`` and ``refusedStreams``.
+  /// Each stream that ends well earns.
   package var resets = Allowance(burst: 500, perSecond: 50, earned: 1)
-  /// RST_STREAM frames of the peer for requests that have waited ``longWait`` for their answer. As
-  /// many as can be: all of ``concurrentStreamsMax`` each time.
+  /// RST_STREAM frames of the peer for requests that wait (``ExchangeWatcher/isWaiting``), or were
+  /// not answered for ``longWait``. As many as can be: all of ``concurrentStreamsMax`` each time.
   package var longWaitsEnded = Allowance(burst: 4_096, perSecond: 1_024, earned: 0)
-  /// How long a complete request has to wait until it may be taken back at no cost.
+  /// After how long a complete request counts as one that waits, whatever it asks for.
   package var longWait = TimeAmount.seconds(1)
+  /// Streams above ``concurrentStreamsMax``. A client that opens many before it has read the
+  /// server's SETTINGS knows no better.
+  package var refusedStreams = Allowance(burst: 8_192, perSecond: 256, earned: 0)
   /// PING, SETTINGS, PRIORITY, WINDOW_UPDATE, GOAWAY and unknown frames, DATA frames that are
   /// nearly empty, and HEADERS and DATA that may have crossed the early end of their stream. Each
   /// HEADERS or DATA frame that we send earns.

@@ -45,15 +45,15 @@ extension HTTP2ServerHandler {
     }
   }
 
-  /// A peer may take back what has waited for long, as proxies do for many clients at once. What it
-  /// takes back at once costs more than it costs the peer (CVE-2023-44487).
+  /// A peer may take back what waits, as proxies do for many clients at once, and what was not
+  /// answered for long. What else it takes back costs more than it costs the peer (CVE-2023-44487).
   private func judgeReset(of id: Int32) {
     meter?.closed.reset(id, isByPeer: true)
     let flood: HTTP2ConnectionEnd?
     let stream = stream(id)
     stream?.isTakenBack = true
     if let stream, stream.state == .complete, stream.answer == nil,
-      receivedAt - stream.since >= limits.longWait
+      stream.isWaiting || receivedAt - stream.since >= limits.longWait
     {
       let isAllowed = longWaitsEnded?.take(at: receivedAt) ?? true
       flood =
@@ -68,6 +68,7 @@ extension HTTP2ServerHandler {
   /// Refuses a stream above ``HTTP2Limits/concurrentStreamsMax`` (RFC 9113 5.1.2) and leaves the
   /// others alone. nghttp2 would end the connection.
   func refuse(_ id: Int32) {
+    // Now, because more of the stream may come before the RST_STREAM is sent.
     meter?.closed.reset(id, isByPeer: false)
     nghttp2_submit_rst_stream(
       session.handle, UInt8(NGHTTP2_FLAG_NONE.rawValue), id, ErrorCode.refusedStream)

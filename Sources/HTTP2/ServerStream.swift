@@ -80,6 +80,9 @@ final class ServerStream: FrameStream, Exchange {
     connection.askForSignOfLife(completion)
   }
 
+  /// Whether the request is one that waits, rather than one that is being worked on.
+  var isWaiting: Bool { watcher?.isWaiting ?? false }
+
   func inputEnded() { watcher?.inputEnded() }
 
   func ended() {

@@ -7,6 +7,8 @@ final class HTTP1Exchange: Exchange {
   let eventLoop: any EventLoop
   private let isHead: Bool
   private let isOld: Bool
+  /// Whether the channel has taken the whole answer.
+  var isAnswerSent = false
 
   init(handler: HTTP1Handler, eventLoop: any EventLoop, isHead: Bool, isOld: Bool) {
     self.handler = handler

@@ -36,7 +36,8 @@ final class HTTP1Handler: ChannelDuplexHandler, RemovableChannelHandler {
   /// What is kept of requests that are arriving, as the budget of all connections counts it.
   private var arriving: ArrivalBudget.Share
   /// Nothing comes any more: the peer has ended its side of the connection, or
-  /// ``HTTP1Limits/aheadBytesMax`` was passed. What is whole of what has come is still answered.
+  /// ``HTTP1Limits/aheadBytesMax`` was passed, or what was ahead was dropped. What is whole of what is
+  /// here is still answered.
   private var isInputEnded = false
   /// Somebody asked to read while there was enough to do.
   private var isReadWanted = false
@@ -45,6 +46,8 @@ final class HTTP1Handler: ChannelDuplexHandler, RemovableChannelHandler {
   private var isTurnOver = false
   /// Whether the connection may go on after the answer to the request in hand.
   private var isKeptAlive = true
+  /// The request in hand, until its answer is out.
+  private var exchange: HTTP1Exchange?
   /// Told when the exchange in hand ends, and then forgotten.
   var watcher: (any ExchangeWatcher)?
   private var context: ChannelHandlerContext?
@@ -99,13 +102,21 @@ final class HTTP1Handler: ChannelDuplexHandler, RemovableChannelHandler {
   private func exchangeEnded() {
     let watcher = watcher
     self.watcher = nil
+    exchange = nil
     watcher?.exchangeEnded()
   }
 
   private func close() {
     state = .ended
-    pending = ByteBuffer()
+    forgetRequest()
     context?.closeSoon()
+  }
+
+  /// Nothing that has come is looked at any more.
+  private func forgetRequest() {
+    pending = ByteBuffer()
+    reader.forgetRequest()
+    _ = keep(0)
   }
 
   // MARK: - What comes
@@ -122,6 +133,7 @@ final class HTTP1Handler: ChannelDuplexHandler, RemovableChannelHandler {
       advance()
     } else if isRoom, ahead <= limits.aheadBytesMax {
       append(&bytes)
+      keepSmall()
     } else {
       isInputEnded = true
     }
@@ -214,15 +226,31 @@ final class HTTP1Handler: ChannelDuplexHandler, RemovableChannelHandler {
     }
   }
 
-  /// Lets go of the room in which much was read, where little of it is left.
+  /// Lets go of the room in which much was read, where little of it is left, and counts what stays.
   private func keepSmall() {
     let left = pending.readableBytes
-    _ = keep(left + reader.keptBytes)
     if left == 0 {
       pending = ByteBuffer()
     } else if pending.storageCapacity > 2 * left + Self.spareBytesMax {
       pending = ByteBuffer(bytes: pending.readableBytesView)
     }
+    let isRoom = keep(pending.storageCapacity + reader.keptBytes)
+    if isRequestInHand, !isRoom || arriving.isRoomScarce { dropAhead() }
+  }
+
+  private var isRequestInHand: Bool {
+    switch state {
+    case .answering, .writing: true
+    case .idle, .receiving, .ended: false
+    }
+  }
+
+  /// Drops what waits behind the request in hand, which may wait for an hour: the connection ends
+  /// after its answer.
+  private func dropAhead() {
+    isInputEnded = true
+    pending = ByteBuffer()
+    _ = keep(0)
   }
 
   /// Room that is not worth the copy, in bytes.
@@ -234,6 +262,7 @@ final class HTTP1Handler: ChannelDuplexHandler, RemovableChannelHandler {
     let exchange = HTTP1Exchange(
       handler: self, eventLoop: context.eventLoop, isHead: request.head.isHead,
       isOld: request.head.isOld)
+    self.exchange = exchange
     receiver.receive(request.head.block, body: request.body, exchange: exchange)
     if isInputEnded, case .answering = state { watcher?.inputEnded() }
   }
@@ -248,7 +277,7 @@ final class HTTP1Handler: ChannelDuplexHandler, RemovableChannelHandler {
   /// Answers before the request is complete. Its rest is not waited for: the connection closes.
   private func refuse(_ rejection: HTTP2Rejections.Rejection) {
     isKeptAlive = false
-    pending = ByteBuffer()
+    forgetRequest()
     write(rejection.headers, body: rejection.body, isHead: false)
   }
 
@@ -287,6 +316,7 @@ final class HTTP1Handler: ChannelDuplexHandler, RemovableChannelHandler {
   /// The answer is out. Only now is its end told, and only now comes the next request: a peer that
   /// sends many and reads nothing has one answer waiting, not all.
   private func wasWritten() {
+    exchange?.isAnswerSent = true
     exchangeEnded()
     guard let context else { return }
     guard isKeptAlive, !isDraining else { return close() }
@@ -314,7 +344,10 @@ final class HTTP1Handler: ChannelDuplexHandler, RemovableChannelHandler {
     switch state {
     case .idle(let since) where now - since > limits.idleTimeout: close()
     case .receiving(let since) where now - since > limits.requestTimeout: close()
+    case .receiving where arriving.isAboveItsPart: refuse(.noRoom)
+    case .answering where arriving.isRoomScarce: dropAhead()
     case .writing(let left, let since):
+      if arriving.isRoomScarce { dropAhead() }
       let buffered = (try? context.channel.syncOptions?.getOption(.bufferedWritableBytes)) ?? 0
       if left - buffered >= limits.writeProgressBytesMin {
         state = .writing(left: buffered, since: now)

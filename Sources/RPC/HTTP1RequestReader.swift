@@ -72,6 +72,13 @@ final class HTTP1RequestReader: ChannelInboundHandler {
   /// Bytes of the request in hand that were taken off the buffer and are kept.
   var keptBytes: Int { lineBytes + (head?.block.byteCount ?? 0) + body.count }
 
+  /// Keeps nothing of the request in hand; no more may be fed.
+  func forgetRequest() {
+    head = nil
+    body = []
+    lineBytes = 0
+  }
+
   // MARK: - Feeding the decoder
 
   /// Takes from `bytes` what can be understood, up to the end of a request.

@@ -37,6 +37,28 @@ def pipelined_behind_a_wait(target):
     target.flood(wait, SMALL * 2_600, connections=10)
 
 
+@attack(mebibytes_max=384, extra_seconds=60)
+def pipelined_behind_many_waits(target):
+    """2,000 connections, each with 150 KB behind a request that waits for an hour."""
+    # The server reads as much in one go only where it has got as much before.
+    large = b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 200000\r\n\r\n" + b"a" * 200_000
+    connections = []
+    while len(connections) < 2_000:
+        body = b'{"key":"held","owner":"w%d","lease":"5s","wait":"3000s"}' % len(connections)
+        wait = (b"POST /latchkey.v3.Locks/Acquire HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+                b"Content-Length: %d\r\n\r\n" % len(body)) + body
+        try:
+            connection = target.connect(timeout=0.2)
+            connections.append(connection)
+            connection.sendall(large)
+            connection.recv(4_096)
+            connection.sendall(wait + SMALL * 5_800)
+        except OSError:
+            pass
+    time.sleep(2)
+    target.stay()
+
+
 @attack(mebibytes_max=128)
 def bytes_after_an_upgrade(target):
     """Offers an upgrade that nobody wants, and then sends without end."""

@@ -8,6 +8,8 @@ LEASE_SECONDS = 10
 # About a third of the lease, as every holder should.
 RENEW_SECONDS = 3
 ASK_SECONDS = 0.1
+# More than what each connection has of its own for requests that arrive.
+VALUE_BYTES = 20_000
 # An answer that takes longer counts as lost; more than any bound that is asserted.
 TIMEOUT_SECONDS = 20
 
@@ -105,16 +107,18 @@ class Holder(Repeating):
 
 
 class Bystander(Repeating):
-    """Asks for a lock of its own, reads it, lists it and gives it back, in turn."""
+    """Asks for a lock of its own, with a value of some length, reads it, lists it and gives it back, in turn."""
 
     def __init__(self, port):
         super().__init__(port, ASK_SECONDS)
         self.count = 0
 
     def turn(self):
+        lock = {"key": "bystander", "owner": "b", "lease": "60s"}
+        release = ("Release", {"key": "bystander", "owner": "b"})
         questions = [
-            ("Acquire", {"key": "bystander", "owner": "b", "lease": "60s"}), ("Get", {"key": "bystander"}),
-            ("List", {"keyPrefix": "bystander", "pageSize": 10}), ("Release", {"key": "bystander", "owner": "b"})]
+            ("Acquire", lock | {"value": "v" * VALUE_BYTES}), release, ("Acquire", lock), ("Get", {"key": "bystander"}),
+            ("List", {"keyPrefix": "bystander", "pageSize": 10}), release]
         method, body = questions[self.count % len(questions)]
         begin = time.monotonic()
         answer = self.connection.call(method, body)

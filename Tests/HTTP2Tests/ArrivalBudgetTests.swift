@@ -71,6 +71,17 @@ import Testing
     #expect(budget.bytesUsed <= bytesMax)
   }
 
+  @Test func theGreedyLeaveARoomForTheModest() {
+    let budget = ArrivalBudget(bytesMax: 64 * Self.mebibyte)
+    let greedy = (0..<1_000).map { _ in Connection(budget) }
+    for connection in greedy.prefix(100) { while connection.take() {} }
+    for _ in 0..<3 {
+      let newcomer = Connection(budget)
+      while newcomer.take() {}
+      #expect(newcomer.bytesUsed >= 20_480)
+    }
+  }
+
   private final class Connection {
     private var share: ArrivalBudget.Share
 

@@ -65,6 +65,7 @@ class UnaryCall: StoreCall, TimedCall, ExchangeWatcher, @unchecked Sendable {
   func undoing(_ outcome: Outcome) -> Command? { nil }
 
   final var replyTarget: any ReplyTarget { loop }
+  final var isWaiting: Bool { mayWait && !isAnswered }
   final var isWanted: Bool { !hasEnded.load(ordering: .relaxed) }
 
   final func askForSignOfLife() {
