@@ -65,7 +65,7 @@ struct CLISupervisionTests {
   }
 
   @Test(
-    "Of every lease, half is for a renewal to be answered, and the grace is longer than what the kill takes",
+    "Of every lease, half is for the answer to a renewal, and the grace is longer than the kill takes",
     arguments: [.milliseconds(500), .seconds(4), .seconds(15), .seconds(3_600)] as [Duration])
   func parts(lease: Duration) {
     // A renewal is sent after a third of the lease, and a tenth of that at most; LeaseWatch may look

@@ -6,8 +6,8 @@ import Glibc
 /// The kernel kills all of it at once, whose processes it may be, and whoever is left to ask for it.
 /// Without one, ``Descendants`` does the same process by process.
 ///
-/// It stays for as long as a daemon that was left behind is in it, or where all who could remove it were
-/// killed. Whoever makes the next one removes it then.
+/// It stays for as long as a daemon that was left behind is in it, or where all who could remove it
+/// were killed. Whoever makes the next one removes it then.
 struct CommandCgroup {
   private static let mounts = ["/sys/fs/cgroup", "/sys/fs/cgroup/unified"]
   /// From one try to remove it to the next: processes take their time to leave.
@@ -67,7 +67,7 @@ struct CommandCgroup {
 
   func kill() { _ = write("1", to: "cgroup.kill") }
 
-  /// Removes it, unless a daemon is left there. A `latchkey` in the command may have left others in it.
+  /// Removes it, unless a daemon is left there. A `latchkey` in the command may have left others.
   func remove() {
     guard rmdir(path) != 0, errno == EBUSY else { return }
     Self.removeEmpty(in: path)

@@ -10,8 +10,8 @@ final class LeaseWatch: Sendable {
   static let intervalMax = Duration.seconds(1)
   /// How small a part of the lease that is, at most.
   static let intervalPartOfLease = 20
-  /// The same once less than half of the lease is left: a renewal that took almost too long shall reach
-  /// the supervisor before it begins with the end.
+  /// The same once less than half of the lease is left: a renewal that took almost too long shall
+  /// reach the supervisor before it begins with the end.
   static let lateIntervalPartOfLease = 200
   /// How long a supervisor may take to begin with the end of a command whose lease is lost.
   static let answerMax = Duration.milliseconds(500)
