@@ -3,6 +3,8 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -18,6 +20,42 @@ __attribute__((constructor)) static void remember(int argc, char **argv) {
 
 int linux_argument_count(void) { return argument_count; }
 char **linux_arguments(void) { return arguments; }
+
+// What the kernel shows as the command line.
+static char *shown;
+static size_t shown_size;
+
+// Leaves the memory of the arguments to what is shown. They lie behind each other where the kernel
+// has put them; where something else has, the first ones are what is shown.
+static int move_arguments(void) {
+  if (argument_count == 0) return 0;
+  char *end = arguments[0];
+  for (int index = 0; index < argument_count && arguments[index] == end; index++)
+    end += strlen(end) + 1;
+  char **copy = calloc((size_t)argument_count + 1, sizeof *copy);
+  if (!copy) return 0;
+  for (int index = 0; index < argument_count; index++)
+    if (!(copy[index] = strdup(arguments[index]))) return 0;
+  shown = arguments[0];
+  shown_size = (size_t)(end - shown);
+  arguments = copy;
+  return 1;
+}
+
+void linux_set_name(const char *name) {
+  prctl(PR_SET_NAME, name, 0, 0, 0);
+  if (!shown && !move_arguments()) return;
+  // What ends without a zero, the kernel takes to go on in the environment.
+  memset(shown, 0, shown_size);
+  memcpy(shown, name, strnlen(name, shown_size - 1));
+}
+
+void linux_open_standard_streams(void) {
+  int descriptor;
+  while ((descriptor = open("/dev/null", O_RDWR)) >= 0 && descriptor <= STDERR_FILENO) {
+  }
+  if (descriptor >= 0) close(descriptor);
+}
 
 pid_t linux_fork(void) { return fork(); }
 

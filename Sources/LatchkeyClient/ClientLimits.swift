@@ -86,6 +86,7 @@ package enum ClientLimits {
   package static let shutdownTimeout: Duration = .seconds(5)
   /// How long it may take to find out who holds a lock, for the words of an error.
   package static let holderLookupTimeout: Duration = .seconds(1)
-  /// A leader's child is asked to stop when less than this part of the lease is left.
-  package static let stopMarginDivisor = 4
+  /// A leader's child is asked to stop when less than this part of the lease is left: a renewal,
+  /// which is sent after 11/30 of the lease at most, may take half of it before.
+  package static let stopMarginDivisor = 8
 }

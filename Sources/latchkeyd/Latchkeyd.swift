@@ -1,4 +1,5 @@
 import ArgumentParser
+import CLinux
 import Glibc
 import LatchkeyServer
 import Logging
@@ -35,7 +36,7 @@ struct Latchkeyd: AsyncParsableCommand {
   @OptionGroup var options: ServerOptions
 
   static func main() async {
-    ProcessSetup.openStandardStreams()
+    linux_open_standard_streams()
     ProcessSignals.ignore()
     await main(nil)
   }

@@ -4,17 +4,6 @@ import NIOCore
 
 /// What a server process asks of its operating system.
 enum ProcessSetup {
-  /// Opens what the caller closed of the standard streams: they would be the numbers of the next
-  /// sockets. To be called before anything is opened.
-  static func openStandardStreams() {
-    while case let descriptor = open("/dev/null", O_RDWR), descriptor >= 0 {
-      guard descriptor <= STDERR_FILENO else {
-        close(descriptor)
-        break
-      }
-    }
-  }
-
   static func prepare() {
     raiseFileLimit()
     boundMemory()

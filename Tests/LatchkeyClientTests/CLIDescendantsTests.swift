@@ -9,12 +9,12 @@ import Testing
 struct CLIDescendantsTests {
   enum End: CaseIterable {
     case terminated, killed, groupKilled, suspended, supervisorKilled, supervisorSuspended
-    case commandKilled, commandFailed, bothKilled
+    case commandKilled, commandFailed, bothKilled, killedByCommandLine, killedByName
 
     /// What nothing but a cgroup can do.
     static var all: [End] { hasCgroup ? allCases : allCases.filter { $0 != .bothKilled } }
 
-    private static let hasCgroup: Bool = {
+    static let hasCgroup: Bool = {
       let cgroup = CommandCgroup.make()
       cgroup?.remove()
       return cgroup != nil
@@ -50,6 +50,10 @@ struct CLIDescendantsTests {
         let supervisor = try ProcessTree.supervisor(of: first.id)
         first.signal(SIGKILL)
         kill(supervisor, SIGKILL)
+      case .killedByCommandLine:
+        try await killFound(by: ["pgrep", "-f", "latchkey lock .*k --ttl 4s"], from: first.id)
+      case .killedByName:
+        try await killFound(by: ["pgrep", "-x", "latchkey"], from: first.id)
       case .commandFailed: first.signal(SIGUSR1)
       case .supervisorSuspended:
         kill(try ProcessTree.supervisor(of: first.id), SIGSTOP)
@@ -60,6 +64,81 @@ struct CLIDescendantsTests {
       }
       #expect(try await second.exit() == .exited(0))
       try journal.expectInOrder("first", "second")
+    }
+  }
+
+  /// Kills all that `finder` finds, but not those of other tests.
+  private func killFound(by finder: [String], from latchkey: pid_t) async throws {
+    let own = try Set(ProcessTree.all(from: latchkey))
+    let found = try await Program.run("/usr/bin/env", finder).output.compactMap { pid_t($0) }
+      .filter { own.contains($0) }
+    #expect(found.contains(latchkey))
+    for process in found { kill(process, SIGKILL) }
+  }
+
+  @Test("Neither supervisor nor witness shows the command line, and the command has its arguments")
+  func commandLines() async throws {
+    try await CLIServer.run { server in
+      let script = "echo \"$0 $1\"; while :; do sleep 0.05; done"
+      let holder = try server.start(
+        "lock", "k", "--", "sh", "-c", script, "a b", "c")
+      defer { holder.signal(SIGKILL) }
+      try await holder.output.line(containing: "a b c")
+      let supervisor = try ProcessTree.supervisor(of: holder.id)
+      #expect(ProcessTree.arguments(of: supervisor) == ["lock-supervisor"])
+      let started = try ProcessTree.children(of: supervisor)
+      #expect(
+        Set(started.map { ProcessTree.arguments(of: $0) }) == [
+          ["lock-witness"], ["sh", "-c", script, "a b", "c"],
+        ])
+    }
+  }
+
+  @Test(
+    "Cgroups that were left are removed by the next command, but not those in use",
+    .enabled("needs a cgroup") { End.hasCgroup })
+  func leftCgroups() async throws {
+    try await CLIServer.run { server in
+      // No process has such an id (PID_MAX_LIMIT).
+      let left = try #require(CommandCgroup.of(1 << 23)).path
+      let inner = "\(left)/latchkey-1"
+      #expect(mkdir(left, 0o755) == 0 || errno == EEXIST)
+      #expect(mkdir(inner, 0o755) == 0 || errno == EEXIST)
+      let fifo = try server.makeFIFO()
+      let daemon = try await server.run(
+        "lock", "k", "--", "sh", "-c",
+        "setsid sh -c 'exec >&- 2>&-; read line < \(fifo)' & cat /proc/self/cgroup; exit 0")
+      #expect(daemon.end == .exited(0))
+      #expect(access(left, F_OK) != 0)
+      let own = try #require(daemon.output.first { $0.hasPrefix("0::") })
+      let supervisor = try #require(own.split(separator: "-").last.flatMap { pid_t($0) })
+      let used = try #require(CommandCgroup.of(supervisor)).path
+      #expect(access(used, F_OK) == 0)
+      #expect(try await server.run("lock", "k", "--", "true").end == .exited(0))
+      #expect(access(used, F_OK) == 0)
+      #expect(close(open(fifo, O_WRONLY)) == 0)
+      try await until {
+        let end = try await server.run("lock", "k", "--", "true").end
+        return end == .exited(0) && access(used, F_OK) != 0
+      }
+    }
+  }
+
+  @Test(
+    "The cgroup of a supervisor that was killed is removed",
+    .enabled("needs a cgroup") { End.hasCgroup })
+  func cgroupOfKilledSupervisor() async throws {
+    try await CLIServer.run { server in
+      let holder = try server.start(
+        "lock", "k", "--", "sh", "-c", "echo started; while :; do sleep 0.05; done")
+      defer { holder.signal(SIGKILL) }
+      try await holder.output.line(containing: "started")
+      let supervisor = try ProcessTree.supervisor(of: holder.id)
+      let cgroup = try #require(CommandCgroup.of(supervisor)).path
+      #expect(access(cgroup, F_OK) == 0)
+      kill(supervisor, SIGKILL)
+      #expect(try await holder.exit() != .exited(0))
+      #expect(access(cgroup, F_OK) != 0)
     }
   }
 

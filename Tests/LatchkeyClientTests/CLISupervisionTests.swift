@@ -1,6 +1,7 @@
 import Glibc
 import Testing
 
+@testable import LatchkeyClient
 @testable import latchkey
 
 @Suite("Command line: what the supervisor decides")
@@ -8,7 +9,7 @@ struct CLISupervisionTests {
   private static let second: Int64 = 1_000_000_000
   private static let terminate: [Supervision.Action] = [.signalAll(SIGTERM), .signalAll(SIGCONT)]
 
-  /// A lease of 10 s that was sent at 0: the grace begins at 7.5 s, and SIGKILL comes at 9.5 s.
+  /// A lease of 10 s that was sent at 0: the grace begins at 8.75 s, and SIGKILL comes at 9.5 s.
   private func supervision(waits: Bool = false) -> Supervision {
     Supervision(lease: .seconds(10), until: 10 * Self.second, waitsForDescendants: waits)
   }
@@ -48,10 +49,10 @@ struct CLISupervisionTests {
   @Test("A lease that is renewed lets the command go on; one that is not ends it in time")
   func leaseEnds() {
     var it = supervision()
-    #expect(it.nextAlarm == 7 * Self.second + Self.second / 2)
+    #expect(it.nextAlarm == 8 * Self.second + Self.second * 3 / 4)
     #expect(it.handle(.leaseGood(until: 20 * Self.second), at: 3 * Self.second) == [])
     #expect(it.handle(.time, at: 10 * Self.second) == [])
-    let grace = 17 * Self.second + Self.second / 2
+    let grace = 18 * Self.second + Self.second * 3 / 4
     #expect(it.nextAlarm == grace)
     #expect(it.handle(.time, at: grace) == [.sayEnding] + Self.terminate)
     let kill = 19 * Self.second + Self.second / 2
@@ -61,6 +62,19 @@ struct CLISupervisionTests {
     #expect(it.handle(.commandEnded(.killed(signal: SIGKILL)), at: kill + 1) == [])
     #expect(
       it.handle(.allEnded, at: kill + 2) == [finish(.killed(signal: SIGKILL), .leaseEnded)])
+  }
+
+  @Test(
+    "Of every lease, half is for the answer to a renewal, and the grace is longer than the kill takes",
+    arguments: [.milliseconds(500), .seconds(4), .seconds(15), .seconds(3_600)] as [Duration])
+  func parts(lease: Duration) {
+    // A renewal is sent after a third of the lease, and a tenth of that at most; LeaseWatch may look
+    // as late as this after its answer.
+    let sent = lease / ClientLimits.renewAfterDivisor * 11 / 10
+    let noticed = sent + lease / 2 + lease / LeaseWatch.lateIntervalPartOfLease
+    #expect(noticed <= lease - Supervision.grace(ofLease: lease))
+    #expect(Supervision.killMargin(ofLease: lease) < Supervision.grace(ofLease: lease))
+    #expect(Supervision.killMargin(ofLease: lease) >= min(.milliseconds(500), lease / 10))
   }
 
   @Test("A lease that is lost already leaves no grace")

@@ -81,7 +81,7 @@ struct CLIValueTests {
 
   @Test("The grace before SIGKILL is part of the lease")
   func graceIsBounded() {
-    #expect(Supervision.grace(ofLease: .seconds(4)) == .seconds(1))
+    #expect(Supervision.grace(ofLease: .seconds(4)) == .milliseconds(500))
     #expect(Supervision.grace(ofLease: .seconds(3_600)) == Supervision.graceMax)
   }
 }

@@ -120,11 +120,11 @@ struct LeaderTests {
     let group = group(leader(client, events, lease: .seconds(8), stopsWhenAsked: false))
     let run = Task { try await group.run() }
     try await until { events.now == [.started(1)] }
-    await time.untilPlanned(at: .seconds(6))
+    await time.untilPlanned(at: .seconds(7))
     server.change { _ in .silence }
-    try await time.advance(to: .seconds(6) - .nanoseconds(1))
+    try await time.advance(to: .seconds(7) - .nanoseconds(1))
     #expect(events.now == [.started(1)])
-    try await time.advance(to: .seconds(6))
+    try await time.advance(to: .seconds(7))
     try await until { events.now == [.started(1), .asked(1)] }
     // It does not react, so it is cancelled when the lease is over.
     try await time.advance(to: .seconds(8))
@@ -142,6 +142,28 @@ struct LeaderTests {
     try await server.stop()
   }
 
+  @Test func aServerThatTakesHalfOfTheLeaseCostsNoTerm() async throws {
+    let scene = try await Scene()
+    let (time, locks) = (scene.time, scene.locks)
+    let events = Shared<[Child.Event]>([])
+    let lease = Duration.seconds(16)
+    let group = group(leader(scene.client, events, lease: lease))
+    let run = Task { try await group.run() }
+    try await until { events.now == [.started(1)] }
+    await time.untilPlanned(at: lease * 7 / 8)
+    scene.server.change { .later(lease / 2, time, locks.answer($0)) }
+    for step in 1...60 {
+      try await scene.advance(to: lease * step / 20)
+      // A child that is asked to end gives its lock back before it asks for another.
+      guard events.now == [.started(1)] else { break }
+    }
+    #expect(events.now == [.started(1)])
+    scene.server.change { locks.answer($0) }
+    run.cancel()
+    _ = await run.result
+    try await scene.end()
+  }
+
   @Test func aChildThatStopsInTimeGivesTheLockBack() async throws {
     let time = ManualTime()
     let locks = FakeLocks()
@@ -152,9 +174,9 @@ struct LeaderTests {
     let run = Task { try await group.run() }
     try await until { events.now == [.started(1)] }
     let owner = locks.owner(of: "lead")
-    await time.untilPlanned(at: .seconds(6))
+    await time.untilPlanned(at: .seconds(7))
     server.change { $0.method == "Renew" ? .silence : locks.answer($0) }
-    try await time.advance(to: .seconds(6))
+    try await time.advance(to: .seconds(7))
     try await until { events.now.prefix(3) == [.started(1), .asked(1), .ended(1)] }
     // The connection may have been given up meanwhile, as time flew.
     try await until {

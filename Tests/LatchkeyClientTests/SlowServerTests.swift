@@ -1,3 +1,4 @@
+import Glibc
 import RPC
 import StorageSQLite
 import TestKit
@@ -101,6 +102,29 @@ struct SlowServerTests {
     }
     #expect(isKept)
     await client.shutdown()
+    try await server.stop()
+  }
+
+  /// The same for a command under `latchkey lock`, whose renewal takes so long that it is answered in the
+  /// last quarter of the lease.
+  @Test func aSlowDiskCostsNoCommand() async throws {
+    let folder = try StoreFolder()
+    let plan = FaultPlan()
+    let engine = FaultyEngine(SQLiteEngine(path: folder.file), plan: plan)
+    let server = try await InProcessServer.start(engine: engine)
+    let lease = Duration.seconds(20)
+    let holder = try Program(
+      "latchkey",
+      ["lock", "k", "--ttl", "20s", "--", "sh", "-c", "echo started; sleep 20; echo over"],
+      environment: ["LATCHKEY_SERVER=\(InProcessServer.host):\(server.port)"])
+    defer { holder.signal(SIGKILL) }
+    try await holder.output.line(containing: "started")
+    let gate = plan.hold(.commit)
+    await gate.arrival()
+    try await Task.sleep(for: lease * 45 / 100)
+    gate.open()
+    #expect(try await holder.output.all() == ["started", "over"])
+    #expect(try await holder.exit() == .exited(0))
     try await server.stop()
   }
 }

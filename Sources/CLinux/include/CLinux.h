@@ -29,10 +29,14 @@ static inline int linux_adopt_orphans(void) {
   return prctl(PR_SET_CHILD_SUBREAPER, 1UL, 0, 0, 0);
 }
 
-// Names this process for ps and killall: the first 15 bytes count.
-static inline void linux_set_name(const char *_Nonnull name) {
-  prctl(PR_SET_NAME, name, 0, 0, 0);
-}
+// Names this process for ps, pgrep and killall: the first 15 bytes count. The name also takes the
+// place of the command line that they show, as far as it fits there; linux_arguments() stays what it
+// was, at another place. Only for a process that has one thread.
+void linux_set_name(const char *_Nonnull name);
+
+// Opens what the caller closed of the standard streams: they would be the numbers of the next
+// sockets. To be called before anything is opened.
+void linux_open_standard_streams(void);
 
 // fork(2), which Swift withholds: the child of a process with several threads may not do much. Only
 // for a process that has one thread.

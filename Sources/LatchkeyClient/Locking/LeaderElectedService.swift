@@ -5,7 +5,7 @@ public import ServiceLifecycle
 /// at a time is the leader.
 ///
 /// What is **not** promised: that a leader that was paused or cut off has stopped in fact. It is asked
-/// to stop while a quarter of its lease is left, and cancelled when the lease is over; a child that
+/// to stop while an eighth of its lease is left, and cancelled when the lease is over; a child that
 /// reacts to neither goes on. See ``LatchkeyClient``.
 ///
 /// ```swift

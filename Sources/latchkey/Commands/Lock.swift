@@ -16,8 +16,9 @@ struct LockCommand: HoldingCommand {
         latchkey lock deploy --wait 0 --ttl 30s -- make deploy
 
       If the lease cannot be renewed, or latchkey is killed or suspended, the command and all processes \
-      that it started get SIGTERM, and SIGKILL up to 5 seconds later: before anyone else may get the \
-      lock. So do those that it leaves behind when a signal ended it or was to end it, or when it \
+      that it started get SIGTERM, at the latest when an eighth of the lease is left (of a long one, 5 \
+      seconds), and SIGKILL up to 5 seconds later: before anyone else may get the lock. So do those \
+      that it leaves behind when a signal ended it or was to end it, or when it \
       ended with another code than 0; the lock is freed when they are gone. What a command leaves \
       behind that ends with 0 by itself goes on without the lock, as a daemon does, unless there is \
       --wait-descendants. Processes of another user (sudo) cannot be ended, which a line says: run \

@@ -74,7 +74,7 @@ struct ConnectionOptions: ParsableArguments {
     configuration.connectTimeout = min(configuration.connectTimeout, timeout.duration)
     configuration.logger = logger
     configuration.onOutage = { [quiet] reason in
-      if !quiet { StandardError.line("latchkey: \(reason); trying on".escapingControls()) }
+      if !quiet { StandardError.line("latchkey: \(reason); trying on") }
     }
     return LatchkeyClient(configuration)
   }

@@ -63,7 +63,7 @@ enum CommandLaunch {
   }
 
   private static func fail(_ status: ExitStatus, _ message: String) -> Never {
-    StandardError.lineNow("latchkey: \(message.escapingControls())")
+    StandardError.lineNow("latchkey: \(message)")
     _exit(status.rawValue)
   }
 }

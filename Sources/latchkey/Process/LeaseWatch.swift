@@ -10,6 +10,9 @@ final class LeaseWatch: Sendable {
   static let intervalMax = Duration.seconds(1)
   /// How small a part of the lease that is, at most.
   static let intervalPartOfLease = 20
+  /// The same once less than half of the lease is left: a renewal that took almost too long shall
+  /// reach the supervisor before it begins with the end.
+  static let lateIntervalPartOfLease = 200
   /// How long a supervisor may take to begin with the end of a command whose lease is lost.
   static let answerMax = Duration.milliseconds(500)
 
@@ -35,10 +38,13 @@ final class LeaseWatch: Sendable {
   func look() {
     guard !supervisor.hasFinished else { return }
     // By then the supervisor has sent SIGKILL.
-    let spare = grant.remaining - Supervision.killMargin(ofLease: grant.lease) / 2
+    let remaining = grant.remaining
+    let spare = remaining - Supervision.killMargin(ofLease: grant.lease) / 2
     guard spare > .zero else { return stop() }
     supervisor.send(.leaseGood(until: leaseEnd))
-    let interval = min(Self.intervalMax, grant.lease / Self.intervalPartOfLease)
+    let part =
+      remaining < grant.lease / 2 ? Self.lateIntervalPartOfLease : Self.intervalPartOfLease
+    let interval = min(Self.intervalMax, grant.lease / part)
     loop.scheduleTask(in: TimeAmount(min(spare, interval))) { self.look() }
   }
 

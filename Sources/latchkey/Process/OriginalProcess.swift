@@ -39,13 +39,7 @@ enum OriginalProcess {
 
   /// To be called once, before any thread, socket or signal handler exists.
   static func remember() {
-    // A standard stream that is closed would be the number of the next socket.
-    while case let descriptor = open("/dev/null", O_RDWR), descriptor >= 0 {
-      guard descriptor <= STDERR_FILENO else {
-        close(descriptor)
-        break
-      }
-    }
+    linux_open_standard_streams()
     var ignored: Set<Int32> = []
     for signal in Signals.numbers {
       var action = sigaction()

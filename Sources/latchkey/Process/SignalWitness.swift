@@ -1,8 +1,9 @@
 import CLinux
 import Glibc
 
-/// A process that only notes which signals reach it. It stands in the process group and the cgroup of
-/// the command, so what was sent to all of them was sent to it too (see ``SignalRelay``).
+/// A process that only notes which signals reach it. It stands in the process group of the command,
+/// and in the cgroup of `latchkey`, in which that of the command is (``CommandCgroup``), so what was
+/// sent to all of them was sent to it too (see ``SignalRelay``).
 struct SignalWitness {
   /// What it tells of each signal.
   struct Record {

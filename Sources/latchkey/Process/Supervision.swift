@@ -11,9 +11,10 @@ import Glibc
 struct Supervision {
   /// From SIGTERM to SIGKILL, at most.
   static let graceMax = Duration.seconds(5)
-  /// How large a part of the lease the grace takes, at most, where the lease is about to end: a
-  /// renewal every third of the lease may fail, and be repeated, before the command is asked to end.
-  static let gracePartOfLease = 4
+  /// How large a part of the lease the grace takes, at most, where the lease is about to end, the
+  /// kill margin included: a renewal is sent after a third of the lease (11/30 at most), and may take
+  /// half of it before the command is asked to end.
+  static let gracePartOfLease = 8
   /// How long before the end of the lease SIGKILL is sent: processes take their time to die, and a
   /// busy machine to send it.
   static let killMarginMax = Duration.milliseconds(500)

@@ -9,9 +9,13 @@ import Glibc
 /// - this process: the kernel kills the command (``CommandLaunch``), and `latchkey`, which adopts what
 ///   is left, ends that;
 /// - both at once, one by one: the kernel kills the command, and the witness what it started, where the
-///   command has a cgroup of its own (``CommandCgroup``); otherwise nobody does. This process leaves the
-///   process group of `latchkey`, and has another name, so that no signal to the group or by the name
-///   reaches both.
+///   command has a cgroup of its own (``CommandCgroup``); otherwise nobody does;
+/// - all three at once, the witness too: the kernel kills the command, but nobody what it started.
+///
+/// So that no usual signal reaches more than one of them, this process leaves the process group of
+/// `latchkey`, and it and the witness have other names and other command lines. What they have in
+/// common is the program's file: who kills by that (`killall /path/latchkey`, and `pidof latchkey` of
+/// procps) kills all three.
 ///
 /// While `latchkey` is suspended, or hangs, this process keeps the lease's end by itself: it believes
 /// in the lease as far as `latchkey` has last told.
@@ -58,7 +62,8 @@ struct Supervisor {
   private static func run(link: Int32, _ argumentCount: Int) -> Never {
     var all = Signals.set(of: Signals.numbers)
     sigprocmask(SIG_BLOCK, &all, nil)
-    // Not the program's own: who kills every "latchkey" shall not kill this one too.
+    // Not the program's own: who kills every "latchkey", or by the command line, shall not kill this
+    // one too.
     linux_set_name("lock-supervisor")
     while true {
       guard case .message(let message) = SupervisorMessage.receive(on: link, waits: true) else {

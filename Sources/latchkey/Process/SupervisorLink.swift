@@ -103,7 +103,10 @@ final class SupervisorLink: Sendable {
           if process == supervisor { shared.isReaped = true }
         }
       }
-      if isNobodyLeft { return }
+      if isNobodyLeft {
+        CommandCgroup.of(supervisor)?.remove()
+        return
+      }
       Descendants.signal(SIGKILL, except: nil)
       if !isStuck, ContinuousClock.now > stuckTime {
         isStuck = true

@@ -40,6 +40,11 @@ enum ProcessTree {
     (try? readText("/proc/\(process)/comm"))?.split(separator: "\n").first.map(String.init)
   }
 
+  /// What it shows as its command line, without what is empty; nil where there is none any more.
+  static func arguments(of process: pid_t) -> [String]? {
+    (try? readText("/proc/\(process)/cmdline"))?.split(separator: "\0").map(String.init)
+  }
+
   /// The process that watches over the command of a `latchkey`.
   static func supervisor(of latchkey: pid_t) throws -> pid_t {
     let found = try children(of: latchkey).first { name(of: $0) == "lock-supervisor" }
