@@ -117,7 +117,7 @@ extension LatchkeyClient {
       await giveBack(held.resource, token: wasHeld ? held.grant.token : nil)
     }
     if let loss = held.loss {
-      held.report(to: configuration.logger)
+      held.report(to: log)
       throw loss
     }
     return try result.get()
