@@ -45,6 +45,13 @@ package enum ClientLimits {
   /// behind a proxy that was replaced by a newer one is found out about.
   package static let rangeAgeMax: Duration = .seconds(600)
 
+  // What the user hears.
+
+  /// Lines that wait for a logger that is slow. Further ones are left out, and counted.
+  package static let logLinesMax = 256
+  /// How long the end of a client waits until they are said.
+  package static let logFlushTimeout: Duration = .milliseconds(500)
+
   // Waiting.
 
   /// How long one request to acquire waits at the server: less than the time after which proxies give

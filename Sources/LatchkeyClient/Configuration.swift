@@ -24,11 +24,13 @@ extension LatchkeyClient {
     public var pollInterval = DelayRange(min: .milliseconds(50), max: .seconds(1))
     /// Hears of connections that come and go (debug), of leases that are lost (error), and when
     /// there has been no server for 2 s, then every minute (warning), and when there is one again
-    /// (notice). Silent unless set.
+    /// (notice). Silent unless set. Called on a thread of the client's own, one line after the
+    /// other; one that blocks holds up nothing, but of the lines that it makes wait, those beyond
+    /// 256 are left out and counted in the next.
     public var logger = Logger(label: "latchkey", factory: { _ in SwiftLogNoOpLogHandler() })
 
     /// Hears why there is no server, in words for a person, whenever the logger gets that warning.
-    /// Called on the client's event loop: it must not block.
+    /// Called where the logger is.
     package var onOutage: (@Sendable (_ reason: String) -> Void)?
 
     /// The configuration for a fleet, everything else by default.

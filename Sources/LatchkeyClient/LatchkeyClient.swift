@@ -26,6 +26,7 @@ public final class LatchkeyClient: Sendable {
   public let configuration: Configuration
   let configurationError: LatchkeyError?
   let environment: ClientEnvironment
+  let log: ClientLog
   let link: Link
   let lines = WaitLines()
   let holds = Holds()
@@ -49,7 +50,8 @@ public final class LatchkeyClient: Sendable {
     self.configuration = configuration
     configurationError = configuration.error
     self.environment = environment
-    link = Link(configuration, environment)
+    log = ClientLog(configuration.logger)
+    link = Link(configuration, environment, log)
   }
 
   deinit { link.close() }
@@ -60,8 +62,8 @@ public final class LatchkeyClient: Sendable {
   /// cancelled, and their grants say that they have to stop (``LockGrant/isLost``); until each has
   /// ended its lease is still kept, then it is given back. Then the connections are closed.
   ///
-  /// That takes 5 seconds at most, also where the calling task is cancelled: what a body that goes
-  /// on for longer holds, and what
+  /// That takes 5 seconds at most (and half a second where the logger blocks), also where the
+  /// calling task is cancelled: what a body that goes on for longer holds, and what
   /// ``acquire(_:owner:value:attributes:labels:grantedAt:kind:lease:wait:)`` brought, is left to
   /// the end of its lease. So a body that calls this itself waits for nothing.
   public func shutdown() async {
@@ -76,6 +78,19 @@ public final class LatchkeyClient: Sendable {
     await Task { await ended.wait() }.value
     alarm.cancel()
     await withCheckedContinuation { continuation in link.close { continuation.resume() } }
+    await untilSaid()
+  }
+
+  /// Returns when the user's logger has taken what it was told, or does not.
+  func untilSaid() async {
+    let said = Wakeup()
+    let time = environment.time
+    log.flush { said.fire() }
+    let alarm = time.schedule(at: time.now + ClientLimits.logFlushTimeout, on: link.loop) {
+      said.fire()
+    }
+    await Task { await said.wait() }.value
+    alarm.cancel()
   }
 
   // MARK: - The servers

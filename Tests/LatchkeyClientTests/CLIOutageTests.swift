@@ -16,6 +16,29 @@ struct CLIOutageTests {
     #expect(result.errors.first == Self.notice)
   }
 
+  /// Its tries follow each other, and one may end in the moment in which the outage is looked at.
+  @Test("Who wants a lock hears of it each time")
+  func noticeOfALock() async throws {
+    let runCount = 8
+    let lines = try await withThrowingTaskGroup(of: [String].self) { runs in
+      for _ in 1...runCount {
+        runs.addTask {
+          let result = try await Program.run(
+            "latchkey", ["lock", "key", "--timeout", "4s", "--", "true"],
+            environment: Self.nobody)
+          #expect(result.end == .exited(69))
+          return result.errors
+        }
+      }
+      return try await runs.reduce(into: []) { $0.append($1) }
+    }
+    #expect(lines.count == runCount)
+    for errors in lines {
+      #expect(errors.count == 2)
+      #expect(errors.first == Self.notice)
+    }
+  }
+
   @Test("Who wants quiet hears of the error only")
   func quiet() async throws {
     let result = try await Program.run(

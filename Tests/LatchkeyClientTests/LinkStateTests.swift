@@ -56,6 +56,17 @@ struct LinkStateTests {
     #expect(state { $0.connected(1) } == [.use(1, by: [2])])
   }
 
+  /// What failed before nobody was left who wanted a server does not count against the rest.
+  @Test func whoeverComesToAnIdleLinkHasEachEndpointTried() {
+    let state = LinkScript(endpointCount: 2, first: 0)
+    #expect(state { $0.want(1) } == [.connect(1, endpoint: 0, address: .ip(0))])
+    state.link.forget(1)
+    #expect(state { $0.connectFailed(1) } == [])
+    #expect(state { $0.want(2) } == [.connect(2, endpoint: 1, address: .ip(1))])
+    #expect(state { $0.connectFailed(2) } == [.connect(3, endpoint: 0, address: .ip(0))])
+    #expect(state { $0.connectFailed(3) } == [.pause(isFirst: true)])
+  }
+
   @Test func endpointsAreTriedInTurnAndAPauseFollowsEachRound() {
     let state = LinkScript(endpointCount: 3, first: 1)
     #expect(state { $0.want(1) } == [.connect(1, endpoint: 1, address: .ip(1))])

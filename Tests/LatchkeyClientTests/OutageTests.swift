@@ -41,6 +41,47 @@ struct OutageTests {
     #expect(outage.ended(at: later + .seconds(100)) == .seconds(100))
   }
 
+  @Test func whoGivesUpMissedItUntilThen() {
+    var outage = Outage()
+    outage.missed(at: start)
+    outage.missed(at: start + .seconds(2))
+    // The clock has moved on by when it is looked at.
+    let look = Duration.milliseconds(2_001)
+    #expect(outage.isToBeSaid(at: start + look, isWanted: false) == look)
+  }
+
+  /// Time in which whatever is due comes a little late, as on a real machine.
+  private struct LateTime: TimeSource {
+    static let lateness: Duration = .milliseconds(1)
+    let time: ManualTime
+    var now: Instant { time.now }
+
+    func schedule(
+      at time: Instant, on loop: any EventLoop, _ action: @escaping @Sendable () -> Void
+    ) -> Alarm {
+      self.time.schedule(at: time + Self.lateness, on: loop, action)
+    }
+  }
+
+  /// A call that ends in the very moment in which the outage is looked at, before that.
+  @Test func whoGivesUpAsItIsLookedAtIsToldOfIt() async throws {
+    let time = ManualTime()
+    let log = LogRecorder()
+    var configuration = LatchkeyClient.Configuration(endpoints: [.nobody])
+    configuration.requestTimeout = ClientLimits.outageMin
+    configuration.logger = log.logger
+    let client = LatchkeyClient(
+      configuration, environment: .testing(time: LateTime(time: time)))
+    let task = Task { await code { _ = try await client.fetch("a") } }
+    // By the first pause, all else is planned.
+    await time.untilPlanned(at: configuration.backoff.min + LateTime.lateness)
+    try await time.advance(to: configuration.requestTimeout + LateTime.lateness)
+    #expect(await task.value == .unavailable)
+    await client.untilSaid()
+    #expect(log.lines(.warning).map(\.message) == ["no server serves, trying on"])
+    await client.shutdown()
+  }
+
   /// Where nobody listens, and where what listens does not speak HTTP/2.
   @Test(
     arguments: [
@@ -66,15 +107,19 @@ struct OutageTests {
     }
     await time.untilPlanned(at: .milliseconds(50))
     try await time.advance(to: .milliseconds(1_999))
+    await client.untilSaid()
     #expect(log.lines(.warning).isEmpty)
     try await time.advance(to: .seconds(2))
+    await client.untilSaid()
     #expect(log.lines(.warning).map(\.message) == ["no server serves, trying on"])
     #expect(log.lines(.warning)[0].metadata["reason"]?.contains(reason) == true)
     #expect(heard.now.count == 1 && heard.now[0].contains(reason))
     if stranger == nil {
       try await time.advance(to: .seconds(61))
+      await client.untilSaid()
       #expect(heard.now.count == 1)
       try await time.advance(to: .seconds(122))
+      await client.untilSaid()
       #expect(heard.now.count == 3)
     }
     #expect(log.lines(.notice).isEmpty)
@@ -97,6 +142,7 @@ struct OutageTests {
     }
     await time.untilPlanned(at: .milliseconds(50))
     try await time.advance(to: .seconds(2))
+    await client.untilSaid()
     #expect(log.lines(.warning).map { $0.metadata["reason"] } == ["the store is busy"])
     server.change { locks.answer($0) }
     try await until {
@@ -105,6 +151,7 @@ struct OutageTests {
     }
     try await task.value
     try await client.release("a", owner: "me")
+    await client.untilSaid()
     #expect(log.lines(.notice).map(\.message) == ["a server serves again"])
     #expect(log.lines(.notice)[0].metadata["server"] == server.endpoint.description)
     await client.shutdown()
@@ -138,6 +185,7 @@ struct OutageTests {
       // The answer to the PING of this second plans the next one.
       await time.untilPlanned(at: sentAt + .seconds(second + 1))
     }
+    await client.untilSaid()
     #expect(log.lines(.warning).isEmpty)
     task.cancel()
     _ = await task.value

@@ -51,6 +51,27 @@ struct WaitLineStateTests {
     #expect(state.giveBack(tickets[1]).isEmpty)
   }
 
+  /// One waits for days, and others come and go behind it.
+  @Test func thoseWhoLeftAreForgotten() {
+    var state = WaitLineState(placesMax: 1, waitersMax: 5)
+    let first = state.join("a")!
+    #expect(state.take(first) == true)
+    let (behind, other) = (state.join("a")!, state.join("b")!)
+    #expect(state.take(other) == false)
+    for _ in 1...10_000 {
+      let passing = [state.join("a")!, state.join("c")!]
+      for ticket in passing { #expect(state.take(ticket) == false) }
+      // As who polls does, again and again.
+      #expect(state.giveBack(other).isEmpty)
+      #expect(state.take(other) == false)
+      for ticket in passing { #expect(state.leave(ticket).isEmpty) }
+      #expect(state.rememberedCount <= 3 * 5 + 2 * WaitLineState.spareMax + 5)
+    }
+    #expect(state.leave(first) == [other, behind])
+    #expect(state.isFirst(behind))
+    #expect(state.hasPlace(other))
+  }
+
   @Test func thoseBehindKnowWhatTheFirstWasTold() {
     var state = state
     let tickets = (1...2).map { _ in state.join("a")! }

@@ -14,8 +14,8 @@ struct Inquiry: Sendable {
   /// What holds for each attempt.
   struct Terms: Sendable {
     var deadline: Instant
-    /// From when on a connection is waited for only until every endpoint was tried once; nil: until
-    /// `deadline`.
+    /// From when on a connection is waited for only until every address of every endpoint was tried
+    /// in vain, which may be so by then; nil: until `deadline`.
     var patienceEnd: Instant?
     /// After how long without an answer the server is suspected; nil leaves that to the deadline.
     var overdueAfter: Duration?

@@ -154,10 +154,15 @@ extension LatchkeyClient {
     try await fetch(key, deadline: requestDeadline)
   }
 
-  func fetch(_ key: String, deadline: Instant) async throws(LatchkeyError) -> Resource? {
+  /// - Parameter patienceEnd: As ``Inquiry/Terms/patienceEnd``.
+  func fetch(
+    _ key: String, deadline: Instant, patienceEnd: Instant? = nil
+  ) async throws(LatchkeyError) -> Resource? {
     do {
       let request = NewestWire.Request.get(.with { $0.key = key })
-      guard case .get(let message) = try await make(request, deadline: deadline).response else {
+      var inquiry = Inquiry(.call(request), deadline: deadline)
+      inquiry.terms.patienceEnd = patienceEnd
+      guard case .get(let message) = try await make(request, inquiry).response else {
         preconditionFailure("a question for a key was answered like another call")
       }
       return try Resource(message.resource)

@@ -7,10 +7,13 @@ final class Link: Sendable {
   let loop: any EventLoop
   private let driver: NIOLoopBoundBox<LinkDriver>
 
-  init(_ configuration: LatchkeyClient.Configuration, _ environment: ClientEnvironment) {
+  init(
+    _ configuration: LatchkeyClient.Configuration, _ environment: ClientEnvironment,
+    _ log: ClientLog
+  ) {
     loop = environment.group.next()
     driver = .makeBoxSendingValue(
-      LinkDriver(configuration, environment, loop: loop), eventLoop: loop)
+      LinkDriver(configuration, environment, log, loop: loop), eventLoop: loop)
   }
 
   /// Asks until there is an answer, a failure that another attempt would not mend, or the deadline.

@@ -26,7 +26,7 @@ extension LinkDriver {
   private func pause(isFirst: Bool) {
     if isFirst { pauses.reset() }
     let pause = pauses.take(randomBits: environment.randomBits())
-    logger.debug("all servers failed in turn", metadata: ["next": "in \(pause)"])
+    log(.debug, "all servers failed in turn", ["next": "in \(pause)"])
     let this = NIOLoopBound(self, eventLoop: loop)
     pauseAlarm = time.schedule(at: time.now + pause, on: loop) {
       this.value.perform(this.value.state.pauseEnded())
@@ -67,7 +67,7 @@ extension LinkDriver {
   private func connected(_ id: LinkState.ConnectionID) {
     guard let connection = connections[id] else { return perform(state.connectFailed(id)) }
     guard state.phase != .closed else { return connection.channel.close(promise: nil) }
-    logger.debug("connected", metadata: ["server": "\(connection.place)"])
+    log(.debug, "connected", ["server": "\(connection.place)"])
     look(at: connection)
     perform(state.connected(id))
   }
@@ -76,7 +76,7 @@ extension LinkDriver {
     _ id: LinkState.ConnectionID, _ place: Place, _ error: any Error
   ) {
     connections[id] = nil
-    logger.debug("cannot connect", metadata: ["server": "\(place)", "error": "\(error)"])
+    log(.debug, "cannot connect", ["server": "\(place)", "error": "\(error)"])
     if state.phase == .connecting {
       latestFailure = LatchkeyError(
         .unavailable, "cannot reach \(place): \(Transport.reason(of: error))", cause: error)
@@ -98,9 +98,8 @@ extension LinkDriver {
   func closed(_ connection: Connection, _ reason: HTTP2ConnectionEnd) {
     connection.nextLook?.alarm.cancel()
     connections[connection.id] = nil
-    logger.debug(
-      "connection ended",
-      metadata: ["server": "\(connection.place)", "reason": "\(reason)"])
+    log(
+      .debug, "connection ended", ["server": "\(connection.place)", "reason": "\(reason)"])
     perform(state.unusable(connection.id, isFault: false))
   }
 
@@ -132,9 +131,9 @@ extension LinkDriver {
         self.look(at: connection)
       }
     case .dead:
-      logger.notice(
-        "no sign of life, closing the connection",
-        metadata: ["server": "\(connection.place)"])
+      log(
+        .notice, "no sign of life, closing the connection",
+        ["server": "\(connection.place)"])
       return connection.handler.abandon("no sign of life in time")
     }
     look(at: connection)

@@ -58,9 +58,9 @@ extension LinkDriver {
     names[index]?.alarm?.cancel()
     guard state.phase == .resolving, state.endpoint == index else { return }
     let known = names[index]?.addresses ?? []
-    logger.debug(
-      "cannot look up",
-      metadata: ["endpoint": "\(endpoint)", "reason": "\(reason)", "known": "\(known.count)"])
+    log(
+      .debug, "cannot look up",
+      ["endpoint": "\(endpoint)", "reason": "\(reason)", "known": "\(known.count)"])
     if known.isEmpty {
       latestFailure = LatchkeyError(.unavailable, "cannot reach \(endpoint): \(reason)")
     }

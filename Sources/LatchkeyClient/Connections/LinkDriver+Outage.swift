@@ -24,9 +24,12 @@ extension LinkDriver {
       return
     }
     let reason = latestFailure?.message ?? "cannot reach \(endpointNames): no answer yet"
-    logger.warning(
-      "no server serves, trying on", metadata: ["reason": "\(reason)", "for": "\(duration)"])
-    configuration.onOutage?(reason)
+    log(
+      .warning, "no server serves, trying on",
+      ["reason": "\(reason)", "for": "\(duration)"]
+    ) { [onOutage = configuration.onOutage] in
+      onOutage?(reason)
+    }
     lookAtOutage()
   }
 
@@ -41,7 +44,6 @@ extension LinkDriver {
     outageAlarm?.cancel()
     outageAlarm = nil
     guard let duration = outage.ended(at: time.now) else { return }
-    logger.notice(
-      "a server serves again", metadata: ["server": "\(place)", "after": "\(duration)"])
+    log(.notice, "a server serves again", ["server": "\(place)", "after": "\(duration)"])
   }
 }

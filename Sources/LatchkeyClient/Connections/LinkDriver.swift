@@ -1,5 +1,4 @@
 import HTTP2
-import Logging
 import NIOCore
 import WireSchema
 
@@ -12,6 +11,7 @@ final class LinkDriver {
   let loop: any EventLoop
   let configuration: LatchkeyClient.Configuration
   let environment: ClientEnvironment
+  let log: ClientLog
   let grease: Grease
 
   var state: LinkState
@@ -33,13 +33,13 @@ final class LinkDriver {
   var latestFailure: LatchkeyError?
 
   var time: any TimeSource { environment.time }
-  var logger: Logger { configuration.logger }
 
   init(
     _ configuration: LatchkeyClient.Configuration, _ environment: ClientEnvironment,
-    loop: any EventLoop
+    _ log: ClientLog, loop: any EventLoop
   ) {
     self.loop = loop
+    self.log = log
     self.configuration = configuration
     self.environment = environment
     grease = Grease(source: environment.randomBits)
@@ -85,7 +85,7 @@ final class LinkDriver {
     }
   }
 
-  /// Whoever waits for a connection gives up, once every endpoint was tried in vain.
+  /// Whoever waits for a connection gives up, once all endpoints have failed in turn.
   private func patienceEnded(_ id: LinkState.AttemptID) {
     guard let attempt = attempts[id], attempt.flight == nil else { return }
     if state.isPausing || attempt.hasSeenAllFail { giveUp(id, unreachable) }
@@ -125,6 +125,12 @@ final class LinkDriver {
   func giveUp(_ id: LinkState.AttemptID, _ error: LatchkeyError) {
     guard let attempt = attempts.removeValue(forKey: id) else { return }
     state.forget(id)
+    // Also where it ends at the moment in which the outage is looked at.
+    if state.phase != .closed, !state.isServing,
+      attempt.flight?.connection.watch.hasSpoken != true
+    {
+      noteOutage()
+    }
     let request = attempt.flight?.request
     if let flight = attempt.flight, let request {
       flight.connection.handler.cancel(request)

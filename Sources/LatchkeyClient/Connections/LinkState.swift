@@ -129,7 +129,12 @@ struct LinkState: Equatable {
   mutating func connectFailed(_ connection: ConnectionID) -> [Action] {
     guard phase == .connecting, opening.removeValue(forKey: connection) != nil else { return [] }
     hasFault = true
-    if opening.isEmpty { return moveOn(isFault: true) }
+    if opening.isEmpty {
+      let actions = moveOn(isFault: true)
+      // Whoever comes next has each endpoint tried before all have failed.
+      if phase == .idle { failures -= failures % endpointCount }
+      return actions
+    }
     return nextAddress == nil || waiting.isEmpty ? [] : connect()
   }
 

@@ -3,12 +3,12 @@
 struct Outage: Equatable {
   /// When somebody wanted a server and there was none; nil while all is well.
   private(set) var since: Instant?
-  /// When somebody last came who wanted a server.
+  /// When somebody who wants a server last came, or went without one.
   private var wantedAt: Instant?
   /// Whether the user heard of it.
   private(set) var isSaid = false
 
-  /// There is no server for somebody who wants one.
+  /// There is no server for somebody who wants one: who comes, and who gives up.
   mutating func missed(at now: Instant) {
     since = since ?? now
     wantedAt = now

@@ -8,8 +8,9 @@ struct Acquisition {
   private let resource: Resource
   private let lease: Duration
   private let waitEnd: Instant?
-  /// Until when a server is looked for: a wait that is shorter still leaves time to connect.
-  private let patienceEnd: Instant?
+  /// Until when a question that can grant nothing may take: a wait that is shorter still leaves time
+  /// to connect.
+  private let questionEnd: Instant?
   /// Whether the owner is to have it by this acquisition only. Otherwise it may have it already:
   /// then it is renewed, whoever is in line.
   private let isAnew: Bool
@@ -38,7 +39,7 @@ struct Acquisition {
     self.lease = lease
     let now = client.environment.time.now
     waitEnd = wait.map { now + $0 }
-    patienceEnd = wait.map { now + max($0, client.configuration.connectTimeout) }
+    questionEnd = wait.map { now + max($0, client.configuration.connectTimeout) }
     self.isAnew = isAnew
     // Who tries once does not wait for others.
     isFirstAskedInLine = isAnew && wait != .zero
@@ -147,7 +148,8 @@ struct Acquisition {
     let deadline = client.requestDeadline
     do {
       let found = try await client.fetch(
-        resource.key, deadline: patienceEnd.map { min($0, deadline) } ?? deadline)
+        resource.key, deadline: questionEnd.map { min($0, deadline) } ?? deadline,
+        patienceEnd: waitEnd)
       guard found?.owner == resource.owner else { return }
     } catch {
       throw AttemptFailure(error: error, mayHaveHappened: false)
@@ -170,7 +172,7 @@ struct Acquisition {
     let request = NewestWire.Request.acquire(
       resource, lease: lease, wait: wait, requestID: requestID)
     var inquiry = Inquiry(.call(request), deadline: deadline)
-    inquiry.terms.patienceEnd = patienceEnd
+    inquiry.terms.patienceEnd = waitEnd
     let answer = try await client.make(request, inquiry)
     guard case .acquire(let message) = answer.response else {
       preconditionFailure("an acquisition was answered like another call")

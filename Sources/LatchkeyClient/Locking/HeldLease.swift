@@ -135,9 +135,9 @@ final class HeldLease: Sendable {
   }
 
   /// Says once that the lease was lost, where it was.
-  func report(to logger: Logger) {
+  func report(to log: ClientLog) {
     guard let loss, shared.withLock({ !exchange(&$0.isReported, true) }) else { return }
-    logger.error("a lease was lost", metadata: ["key": "\(resource.key)", "error": "\(loss)"])
+    log(.error, "a lease was lost", ["key": "\(resource.key)", "error": "\(loss)"])
   }
 
   /// What renews it: by the token, which cannot bring back a grant that is over. Where there is

@@ -1,3 +1,4 @@
+import Logging
 import WireSchema
 
 // Getting a lock, and giving it back.
@@ -91,9 +92,9 @@ extension LatchkeyClient {
     } catch let failure as AttemptFailure where failure.error.isOfAnotherHolder {
       // Somebody else has it, and keeps it.
     } catch {
-      configuration.logger.notice(
-        "could not release; free when its lease ends",
-        metadata: ["key": "\(resource.key)", "error": "\(error)"])
+      log(
+        .notice, "could not release; free when its lease ends",
+        ["key": "\(resource.key)", "error": "\(error)"])
     }
   }
 }

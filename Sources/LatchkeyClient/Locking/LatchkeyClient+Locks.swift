@@ -32,10 +32,11 @@ extension LatchkeyClient {
   ///   - wait: How long to wait while another owner has it; nil waits for as long as it takes, also
   ///     for servers that cannot be reached. Zero tries once. It bounds the call, but for two
   ///     things. A request that was sent may have been granted: it is waited for, for
-  ///     ``Configuration/requestTimeout`` at most, or given back. And where no server can be
-  ///     reached, one is looked for until each endpoint was tried once, for
-  ///     ``Configuration/connectTimeout`` at least and ``Configuration/requestTimeout`` at most:
-  ///     also a call that does not wait has to connect.
+  ///     ``Configuration/requestTimeout`` at most, or given back. And also a call that does not
+  ///     wait has to connect: each address of each endpoint is tried once, which takes
+  ///     ``Configuration/connectTimeout`` for one that does not answer, and
+  ///     ``Configuration/requestTimeout`` at most for all. Where all have failed in turn (refused
+  ///     connections do so at once), the end of the wait is the end: `unavailable`.
   ///   - isolation: The actor on which `body` runs.
   /// - Throws: ``LatchkeyError`` with `waitEnded`, `leaseLost`, `alreadyHeld`, `cancelled` (while
   ///   waiting) or what every call throws; and what `body` throws.
@@ -116,7 +117,7 @@ extension LatchkeyClient {
       await giveBack(held.resource, token: wasHeld ? held.grant.token : nil)
     }
     if let loss = held.loss {
-      held.report(to: configuration.logger)
+      held.report(to: log)
       throw loss
     }
     return try result.get()

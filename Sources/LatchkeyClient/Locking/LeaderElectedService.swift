@@ -23,6 +23,7 @@ public struct LeaderElectedService<Child: Service>: Service {
   private let value: String
   private let lease: Duration
   private let logger: Logger
+  private let log: ClientLog
   private let makeChild: @Sendable () -> Child
 
   /// - Parameters:
@@ -41,6 +42,7 @@ public struct LeaderElectedService<Child: Service>: Service {
     self.value = value
     self.lease = lease
     self.logger = logger ?? client.configuration.logger
+    log = logger.map(ClientLog.init) ?? client.log
     self.makeChild = makeChild
   }
 
@@ -57,13 +59,13 @@ public struct LeaderElectedService<Child: Service>: Service {
   private func lead() async throws -> Bool {
     do {
       let end = try await client.hold(acquiredBy: campaign) { held in
-        logger.info("leading", metadata: ["key": "\(key)"])
+        log(.info, "leading", ["key": "\(key)"])
         return try await term(held)
       }
       if end == .childEnded { return false }
-      logger.notice("stopped leading in time", metadata: ["key": "\(key)"])
+      log(.notice, "stopped leading in time", ["key": "\(key)"])
     } catch let error as LatchkeyError where error.code == .leaseLost {
-      logger.warning("lost the lead", metadata: ["key": "\(key)", "error": "\(error)"])
+      log(.warning, "lost the lead", ["key": "\(key)", "error": "\(error)"])
     } catch is ShutDownBeforeLeading {
       return false
     }
@@ -95,8 +97,7 @@ public struct LeaderElectedService<Child: Service>: Service {
         return try await client.acquireAnew(resource, lease: lease, wait: nil)
       } catch {
         guard [.unknown, .noCommonVersion].contains(error.code) else { throw error }
-        logger.warning(
-          "cannot run for leader now", metadata: ["key": "\(key)", "error": "\(error)"])
+        log(.warning, "cannot run for leader now", ["key": "\(key)", "error": "\(error)"])
         let environment = client.environment
         let pause = client.configuration.backoff.max.jittered(
           percent: 50...150, randomBits: environment.randomBits())

@@ -78,7 +78,7 @@ private final class Renewals {
   private func lost() {
     guard !isOver else { return }
     stop()
-    held.report(to: driver.logger)
+    held.report(to: driver.log)
     onLoss()
   }
 
@@ -160,9 +160,9 @@ private final class Renewals {
     }
     // The lease stands until its end, of which a client that was shut down needs no warning.
     if failure.error.code != .closed {
-      driver.logger.warning(
-        "a renewal failed",
-        metadata: [
+      driver.log(
+        .warning, "a renewal failed",
+        [
           "key": "\(held.resource.key)", "left": "\(held.remaining)", "error": "\(failure.error)",
         ])
     }

@@ -12,8 +12,10 @@ struct WaitLineState {
   typealias Ticket = Int
 
   private struct Line {
-    /// Those who left are skipped when it would be their turn.
+    /// Those who left are skipped when it would be their turn, or struck out when they are many.
     var tickets: ArraySlice<Ticket> = []
+    /// How many of them still wait.
+    var count = 0
     /// What the first one was told last.
     var latestReason: LatchkeyError?
   }
@@ -25,8 +27,9 @@ struct WaitLineState {
   private var keys: [Ticket: String] = [:]
   private var seated: Set<Ticket> = []
   private var wanting: Set<Ticket> = []
-  /// The order of those who want a place; others in it are skipped.
+  /// The order of those who want a place, each once; others in it are skipped.
   private var wantingOrder: ArraySlice<Ticket> = []
+  private var inOrder: Set<Ticket> = []
 
   init(placesMax: Int, waitersMax: Int) {
     self.placesMax = placesMax
@@ -44,6 +47,7 @@ struct WaitLineState {
     latest += 1
     keys[latest] = key
     lines[key, default: Line()].tickets.append(latest)
+    lines[key]!.count += 1
     return latest
   }
 
@@ -66,7 +70,10 @@ struct WaitLineState {
   mutating func leave(_ ticket: Ticket) -> [Ticket] {
     let placed = giveBack(ticket)
     let wasFirst = isFirst(ticket)
-    guard let key = keys.removeValue(forKey: ticket), wasFirst else { return placed }
+    guard let key = keys.removeValue(forKey: ticket) else { return placed }
+    lines[key]!.count -= 1
+    strikeOutThoseWhoLeft(key)
+    guard wasFirst else { return placed }
     while let first = lines[key]?.tickets.first, keys[first] == nil {
       lines[key]?.tickets.removeFirst()
     }
@@ -76,6 +83,23 @@ struct WaitLineState {
     }
     return placed + [next]
   }
+
+  /// Where one waits for days, others come and go behind it.
+  private mutating func strikeOutThoseWhoLeft(_ key: String) {
+    if lines[key]!.tickets.count > 2 * lines[key]!.count + Self.spareMax {
+      lines[key]!.tickets.removeAll { keys[$0] == nil }
+    }
+    if wantingOrder.count > 2 * keys.count + Self.spareMax {
+      wantingOrder.removeAll { keys[$0] == nil }
+      inOrder = Set(wantingOrder)
+    }
+  }
+
+  /// Those who left that a line and the order of wishes may remember, beside as many as still wait.
+  static let spareMax = 64
+
+  /// How many the lines and the order of wishes remember, for tests.
+  var rememberedCount: Int { lines.values.reduce(wantingOrder.count) { $0 + $1.tickets.count } }
 
   // MARK: - Places at the server
 
@@ -89,7 +113,8 @@ struct WaitLineState {
       seated.insert(ticket)
       return true
     }
-    if wanting.insert(ticket).inserted { wantingOrder.append(ticket) }
+    wanting.insert(ticket)
+    if inOrder.insert(ticket).inserted { wantingOrder.append(ticket) }
     return false
   }
 
@@ -100,6 +125,7 @@ struct WaitLineState {
     wanting.remove(ticket)
     guard seated.remove(ticket) != nil else { return [] }
     while let next = wantingOrder.popFirst() {
+      inOrder.remove(next)
       guard wanting.remove(next) != nil else { continue }
       seated.insert(next)
       return [next]

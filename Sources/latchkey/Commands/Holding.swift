@@ -89,6 +89,10 @@ struct Holding: Sendable {
     }
   }
 
+  /// How long to wait before the next try for a server where there was none: shorter than a restart
+  /// takes, and nothing to a server that comes back to many who wait.
+  private static let retryPause: Duration = .milliseconds(250)
+
   /// Claims without waiting for another holder, but for a server that is just being replaced: as long as
   /// a request may take, unless the wait is shorter.
   private func tryAtOnce(with client: LatchkeyClient) async throws -> ExitStatus {
@@ -99,8 +103,11 @@ struct Holding: Sendable {
       do {
         return try await claim(with: client, wait: .zero)
       } catch let error as LatchkeyError where error.code == .unavailable {
-        // The library has looked for a while by itself before it says so.
-        guard ContinuousClock.now < end, !Task.isCancelled else { throw error }
+        // The library says so as soon as all servers have failed.
+        let left = end - ContinuousClock.now
+        guard left > .zero, !Task.isCancelled else { throw error }
+        // Cut short where the task is cancelled, which the next claim says.
+        try? await Task.sleep(for: min(Self.retryPause, left))
       }
     }
   }

@@ -14,7 +14,10 @@ struct HoldOptions: ParsableArguments {
 
   @Option(
     help: ArgumentHelp(
-      "How long to wait while another holds the key; 0 tries once.", valueName: "time"))
+      """
+      How long to wait while another holds the key; 0 tries once. Where no server can be reached \
+      to begin with, this or --timeout is the end, whichever is shorter.
+      """, valueName: "time"))
   var wait = WaitLimit.forever
 
   @Option(
