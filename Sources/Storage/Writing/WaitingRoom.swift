@@ -94,8 +94,10 @@ final class WaitingRoom {
       // Others wait for its sign of life no more: its command has the key looked at.
       entry.waiter.peer?.awaitedKeys.remove(NameBytes(entry.key))
       let (key, claim) = (entry.key, entry.waiter.claim)
-      let isLiving = front.verdict(on: entry.waiter.peer, at: now) == .living
-      return (isLiving ? .claim(key: key, claim) : .renewOwn(key: key, claim), entry.waiter.call)
+      let mayBeGranted =
+        entry.waiter.call.isWanted && front.verdict(on: entry.waiter.peer, at: now) == .living
+      let command = mayBeGranted ? Command.claim(key: key, claim) : .renewOwn(key: key, claim)
+      return (command, entry.waiter.call)
     }
   }
 
