@@ -150,7 +150,7 @@ struct LeaderTests {
     let group = group(leader(scene.client, events, lease: lease))
     let run = Task { try await group.run() }
     try await until { events.now == [.started(1)] }
-    await time.untilPlanned(at: lease * 7 / 8)
+    await time.untilPlanned(at: lease - lease / ClientLimits.stopMarginDivisor)
     scene.server.change { .later(lease / 2, time, locks.answer($0)) }
     for step in 1...60 {
       try await scene.advance(to: lease * step / 20)
