@@ -58,6 +58,7 @@ struct WaitLineStateTests {
     #expect(state.take(first) == true)
     let (behind, other) = (state.join("a")!, state.join("b")!)
     #expect(state.take(other) == false)
+    var most = 0
     for _ in 1...10_000 {
       let passing = [state.join("a")!, state.join("c")!]
       for ticket in passing { #expect(state.take(ticket) == false) }
@@ -65,8 +66,10 @@ struct WaitLineStateTests {
       #expect(state.giveBack(other).isEmpty)
       #expect(state.take(other) == false)
       for ticket in passing { #expect(state.leave(ticket).isEmpty) }
-      #expect(state.rememberedCount <= 3 * 5 + 2 * WaitLineState.spareMax + 5)
+      most = max(most, state.rememberedCount)
     }
+    // In the line and in the order of wishes, each beside twice the five who live.
+    #expect(most <= 2 * (2 * 5 + WaitLineState.spareMax))
     #expect(state.leave(first) == [other, behind])
     #expect(state.isFirst(behind))
     #expect(state.hasPlace(other))
