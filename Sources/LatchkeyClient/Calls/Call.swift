@@ -119,9 +119,11 @@ final class Call {
   private func tryOnce(_ question: Question) {
     let id = driver.nextAttemptID()
     attempt = id
+    var terms = inquiry.terms
+    // What may have been done is asked for until it is known, or the deadline.
+    if retries.mayHaveHappened { terms.patienceEnd = nil }
     driver.submit(
-      id,
-      Attempt(question, inquiry.terms, onOverdue: onOverdue) { self.attemptEnded($0) })
+      id, Attempt(question, terms, onOverdue: onOverdue) { self.attemptEnded($0) })
   }
 
   private func attemptEnded(_ outcome: AttemptOutcome) {
