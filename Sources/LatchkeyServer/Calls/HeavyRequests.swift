@@ -49,9 +49,9 @@ final class HeavyRequests {
       return true
     }
     let bytes = bodyBytes + Self.overheadBytes
-    guard waitingBytes + bytes <= Self.waitingBytesMax, let connection = exchange.connectionID else {
-      return false
-    }
+    guard waitingBytes + bytes <= Self.waitingBytesMax,
+      let connection = exchange.connectionID
+    else { return false }
     waitingBytes += bytes
     if waiting[connection] == nil { turns.append(connection) }
     waiting[connection, default: []].append(Request(bytes: bytes, exchange: exchange, read: read))
