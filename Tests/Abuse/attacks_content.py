@@ -1,9 +1,11 @@
 """Attacks by what is in a request, or in a row."""
 import contextlib
+import gzip
 import sqlite3
 import time
 
 from attack import attack
+from frames import opening, request
 
 MARKS = "\u0315\u0316"
 JSON, PROTO = "application/json", "application/proto"
@@ -146,6 +148,26 @@ def gzip_bombs(target):
     """Bodies that inflate to far more than may be."""
     bomb = b" " * (200 << 20)
     again(target, lambda: target.post("Acquire", bomb, encoding="gzip"))
+
+
+@attack(mebibytes_max=192)
+def what_inflates_to_as_much_as_may_be(target):
+    """300 requests in one write, each of some 550 bytes that inflate to 512 KiB of small parts."""
+    encoding = b"\x00\x10content-encoding\x04gzip"
+    calls = [(PROTO, "RenewMany", b"\x0a\x00" * 262_000), (JSON, "RenewMany", b'{"renewals":[%s{}]}' % (b"{}," * 170_000)),
+             (JSON, "Acquire", b'{"key":"x","owner":"o","lease":"9s","attributes":{"a":[%s0]}}' % (b"0," * 260_000)),
+             (JSON, "Acquire", b'{"key":"x","owner":"%s"}' % (b"\\u0061" * 87_000))]
+    connections = []
+    while not target.is_over():
+        for content_type, method, body in calls:
+            body = gzip.compress(body, 9)
+            connection = target.connect()
+            connections.append(connection)
+            with contextlib.suppress(OSError):
+                connection.sendall(opening() + b"".join(
+                    request(stream, f"/latchkey.v3.Locks/{method}", body, content_type, encoding)
+                    for stream in range(1, 600, 2)))
+        time.sleep(1)
 
 
 @attack(mebibytes_max=192)

@@ -23,6 +23,7 @@ final class Router: RequestReceiver {
   private let operations: Operations
   private let bodyBytesMax: Int
   private let routes: [Route]
+  private let heavyRequests: HeavyRequests
   /// Calls in a version or method that there is not.
   private let unknownCalls: MethodMetrics
 
@@ -32,6 +33,7 @@ final class Router: RequestReceiver {
     self.loop = loop
     self.operations = operations
     self.bodyBytesMax = bodyBytesMax
+    heavyRequests = HeavyRequests(eventLoop: loop.eventLoop)
     routes = Endpoint.all.map { endpoint in
       Route(endpoint, metrics.method(endpoint.method, wire: endpoint.version))
     }
@@ -52,24 +54,35 @@ final class Router: RequestReceiver {
         RPCError(.unimplemented, "calls are made with POST", httpStatus: 405),
         [("allow", "POST")])
     }
-    start(route, head, body: body, exchange)
-  }
-
-  private func start(
-    _ route: Route, _ head: HeaderBlock, body: [UInt8], _ exchange: any Exchange
-  ) {
     let arrival = Arrival(
       exchange: exchange, loop: loop, metrics: route.metrics, time: loop.clock())
+    guard HeavyRequests.isHeavy(body) else { return start(route, head, body: body, arrival) }
+    let isAdmitted = heavyRequests.add(exchange, bodyBytes: body.count) { [self] in
+      start(route, head, body: body, arrival)
+    }
+    guard !isAdmitted else { return }
+    refuse(
+      RPCError(
+        .resourceExhausted,
+        "large requests of \(HeavyRequests.waitingBytesMax) bytes wait to be read already"),
+      route, arrival)
+  }
+
+  private func start(_ route: Route, _ head: HeaderBlock, body: [UInt8], _ arrival: Arrival) {
     do throws(RPCError) {
       let request = try UnaryRequest(head, body: body, bytesMax: bodyBytesMax)
       try route.endpoint.begin(request, arrival)
     } catch {
-      route.metrics.answered(error.code, nanoseconds: loop.clock() - arrival.time)
-      let acceptPost: [(String, String)] =
-        error.httpStatus == 415
-        ? [("accept-post", Codec.allCases.map(\.contentType).joined(separator: ", "))] : []
-      loop.answers.refuse(exchange, error, acceptPost)
+      refuse(error, route, arrival)
     }
+  }
+
+  private func refuse(_ error: RPCError, _ route: Route, _ arrival: Arrival) {
+    route.metrics.answered(error.code, nanoseconds: loop.clock() - arrival.time)
+    let acceptPost: [(String, String)] =
+      error.httpStatus == 415
+      ? [("accept-post", Codec.allCases.map(\.contentType).joined(separator: ", "))] : []
+    loop.answers.refuse(arrival.exchange, error, acceptPost)
   }
 
   // MARK: - Everything else

@@ -21,7 +21,7 @@ private func fuzzConnection(_ input: UnsafeRawBufferPointer, opening: [UInt8]) {
     try pipeline.configure(
       channel, receiver: Answering(),
       offer: { HandshakeOffer(settingsValue: 0x0003_0001, hello: [1, 2, 3]) }, events: NoEvents(),
-      opened: { _, _ in })
+      opened: { _, _ in }, failed: { _ in })
     channel.connect(to: try SocketAddress(ipAddress: "127.0.0.1", port: 1), promise: nil)
   } catch {
     preconditionFailure("a connection cannot be set up: \(error)")
