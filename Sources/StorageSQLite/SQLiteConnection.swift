@@ -43,8 +43,6 @@ final class SQLiteConnection {
   }
 
   deinit {
-    // What is left of a log that somebody cut off would be copied over sound pages.
-    if isLogCutOff { csqlite_leave_log(handle) }
     sqlite3_close_v2(handle)
     files?.owner.release()
   }
@@ -104,37 +102,17 @@ final class SQLiteConnection {
   /// places.
   func keepWatch(over files: StoreFiles) throws(StoreError) {
     self.files = (try files.adopt(self), files)
-    logIndex = csqlite_log_index(handle)
   }
 
   /// - Throws: As ``OpenFiles/check()``.
   func checkPlace() throws(StoreError) {
     guard let files = files?.open else { return }
-    do throws(StoreError) {
+    do {
       log.fileBytes = try files.check()
-      // The shared memory is whole, as of a moment ago.
-      if let logIndex, log.fileBytes < csqlite_log_bytes(logIndex), isLogCutOff {
-        throw self.files!.owner.noteLoss(of: files.logPath)
-      }
     } catch {
       // Whoever starts without the log misses what is in it alone, but for what can still be saved.
       if files.onlyLogIsMissing { _ = checkpoint(SQLITE_CHECKPOINT_PASSIVE) }
       throw error
-    }
-  }
-
-  /// The index of the log in shared memory; nil before ``keepWatch(over:)``.
-  private var logIndex: UnsafePointer<UInt8>?
-
-  /// Whether the log is shorter than what its index says is in it: somebody has emptied it in its place,
-  /// as one does with a file that fills the disk.
-  private var isLogCutOff: Bool {
-    guard let logIndex, let files = files?.open, files.isSharedMemoryWhole else { return false }
-    while true {
-      let used = csqlite_log_bytes(logIndex)
-      guard let bytes = files.logBytes, bytes < used else { return false }
-      // Another server may have begun the log anew between the two looks.
-      if csqlite_log_bytes(logIndex) == used { return true }
     }
   }
 

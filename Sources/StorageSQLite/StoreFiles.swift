@@ -39,32 +39,13 @@ struct OpenFiles {
     guard stat(path, &status) == 0, FileIdentity(status) == database else {
       throw .hasMoved(path)
     }
-    // In WAL mode its first page is there before anything else is.
-    guard status.st_size > 0 else { throw .hasLost(path, of: path) }
     try StoreFiles.checkNames(status, path)
-    guard stat(sharedMemoryPath, &status) == 0, FileIdentity(status) == sharedMemory,
-      status.st_size >= Self.sharedMemoryBytesMin
-    else { throw .hasLost(sharedMemoryPath, of: path) }
+    guard FileIdentity(at: sharedMemoryPath) == sharedMemory else {
+      throw .hasLost(sharedMemoryPath, of: path)
+    }
     guard stat(logPath, &status) == 0, FileIdentity(status) == log else {
       throw .hasLost(logPath, of: path)
     }
-    return Int64(status.st_size)
-  }
-
-  /// The shared memory grows by this at a time, and never shrinks.
-  private static let sharedMemoryBytesMin = 32_768
-
-  /// Whether the shared memory may be touched: where its file was cut off, that ends the process.
-  var isSharedMemoryWhole: Bool {
-    var status = stat()
-    return stat(sharedMemoryPath, &status) == 0 && FileIdentity(status) == sharedMemory
-      && status.st_size >= Self.sharedMemoryBytesMin
-  }
-
-  /// The length of the log; nil where it is not in its place.
-  var logBytes: Int64? {
-    var status = stat()
-    guard stat(logPath, &status) == 0, FileIdentity(status) == log else { return nil }
     return Int64(status.st_size)
   }
 
@@ -86,8 +67,6 @@ final class StoreFiles: Sendable {
     /// with it.
     var open: OpenFiles?
     var connections = 0
-    /// What cannot come back before a restart.
-    var loss: StoreError?
   }
 
   private let path: String
@@ -99,7 +78,6 @@ final class StoreFiles: Sendable {
   ///
   /// - Parameter create: Whether a missing file is made.
   func prepare(create: Bool) throws(StoreError) {
-    if let loss = state.withLock({ $0.loss }) { throw loss }
     // SQLite would make a log that is missing anew, and the next server take it for the store's.
     if let open = state.withLock({ $0.open }) { _ = try open.check() }
     var status = stat()
@@ -158,13 +136,6 @@ final class StoreFiles: Sendable {
       throw error
     }
     return files
-  }
-
-  /// A part of what is in `file` is gone for good: nothing is opened any more.
-  func noteLoss(of file: String) -> StoreError {
-    let loss = StoreError.hasLost(file, of: path)
-    state.withLock { $0.loss = loss }
-    return loss
   }
 
   /// A connection that was taken in is closed.
@@ -279,7 +250,7 @@ extension StoreError {
   static func hasLost(_ side: String, of path: String) -> StoreError {
     StoreError(
       .unavailable,
-      "\(side), a part of the store \(path), was removed, replaced or cut off while this server had it open: "
+      "\(side), a part of the store \(path), was removed or replaced while this server had it open: "
         + "stop all servers of this store, then start them again")
   }
 }

@@ -157,27 +157,6 @@ import Testing
     #expect(try copy.integrity() == "ok")
   }
 
-  /// What somebody does to a file that fills the disk. (Shared memory that is cut off ends the process that
-  /// touches it, whatever is done here; the next start makes it anew from the log.)
-  @Test(arguments: ["", "-wal"])
-  func aServerWhoseFileWasEmptiedServesNothingAndSpoilsNothing(_ side: String) async throws {
-    let folder = try TemporaryFolder()
-    let path = "\(folder.path)/store.db"
-    var store: Store? = try Store(
-      engine: SQLiteEngine(path: path), clock: ManualClock().reading, observer: RecordingObserver())
-    #expect(await store!.perform(.hold("key", "a")) == .granted(token: 1, revision: 1))
-    let before = try #require(bytes(of: path))
-    #expect(truncate(path + side, 0) == 0)
-    for _ in 1...3 {
-      expectUnavailable(await store!.perform(.hold("key", "a")), "store.db\(side), a part of")
-      expectUnavailable(await store!.ask(.fetch(key: "key")), "store.db\(side), a part of")
-    }
-    store!.shutdown()
-    store = nil
-    // The end of the server copies nothing from what is left of the log.
-    if side == "-wal" { #expect(bytes(of: path) == before) }
-  }
-
   @Test(arguments: ["-wal", "-shm"])
   func aServerNoticesThatAPartOfItsStoreIsGoneThoughNobodyAsks(_ side: String) throws {
     let database = try SQLiteDatabase()
