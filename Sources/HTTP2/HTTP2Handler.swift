@@ -152,8 +152,14 @@ package class HTTP2Handler: ChannelDuplexHandler {
   }
 
   package final func channelReadComplete(context: ChannelHandlerContext) {
-    isReading = false
-    pump()
+    if isReading {
+      isReading = false
+      pump()
+    } else {
+      // Where nothing was read the peer has closed its side. A write that fails now closes the channel,
+      // which NIO does not expect here: see `closeSoon`.
+      schedulePump()
+    }
     context.fireChannelReadComplete()
   }
 
