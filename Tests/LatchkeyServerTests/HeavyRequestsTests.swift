@@ -69,6 +69,6 @@ import Testing
     var connectionID: ObjectIdentifier? { ObjectIdentifier(self) }
     func tellEnd(to watcher: any ExchangeWatcher) {}
     func askForSignOfLife(_ completion: @escaping (SignOfLife) -> Void) { completion(.untold) }
-    func respond(_ headers: ResponseHeaders, body: [UInt8]) {}
+    func respond(_ headers: ResponseHeaders, body: [UInt8], isBodyCounted: Bool) {}
   }
 }

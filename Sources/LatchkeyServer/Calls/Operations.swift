@@ -20,13 +20,14 @@ final class Operations: Sendable {
 
   /// Answers where `path` is one of these. Returns whether it was.
   func answer(
-    path: String, method: String, _ exchange: any Exchange, _ loop: EventLoopContext
+    path: String, method: String, _ exchange: any Exchange, _ loop: EventLoopContext,
+    _ heavyRequests: HeavyRequests
   ) -> Bool {
     let answer: (any Exchange, EventLoopContext) -> Void
     switch path.prefix(while: { $0 != "?" }) {
     case "/healthz": answer = healthz
     case "/readyz": answer = readyz
-    case "/metrics" where metricsText != nil: answer = metrics
+    case "/metrics" where metricsText != nil: answer = { self.metrics($0, $1, heavyRequests) }
     case "/status": answer = status
     default: return false
     }
@@ -57,10 +58,15 @@ final class Operations: Sendable {
     }
   }
 
-  private func metrics(_ exchange: any Exchange, _ loop: EventLoopContext) {
-    exchange.respond(
-      loop.answers.headers(status: 200, contentType: PrometheusRegistry.contentType),
-      body: Array((metricsText?() ?? "").utf8))
+  private func metrics(
+    _ exchange: any Exchange, _ loop: EventLoopContext, _ heavyRequests: HeavyRequests
+  ) {
+    let isAdmitted = heavyRequests.add(exchange, bodyBytes: 0) { [self] in
+      exchange.respond(
+        loop.answers.headers(status: 200, contentType: PrometheusRegistry.contentType),
+        body: Array((metricsText?() ?? "").utf8))
+    }
+    if !isAdmitted { loop.answers.refuse(exchange, HeavyRequests.tooMany) }
   }
 
   private func status(_ exchange: any Exchange, _ loop: EventLoopContext) {

@@ -60,12 +60,7 @@ final class Router: RequestReceiver {
     let isAdmitted = heavyRequests.add(exchange, bodyBytes: body.count) { [self] in
       start(route, head, body: body, arrival)
     }
-    guard !isAdmitted else { return }
-    refuse(
-      RPCError(
-        .resourceExhausted,
-        "large requests of \(HeavyRequests.waitingBytesMax) bytes wait to be read already"),
-      route, arrival)
+    if !isAdmitted { refuse(HeavyRequests.tooMany, route, arrival) }
   }
 
   private func start(_ route: Route, _ head: HeaderBlock, body: [UInt8], _ arrival: Arrival) {
@@ -94,9 +89,9 @@ final class Router: RequestReceiver {
     guard path.utf8.allSatisfy({ $0 < 0x80 }) else {
       return loop.answers.refuse(exchange, Self.nothingThere)
     }
-    if operations.answer(path: path, method: head.value(of: ":method") ?? "", exchange, loop) {
-      return
-    }
+    let isOperation = operations.answer(
+      path: path, method: head.value(of: ":method") ?? "", exchange, loop, heavyRequests)
+    guard !isOperation else { return }
     let start = loop.clock()
     let error = unknownCall(path: path)
     unknownCalls.answered(error.code, nanoseconds: loop.clock() - start)
