@@ -61,14 +61,4 @@ import Testing
     loop.advanceTime(by: .milliseconds(1))
     #expect(read == ["now", "patient", "again"])
   }
-
-  private final class WaitingExchange: Exchange {
-    let eventLoop: any EventLoop = EmbeddedEventLoop()
-    var isOpen = true
-    var isAnswerSent: Bool { false }
-    var connectionID: ObjectIdentifier? { ObjectIdentifier(self) }
-    func tellEnd(to watcher: any ExchangeWatcher) {}
-    func askForSignOfLife(_ completion: @escaping (SignOfLife) -> Void) { completion(.untold) }
-    func respond(_ headers: ResponseHeaders, body: [UInt8], isBodyCounted: Bool) {}
-  }
 }

@@ -19,6 +19,8 @@ final class EventLoopContext: ReplyTarget, @unchecked Sendable {
   let clock: @Sendable () -> MonotonicTime
   private(set) var offer: WireOffer
   var answers: PreparedAnswers { offer.answers }
+  /// Who asks for all metrics.
+  let metricsReaders: SharedAnswer
   private let longAnswers: AnswerBudgets
   private var longAnswersOfConnections: [ObjectIdentifier: AnswerBudgets.Kinds<AnswerBudget>] = [:]
   private let pulse: Pulse
@@ -38,6 +40,7 @@ final class EventLoopContext: ReplyTarget, @unchecked Sendable {
     self.clock = clock
     self.offer = offer
     self.longAnswers = longAnswers
+    metricsReaders = SharedAnswer(eventLoop: eventLoop)
     pulse = Pulse(at: clock())
     store.watch(pulse)
   }

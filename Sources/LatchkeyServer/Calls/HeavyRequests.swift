@@ -1,10 +1,9 @@
 import HTTP2
 import NIOCore
-import RPC
 
-/// Requests that take long to read or to answer: large ones, those that may become large when they are
-/// inflated, and those for all metrics. One has its turn at a time, and between two of them the event loop
-/// serves everybody else. Connections take turns, so that nobody waits for all that one peer has sent.
+/// Requests that take long to read: large ones, and those that may become large when they are inflated.
+/// One is read at a time, and between two of them the event loop serves everybody else. Connections take
+/// turns, so that nobody waits for all that one peer has sent.
 ///
 /// Belongs to one event loop.
 final class HeavyRequests {
@@ -17,9 +16,6 @@ final class HeavyRequests {
   /// From one to the next. A task that is to run at once would run before anybody else is served: NIO
   /// looks at its sockets when no task is due.
   private static let pause = TimeAmount.milliseconds(1)
-
-  static let tooMany = RPCError(
-    .resourceExhausted, "large requests of \(waitingBytesMax) bytes wait to be read already")
 
   private struct Request {
     let bytes: Int

@@ -20,14 +20,13 @@ final class Operations: Sendable {
 
   /// Answers where `path` is one of these. Returns whether it was.
   func answer(
-    path: String, method: String, _ exchange: any Exchange, _ loop: EventLoopContext,
-    _ heavyRequests: HeavyRequests
+    path: String, method: String, _ exchange: any Exchange, _ loop: EventLoopContext
   ) -> Bool {
     let answer: (any Exchange, EventLoopContext) -> Void
     switch path.prefix(while: { $0 != "?" }) {
     case "/healthz": answer = healthz
     case "/readyz": answer = readyz
-    case "/metrics" where metricsText != nil: answer = { self.metrics($0, $1, heavyRequests) }
+    case "/metrics" where metricsText != nil: answer = metrics
     case "/status": answer = status
     default: return false
     }
@@ -58,15 +57,14 @@ final class Operations: Sendable {
     }
   }
 
-  private func metrics(
-    _ exchange: any Exchange, _ loop: EventLoopContext, _ heavyRequests: HeavyRequests
-  ) {
-    let isAdmitted = heavyRequests.add(exchange, bodyBytes: 0) { [self] in
-      exchange.respond(
-        loop.answers.headers(status: 200, contentType: PrometheusRegistry.contentType),
-        body: Array((metricsText?() ?? "").utf8))
+  /// Whoever asks while the metrics are not to be written again yet gets what is written then: never
+  /// less than there was when it asked.
+  private func metrics(_ exchange: any Exchange, _ loop: EventLoopContext) {
+    loop.metricsReaders.add(exchange) { [metricsText] readers in
+      let headers = loop.answers.headers(status: 200, contentType: PrometheusRegistry.contentType)
+      let body = Array((metricsText?() ?? "").utf8)
+      for reader in readers { reader.respond(headers, body: body) }
     }
-    if !isAdmitted { loop.answers.refuse(exchange, HeavyRequests.tooMany) }
   }
 
   private func status(_ exchange: any Exchange, _ loop: EventLoopContext) {

@@ -60,7 +60,12 @@ final class Router: RequestReceiver {
     let isAdmitted = heavyRequests.add(exchange, bodyBytes: body.count) { [self] in
       start(route, head, body: body, arrival)
     }
-    if !isAdmitted { refuse(HeavyRequests.tooMany, route, arrival) }
+    guard !isAdmitted else { return }
+    refuse(
+      RPCError(
+        .resourceExhausted,
+        "large requests of \(HeavyRequests.waitingBytesMax) bytes wait to be read already"),
+      route, arrival)
   }
 
   private func start(_ route: Route, _ head: HeaderBlock, body: [UInt8], _ arrival: Arrival) {
@@ -90,7 +95,7 @@ final class Router: RequestReceiver {
       return loop.answers.refuse(exchange, Self.nothingThere)
     }
     let isOperation = operations.answer(
-      path: path, method: head.value(of: ":method") ?? "", exchange, loop, heavyRequests)
+      path: path, method: head.value(of: ":method") ?? "", exchange, loop)
     guard !isOperation else { return }
     let start = loop.clock()
     let error = unknownCall(path: path)
