@@ -1,4 +1,5 @@
 """Attacks by HTTP/2."""
+import contextlib
 import struct
 import time
 
@@ -231,6 +232,26 @@ def settings_that_contradict(target):
                 connection.sendall(frame(SETTINGS, ACK, 0) * 10)
             except OSError:
                 pass
+
+
+@attack(mebibytes_max=128)
+def numbers_at_their_ends(target):
+    """Streams, windows, lengths and settings with the least and the greatest numbers there are."""
+    numbers = [0, 1, 2, 3, 0x7FFFFFFD, 0x7FFFFFFE, 0x7FFFFFFF, 0x80000000, 0x80000001, 0xFFFFFFFE, 0xFFFFFFFF]
+    head = b"\x82\x86" + field(":path", "/healthz") + field(":authority", "x")
+    first = 0
+    while not target.is_over():
+        for second, number in enumerate(numbers):
+            for kind, flags, payload in [
+                (HEADERS, END_STREAM | END_HEADERS, head), (DATA, END_STREAM, b"x"), (RST_STREAM, 0, bytes(4)),
+                (WINDOW_UPDATE, 0, struct.pack(">I", number)), (PRIORITY, 0, struct.pack(">IB", number, 255)),
+                (CONTINUATION, END_HEADERS, head), (PING, 0, struct.pack(">II", numbers[first], number)),
+                (SETTINGS, 0, struct.pack(">HI", second, numbers[first])),
+            ]:
+                with target.connect() as connection, contextlib.suppress(OSError):
+                    connection.sendall(opening() + frame(HEADERS, END_STREAM | END_HEADERS, numbers[first], head)
+                                       + frame(kind, flags, number, payload) + get(5))
+        first = (first + 1) % len(numbers)
 
 
 @attack(mebibytes_max=128)
