@@ -270,7 +270,7 @@ package final class LatchkeyServer: Service {
     let left = loop.eventLoop.makePromise(of: Void.self)
     loop.eventLoop.execute { [fleet] in fleet.leave(loop, by: deadline) { left.succeed() } }
     try? await left.futureResult.get()
-    for loop in loops { try? await loop.eventLoop.submit { loop.stop() }.get() }
+    for loop in loops { try? await loop.eventLoop.flatSubmit { loop.stop() }.get() }
     if await !closeStore() {
       logger.error("the store hangs; its threads end with the process")
     }

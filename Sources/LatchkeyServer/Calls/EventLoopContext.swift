@@ -19,6 +19,7 @@ final class EventLoopContext: ReplyTarget, @unchecked Sendable {
   let clock: @Sendable () -> MonotonicTime
   private(set) var offer: WireOffer
   var answers: PreparedAnswers { offer.answers }
+  let heavyRequests: HeavyRequests
   private let longAnswers: AnswerBudgets
   private var longAnswersOfConnections: [ObjectIdentifier: AnswerBudgets.Kinds<AnswerBudget>] = [:]
   private let pulse: Pulse
@@ -38,6 +39,7 @@ final class EventLoopContext: ReplyTarget, @unchecked Sendable {
     self.clock = clock
     self.offer = offer
     self.longAnswers = longAnswers
+    heavyRequests = HeavyRequests(eventLoop: eventLoop)
     pulse = Pulse(at: clock())
     store.watch(pulse)
   }
@@ -56,11 +58,12 @@ final class EventLoopContext: ReplyTarget, @unchecked Sendable {
       eventLoop.scheduleRepeatedTask(initialDelay: .zero, delay: interval) { _ in bound.value() })
   }
 
-  /// On the event loop.
-  func stop() {
+  /// On the event loop, which may end when what is returned is done.
+  func stop() -> EventLoopFuture<Void> {
     eventLoop.assertInEventLoop()
     for timer in timers { timer.cancel() }
     timers = []
+    return heavyRequests.end()
   }
 
   private func tick() {
