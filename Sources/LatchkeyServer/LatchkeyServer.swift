@@ -155,7 +155,7 @@ package final class LatchkeyServer: Service {
     try TCPKeepAlive.set(on: channel)
     let connection = ServerConnection(metrics: metrics, logger: logger)
     try loop.offer.pipeline.configure(
-      channel, receiver: routers[channel.eventLoop],
+      channel, receiver: routers[channel.eventLoop], turns: loop.turns,
       offer: { [self] in handshake(loop.offer) }, events: connection,
       opened: { [metrics] handler, protocolName in
         loop.opened(handler, on: channel)

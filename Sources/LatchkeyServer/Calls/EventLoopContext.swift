@@ -20,6 +20,7 @@ final class EventLoopContext: ReplyTarget, @unchecked Sendable {
   private(set) var offer: WireOffer
   var answers: PreparedAnswers { offer.answers }
   let heavyRequests: HeavyRequests
+  let turns: Turns
   private let longAnswers: AnswerBudgets
   private var longAnswersOfConnections: [ObjectIdentifier: AnswerBudgets.Kinds<AnswerBudget>] = [:]
   private let pulse: Pulse
@@ -40,6 +41,7 @@ final class EventLoopContext: ReplyTarget, @unchecked Sendable {
     self.offer = offer
     self.longAnswers = longAnswers
     heavyRequests = HeavyRequests(eventLoop: eventLoop)
+    turns = Turns(eventLoop: eventLoop)
     pulse = Pulse(at: clock())
     store.watch(pulse)
   }
