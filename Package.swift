@@ -142,7 +142,7 @@ let package = Package(
       name: "LatchkeyServerTests",
       dependencies: [
         "LatchkeyServer", "LockCore", "RPC", "Storage", "TestKit", "WireSchema", logging, metrics,
-        "HTTP2", nio.core, nio.embedded, "latchkeyd", "latchkey",
+        "HTTP2", nio.core, nio.posix, nio.embedded, "latchkeyd", "latchkey",
       ],
       swiftSettings: strict),
     .testTarget(

@@ -153,7 +153,7 @@ package final class LatchkeyServer: Service {
     try TCPKeepAlive.set(on: channel)
     let connection = ServerConnection(metrics: metrics, logger: logger)
     try loop.offer.pipeline.configure(
-      channel, receiver: routers[channel.eventLoop],
+      channel, receiver: routers[channel.eventLoop], turns: loop.turns,
       offer: { [self] in handshake(loop.offer) }, events: connection,
       opened: { [metrics] handler, protocolName in
         loop.opened(handler, on: channel)
@@ -246,7 +246,7 @@ package final class LatchkeyServer: Service {
     let left = loop.eventLoop.makePromise(of: Void.self)
     loop.eventLoop.execute { [fleet] in fleet.leave(loop, by: deadline) { left.succeed() } }
     try? await left.futureResult.get()
-    for loop in loops { try? await loop.eventLoop.submit { loop.stop() }.get() }
+    for loop in loops { try? await loop.eventLoop.flatSubmit { loop.stop() }.get() }
     if await !closeStore() {
       logger.error("the store hangs; its threads end with the process")
     }

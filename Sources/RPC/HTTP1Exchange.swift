@@ -21,7 +21,7 @@ final class HTTP1Exchange: Exchange {
   var connectionID: ObjectIdentifier? { handler?.connectionID }
 
   func tellEnd(to watcher: any ExchangeWatcher) {
-    if isOpen { handler?.watcher = watcher } else { watcher.exchangeEnded() }
+    if isOpen { handler?.tell(watcher) } else { watcher.exchangeEnded() }
   }
 
   func askForSignOfLife(_ completion: @escaping (SignOfLife) -> Void) {

@@ -29,6 +29,7 @@ final class HTTP1Handler: ChannelDuplexHandler, RemovableChannelHandler {
   private let receiver: any RequestReceiver
   private let limits: HTTP1Limits
   private let rejections: HTTP1Rejections
+  private let turns: Turns
   private var state: State
   private let reader: HTTP1RequestReader
   /// What has come and is not understood yet: some of a line, or requests whose turn has not come.
@@ -48,24 +49,29 @@ final class HTTP1Handler: ChannelDuplexHandler, RemovableChannelHandler {
   private var isTurnOver = false
   /// Whether the connection may go on after the answer to the request in hand.
   private var isKeptAlive = true
+  /// Whether something that the peer sends is not read.
+  private var isRestUnread = false
+  private weak var lingering: LingeringClose?
   /// The request in hand, until its answer is out.
   private var exchange: HTTP1Exchange?
   /// Told when the exchange in hand ends, and then forgotten.
-  var watcher: (any ExchangeWatcher)?
+  private var watcher: (any ExchangeWatcher)?
   private var context: ChannelHandlerContext?
   private var timer: RepeatedTask?
   private var isDraining = false
 
   /// - Parameters:
   ///   - reader: Stands right behind this handler.
+  ///   - turns: Of the connection's event loop.
   ///   - arrivals: The budget of all connections of the server for requests that are arriving.
   ///   - answers: Theirs for answers that wait to be written.
   ///   - now: When the first bytes of the first request came.
   init(
     reader: HTTP1RequestReader, receiver: any RequestReceiver, limits: HTTP1Limits,
-    rejections: HTTP1Rejections, arrivals: ArrivalBudget, answers: ArrivalBudget,
+    rejections: HTTP1Rejections, turns: Turns, arrivals: ArrivalBudget, answers: ArrivalBudget,
     at now: NIODeadline
   ) {
+    self.turns = turns
     // What this connection alone may keep is bounded part by part.
     arriving = ArrivalBudget.Share(of: arrivals, bytesMax: .max)
     answering = ArrivalBudget.Share(of: answers, bytesMax: .max)
@@ -191,12 +197,12 @@ final class HTTP1Handler: ChannelDuplexHandler, RemovableChannelHandler {
     guard !isAdvancing else { return }
     isAdvancing = true
     defer { isAdvancing = false }
-    var begun = 0
+    var turn = Turn()
     while mayTakeRequest, let context {
-      guard begun < limits.turnRequestsMax else { return endTurn(context) }
+      guard !turn.isOver(on: context.eventLoop, limits) else { return endTurn() }
       switch reader.next(&pending, context) {
       case .request(let request):
-        begun += 1
+        turn.begins(on: context.eventLoop)
         begin(request, context)
       case .continueExpected:
         let goOn = HTTPResponseHead(version: .http1_1, status: .continue)
@@ -211,12 +217,12 @@ final class HTTP1Handler: ChannelDuplexHandler, RemovableChannelHandler {
   }
 
   /// Lets other connections be served before the next request.
-  private func endTurn(_ context: ChannelHandlerContext) {
+  private func endTurn() {
     isTurnOver = true
-    let bound = NIOLoopBound(self, eventLoop: context.eventLoop)
-    context.eventLoop.execute {
-      bound.value.isTurnOver = false
-      bound.value.advance()
+    turns.wait { [weak self] in
+      guard let self else { return }
+      isTurnOver = false
+      advance()
     }
   }
 
@@ -255,6 +261,7 @@ final class HTTP1Handler: ChannelDuplexHandler, RemovableChannelHandler {
   /// after its answer.
   private func dropAhead() {
     isInputEnded = true
+    isRestUnread = true
     pending = ByteBuffer()
     _ = keep(0)
   }
@@ -270,7 +277,18 @@ final class HTTP1Handler: ChannelDuplexHandler, RemovableChannelHandler {
       isOld: request.head.isOld)
     self.exchange = exchange
     receiver.receive(request.head.block, body: request.body, exchange: exchange)
-    if isInputEnded, case .answering = state { watcher?.inputEnded() }
+  }
+
+  /// Tells `watcher` of the exchange in hand, of its end above all.
+  func tell(_ watcher: any ExchangeWatcher) {
+    self.watcher = watcher
+    guard isInputEnded, !isRestUnread, let context else { return }
+    // In a turn of its own: who has just begun to watch may not be ready to hear.
+    let bound = NIOLoopBound((self, watcher), eventLoop: context.eventLoop)
+    context.eventLoop.execute {
+      let (handler, watcher) = bound.value
+      if handler.watcher === watcher, case .answering = handler.state { watcher.inputEnded() }
+    }
   }
 
   // MARK: - Answers
@@ -280,9 +298,11 @@ final class HTTP1Handler: ChannelDuplexHandler, RemovableChannelHandler {
   /// Answers what is no HTTP at all, in place of any request.
   func refuse(_ foreign: ForeignProtocol) { refuse(rejections[foreign]) }
 
-  /// Answers before the request is complete. Its rest is not waited for: the connection closes.
+  /// Answers before the request is complete. Its rest is not waited for: the connection closes
+  /// (``LingeringClose``).
   private func refuse(_ rejection: HTTP2Rejections.Rejection) {
     isKeptAlive = false
+    isRestUnread = true
     forgetRequest()
     write(rejection.headers, body: rejection.body, isBodyCounted: false, isHead: false)
   }
@@ -295,15 +315,8 @@ final class HTTP1Handler: ChannelDuplexHandler, RemovableChannelHandler {
     guard isBodyCounted || answering.takeAnswer(body.count) else { return close() }
     state = .writing(left: .max, since: context.eventLoop.now)
     if isDraining || (isInputEnded && pending.readableBytes == 0) { isKeptAlive = false }
-    var head = HTTPResponseHead(
-      version: .http1_1, status: HTTPResponseStatus(statusCode: headers.status))
-    for (name, value) in headers.fields { head.headers.add(name: name, value: value) }
-    head.headers.add(name: "content-length", value: String(body.count))
-    if !isKeptAlive {
-      head.headers.add(name: "connection", value: "close")
-    } else if isOld {
-      head.headers.add(name: "connection", value: "keep-alive")
-    }
+    let head = HTTPResponseHead(
+      headers, bodyBytes: body.count, isKeptAlive: isKeptAlive, isOld: isOld)
     let written = context.eventLoop.makePromise(of: Void.self)
     let bound = NIOLoopBound(self, eventLoop: context.eventLoop)
     written.futureResult.whenComplete { result in
@@ -327,9 +340,18 @@ final class HTTP1Handler: ChannelDuplexHandler, RemovableChannelHandler {
     exchange?.isAnswerSent = true
     exchangeEnded()
     guard let context else { return }
-    guard isKeptAlive, !isDraining else { return close() }
+    guard isKeptAlive, !isDraining else { return closeAfterAnswer(context) }
     state = .idle(since: context.eventLoop.now)
     advance()
+  }
+
+  /// The peer shall get to read the answer, whatever it sends meanwhile.
+  private func closeAfterAnswer(_ context: ChannelHandlerContext) {
+    guard isRestUnread || pending.readableBytes > 0 else { return close() }
+    state = .ended
+    forgetRequest()
+    lingering = LingeringClose.begin(on: context, limits)
+    if isDraining { lingering?.beginDrain() }
   }
 
   /// Nobody reads: nothing that is pending has to be answered.
@@ -342,6 +364,7 @@ final class HTTP1Handler: ChannelDuplexHandler, RemovableChannelHandler {
   func beginDrain() {
     isDraining = true
     if case .idle = state { close() }
+    lingering?.beginDrain()
   }
 
   func beginDrainAfterFirstRequest() { isDraining = true }

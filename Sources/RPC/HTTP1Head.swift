@@ -88,6 +88,21 @@ struct HTTP1Head {
   }
 }
 
+extension HTTPResponseHead {
+  /// - Parameter isOld: Whether the request was of HTTP/1.0, whose peers have to be told that the
+  ///   connection is kept.
+  init(_ headers: ResponseHeaders, bodyBytes: Int, isKeptAlive: Bool, isOld: Bool) {
+    self.init(version: .http1_1, status: HTTPResponseStatus(statusCode: headers.status))
+    for (name, value) in headers.fields { self.headers.add(name: name, value: value) }
+    self.headers.add(name: "content-length", value: String(bodyBytes))
+    if !isKeptAlive {
+      self.headers.add(name: "connection", value: "close")
+    } else if isOld {
+      self.headers.add(name: "connection", value: "keep-alive")
+    }
+  }
+}
+
 extension StringProtocol {
   /// Whether it is `text`, which is in lower case, but for the case of its letters. Compares bytes: as
   /// texts they would be normalised, which takes long where a peer has made them for that.

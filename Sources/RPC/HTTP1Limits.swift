@@ -19,7 +19,9 @@ package struct HTTP1Limits: Sendable {
   /// is scarce, see ``ArrivalBudget``: the request in hand may wait for an hour.
   package var aheadBytesMax = 327_680
   /// Requests that are begun before other connections of the event loop get their turn.
-  package var turnRequestsMax = 16
+  package var turnRequestsMax = 256
+  /// How long they may take, of two requests or more.
+  package var turnTimeMax = TimeAmount.milliseconds(1)
   /// How long a request may take to arrive, from its first byte to its last.
   package var requestTimeout = TimeAmount.seconds(30)
   /// How long a connection may be idle between two requests.
@@ -28,6 +30,13 @@ package struct HTTP1Limits: Sendable {
   package var writeTimeout = TimeAmount.seconds(30)
   /// What a peer has to read within ``writeTimeout``, in bytes, if it does not read all there is.
   package var writeProgressBytesMin = 1_048_576
+  /// What is read and dropped of what comes after the last answer of a connection, in bytes: as much as a
+  /// client may send before it looks for an answer.
+  package var lingerBytesMax = 64 << 20
+  /// How long that may take.
+  package var lingerTimeout = TimeAmount.seconds(30)
+  /// How long it may still take when the server shuts down.
+  package var lingerDrainTimeout = TimeAmount.seconds(1)
   /// How often the connection's one timer looks.
   package var checkInterval = TimeAmount.seconds(5)
 

@@ -74,12 +74,13 @@ package struct ServerPipeline: Sendable {
   /// Adds the handlers to a new channel, on its event loop.
   ///
   /// - Parameters:
+  ///   - turns: Of the channel's event loop.
   ///   - offer: Makes the handshake's offer for a connection that turns out to be HTTP/2.
   ///   - opened: Told whom to ask to finish: at once, without a protocol, and again when it is known
   ///     what the connection speaks.
   ///   - failed: Told of a connection that comes to nothing before it is known what it speaks.
   package func configure(
-    _ channel: any Channel, receiver: any RequestReceiver,
+    _ channel: any Channel, receiver: any RequestReceiver, turns: Turns,
     offer: @escaping () -> HandshakeOffer, events: any HTTP2ServerEvents,
     opened: @escaping (any Connection, _ protocolName: String?) -> Void,
     failed: @escaping (EarlyEnd) -> Void
@@ -93,11 +94,11 @@ package struct ServerPipeline: Sendable {
         try channel.pipeline.syncOperations.addHandler(handler)
         opened(handler, "http/2")
       case .http1:
-        opened(try addHTTP1(to: channel, receiver), "http/1.1")
+        opened(try addHTTP1(to: channel, receiver, turns), "http/1.1")
       case .foreign(let foreign):
         failed(.foreign(foreign))
         // Its answer is one of HTTP/1.1.
-        let handler = try addHTTP1(to: channel, receiver)
+        let handler = try addHTTP1(to: channel, receiver, turns)
         opened(handler, "http/1.1")
         handler.refuse(foreign)
       }
@@ -109,14 +110,14 @@ package struct ServerPipeline: Sendable {
   }
 
   private func addHTTP1(
-    to channel: any Channel, _ receiver: any RequestReceiver
+    to channel: any Channel, _ receiver: any RequestReceiver, _ turns: Turns
   ) throws -> HTTP1Handler {
     // Who has said all is answered, though nothing more comes from there.
     try channel.syncOptions?.setOption(.allowRemoteHalfClosure, value: true)
     let reader = HTTP1RequestReader(limits: http1)
     let handler = HTTP1Handler(
       reader: reader, receiver: receiver, limits: http1, rejections: http1Rejections,
-      arrivals: arrivals, answers: answers, at: channel.eventLoop.now)
+      turns: turns, arrivals: arrivals, answers: answers, at: channel.eventLoop.now)
     try channel.pipeline.syncOperations.addHandlers([HTTPResponseEncoder(), handler, reader])
     return handler
   }

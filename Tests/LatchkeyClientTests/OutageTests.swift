@@ -157,4 +157,41 @@ struct OutageTests {
     await client.shutdown()
     try await server.stop()
   }
+
+  /// A server that is well may take its time with the first answer.
+  @Test func aSlowAnswerIsNoOutage() async throws {
+    let time = ManualTime()
+    let log = LogRecorder()
+    let resolver = FakeResolver()
+    let server = try await FakeServer { _ in .silence }
+    resolver.change("slow.test", to: [server.address])
+    resolver.hang("slow.test")
+    var configuration = LatchkeyClient.Configuration(endpoints: [try Endpoint("slow.test")])
+    configuration.requestTimeout = .seconds(600)
+    configuration.logger = log.logger
+    var environment = ClientEnvironment.testing(time: time)
+    environment.resolver = resolver
+    let client = LatchkeyClient(configuration, environment: environment)
+    let task = Task { await code { _ = try await client.fetch("a") } }
+    await time.untilPlanned(at: configuration.connectTimeout)
+    // So that looks at the peer are not due together with those at the outage.
+    let sentAt = Duration.milliseconds(300)
+    try await time.advance(to: sentAt)
+    resolver.goOn()
+    try await server.received(1, "Fetch")
+    try await until { await client.hasHeardOfAPeer }
+    // In small steps, none of which waits for a certain moment: whatever the peer says, and not only an
+    // answer to a PING, puts off the next look at it.
+    while time.elapsed < sentAt + .seconds(7) {
+      try await time.advance(to: time.elapsed + .milliseconds(100))
+      try await until { await client.hasNoPeerToAnswer }
+    }
+    await client.untilSaid()
+    #expect(log.lines(.warning).isEmpty)
+    #expect(server.connectionCount == 1)
+    task.cancel()
+    _ = await task.value
+    await client.shutdown()
+    try await server.stop()
+  }
 }

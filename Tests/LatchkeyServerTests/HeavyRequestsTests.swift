@@ -1,6 +1,7 @@
 import HTTP2
 import NIOCore
 import NIOEmbedded
+import Synchronization
 import Testing
 
 @testable import LatchkeyServer
@@ -8,6 +9,18 @@ import Testing
 /// Large requests do not keep an event loop from everybody else.
 @Suite struct HeavyRequestsTests {
   private let loop = EmbeddedEventLoop()
+  private let thread = OtherThread()
+
+  private var requests: HeavyRequests {
+    HeavyRequests(eventLoop: loop) { [thread] in thread.work.append($0) }
+  }
+
+  /// Does what it has to do when the test says so.
+  private final class OtherThread {
+    var work: [@Sendable () -> Void] = []
+
+    func doNext() { work.removeFirst()() }
+  }
 
   @Test(
     "what is large, or may become large, is heavy",
@@ -20,45 +33,75 @@ import Testing
     #expect(HeavyRequests.isHeavy(body) == isHeavy)
   }
 
-  @Test("one is read at a time, and connections take turns")
+  @Test("one is read at a time, elsewhere, and connections take turns")
   func turns() {
-    let requests = HeavyRequests(eventLoop: loop)
+    let requests = requests
     let (first, second) = (WaitingExchange(), WaitingExchange())
     var read: [String] = []
-    for number in 1...3 {
-      #expect(requests.add(first, bodyBytes: 100) { read.append("first \(number)") })
+    func add(_ exchange: WaitingExchange, _ name: String) {
+      let isAdmitted = requests.add(exchange, bodyBytes: 100, read: { name }) { read.append($0) }
+      #expect(isAdmitted)
     }
-    #expect(requests.add(second, bodyBytes: 100) { read.append("second") })
-    // Alone it is read at once.
-    #expect(read == ["first 1"])
-    // What is due at once comes before the next: others are served in between.
+    for number in 1...3 { add(first, "first \(number)") }
+    add(second, "second")
+    for count in 1...4 {
+      loop.run()
+      #expect(read.count == count - 1 && thread.work.count == 1)
+      thread.doNext()
+    }
     loop.run()
-    #expect(read == ["first 1"])
-    for count in 2...4 {
-      loop.advanceTime(by: .milliseconds(1))
-      #expect(read.count == count)
-    }
     #expect(read == ["first 1", "first 2", "second", "first 3"])
-    loop.advanceTime(by: .milliseconds(1))
-    #expect(requests.add(second, bodyBytes: 100) { read.append("later") })
+    #expect(thread.work.isEmpty)
+    add(second, "later")
+    thread.doNext()
+    loop.run()
     #expect(read.last == "later")
   }
 
-  @Test("what nobody waits for any more is not read, and too much is refused")
+  @Test("what nobody waits for any more is not read, or comes to nothing, and too much is refused")
   func bounds() {
-    let requests = HeavyRequests(eventLoop: loop)
+    let requests = requests
     let (gone, patient) = (WaitingExchange(), WaitingExchange())
     var read: [String] = []
-    #expect(requests.add(patient, bodyBytes: 1) { read.append("now") })
+    func add(_ exchange: WaitingExchange, _ bytes: Int, _ name: String) -> Bool {
+      requests.add(exchange, bodyBytes: bytes, read: { name }) { read.append($0) }
+    }
+    func readNext() {
+      thread.doNext()
+      loop.run()
+    }
+    #expect(add(patient, 1, "now"))
     let half = HeavyRequests.waitingBytesMax / 2 - 2_000
-    #expect(requests.add(gone, bodyBytes: half) { read.append("gone") })
-    #expect(requests.add(patient, bodyBytes: half) { read.append("patient") })
-    #expect(!requests.add(patient, bodyBytes: half) { read.append("too much") })
+    #expect(add(gone, half, "gone"))
+    #expect(add(patient, half, "patient"))
+    #expect(!add(patient, half, "too much"))
     gone.isOpen = false
-    loop.advanceTime(by: .milliseconds(1))
+    readNext()
+    readNext()
     #expect(read == ["now", "patient"])
-    #expect(requests.add(patient, bodyBytes: half) { read.append("again") })
-    loop.advanceTime(by: .milliseconds(1))
-    #expect(read == ["now", "patient", "again"])
+    #expect(add(patient, half, "again"))
+    patient.isOpen = false
+    readNext()
+    #expect(read == ["now", "patient"])
+  }
+
+  @Test("at the end nothing is begun, and what is being read is waited for")
+  func end() throws {
+    let requests = requests
+    let exchange = WaitingExchange()
+    var read: [String] = []
+    func add(_ name: String) -> Bool {
+      requests.add(exchange, bodyBytes: 1, read: { name }) { read.append($0) }
+    }
+    #expect(add("one") && add("two"))
+    let hasEnded = Mutex(false)
+    requests.end().whenSuccess { hasEnded.withLock { $0 = true } }
+    #expect(!add("three"))
+    loop.run()
+    #expect(!hasEnded.withLock { $0 })
+    thread.doNext()
+    loop.run()
+    #expect(hasEnded.withLock { $0 })
+    #expect(read == ["one"] && thread.work.isEmpty)
   }
 }

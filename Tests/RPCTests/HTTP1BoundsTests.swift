@@ -34,37 +34,37 @@ struct HTTP1BoundsTests {
     let connection = try TestConnection()
     let count = 2_000
     try connection.send(String(repeating: Self.get, count: count))
+    connection.advance(by: .seconds(1))
     #expect(connection.receiver.requests.count == count)
     #expect(connection.receiver.depthMax == 1)
     #expect(try connection.takeText().ranges(of: "HTTP/1.1 200 OK\r\n").count == count)
     #expect(connection.isOpen)
   }
 
-  /// Another task of the event loop, which comes again and again.
-  private final class Bystander {
-    private let connection: TestConnection
-    private(set) var requestsSeen: [Int] = []
-
-    init(_ connection: TestConnection) { self.connection = connection }
-
-    func look() {
-      requestsSeen.append(connection.receiver.requests.count)
-      guard requestsSeen.count < 4 else { return }
-      let bound = NIOLoopBound(self, eventLoop: connection.loop)
-      connection.loop.execute { bound.value.look() }
-    }
-  }
-
-  @Test("others get their turn while many requests are pipelined")
+  @Test("others get their turn while many requests are pipelined, though nothing is due at once")
   func turns() throws {
     let turn = HTTP1Limits().turnRequestsMax
     let connection = try TestConnection()
-    let requests = String(repeating: Self.get, count: 3 * turn)
-    try connection.channel.writeInbound(ByteBuffer(string: requests))
-    let bystander = Bystander(connection)
-    bystander.look()
-    connection.loop.run()
-    #expect(bystander.requestsSeen == [turn, 2 * turn, 3 * turn, 3 * turn])
+    try connection.send(String(repeating: Self.get, count: 3 * turn))
+    for count in 1...3 {
+      // What is to be done at once is done before the sockets are looked at.
+      connection.loop.run()
+      #expect(connection.receiver.requests.count == count * turn)
+      connection.advance(by: Turns.pause)
+    }
+    #expect(connection.receiver.requests.count == 3 * turn)
+  }
+
+  @Test("a turn is over in time, however few requests it was")
+  func longRequests() throws {
+    let connection = try TestConnection()
+    let loop = connection.loop
+    connection.receiver.takesTime = { loop.advanceTime(by: .milliseconds(1)) }
+    try connection.send(String(repeating: Self.get, count: 20))
+    #expect(connection.receiver.requests.count < 5)
+    connection.receiver.takesTime = {}
+    connection.advance(by: .seconds(1))
+    #expect(connection.receiver.requests.count == 20)
   }
 
   /// Counts what the connection asks to read.
@@ -209,7 +209,7 @@ struct HTTP1BoundsTests {
     #expect(arrivals.bytesUsed >= 40_000)
     connection.receiver.answersAtOnce = true
     connection.receiver.requests[0].answer()
-    connection.loop.run()
+    connection.advance(by: .seconds(1))
     #expect(connection.receiver.requests.count == 2_000)
     #expect(arrivals.bytesUsed == 0)
   }

@@ -190,4 +190,17 @@ struct HTTP1FramingTests {
     connection.loop.run()
     #expect(watcher.events == ["input ended", "ended"])
   }
+
+  @Test("who begins to wait only then learns it as well")
+  func lateWatchers() throws {
+    let connection = try TestConnection()
+    connection.receiver.answersAtOnce = false
+    try connection.send(Self.get)
+    connection.endInput()
+    let watcher = Watcher()
+    connection.receiver.requests[0].exchange.tellEnd(to: watcher)
+    #expect(watcher.events.isEmpty)
+    connection.loop.run()
+    #expect(watcher.events == ["input ended"])
+  }
 }

@@ -15,7 +15,7 @@ final class TestConnection {
     let pipeline = ServerPipeline(
       http1: http1, grease: .none, arrivals: arrivals, commonFields: [("x-common", "yes")])
     try pipeline.configure(
-      channel, receiver: receiver,
+      channel, receiver: receiver, turns: Turns(eventLoop: loop),
       offer: { HandshakeOffer(settingsValue: 0x0001_0001, hello: []) }, events: NoEvents(),
       opened: { [opening] in (opening.connection, opening.protocolName) = ($0, $1) },
       failed: { [opening] in opening.ends.append($0) })
@@ -107,6 +107,8 @@ final class TestReceiver: RequestReceiver {
 
   var requests: [Request] = []
   var answersAtOnce = true
+  /// Called with every request.
+  var takesTime: () -> Void = {}
   /// How many requests were ever being taken, one within the other.
   private(set) var depthMax = 0
   private var depth = 0
@@ -119,6 +121,7 @@ final class TestReceiver: RequestReceiver {
       method: head.value(of: ":method") ?? "", path: head.value(of: ":path") ?? "", head: head,
       body: body, exchange: exchange)
     requests.append(request)
+    takesTime()
     if answersAtOnce { request.answer() }
   }
 }

@@ -12,7 +12,9 @@ struct PeerWatch: Equatable {
   private(set) var heardAt: Instant
   /// When the first request went out after all others had been answered; nil while none is under way.
   private var busySince: Instant?
-  private var pingedAt: Instant?
+  /// When it was sent a PING that it has not answered; nil where there is none, or something else came
+  /// from it since.
+  private(set) var pingedAt: Instant?
   /// When the peer must have said its first word, which the opening of the connection asks for
   /// (RFC 9113, section 3.4); nil once it has.
   private var firstWordDue: Instant?

@@ -21,6 +21,8 @@ final class EventLoopContext: ReplyTarget, @unchecked Sendable {
   var answers: PreparedAnswers { offer.answers }
   /// Who asks for all metrics.
   let metricsReaders: SharedAnswer
+  let heavyRequests: HeavyRequests
+  let turns: Turns
   private let longAnswers: AnswerBudgets
   private var longAnswersOfConnections: [ObjectIdentifier: AnswerBudgets.Kinds<AnswerBudget>] = [:]
   private let pulse: Pulse
@@ -41,6 +43,8 @@ final class EventLoopContext: ReplyTarget, @unchecked Sendable {
     self.offer = offer
     self.longAnswers = longAnswers
     metricsReaders = SharedAnswer(eventLoop: eventLoop)
+    heavyRequests = HeavyRequests(eventLoop: eventLoop)
+    turns = Turns(eventLoop: eventLoop)
     pulse = Pulse(at: clock())
     store.watch(pulse)
   }
@@ -59,11 +63,12 @@ final class EventLoopContext: ReplyTarget, @unchecked Sendable {
       eventLoop.scheduleRepeatedTask(initialDelay: .zero, delay: interval) { _ in bound.value() })
   }
 
-  /// On the event loop.
-  func stop() {
+  /// On the event loop, which may end when what is returned is done.
+  func stop() -> EventLoopFuture<Void> {
     eventLoop.assertInEventLoop()
     for timer in timers { timer.cancel() }
     timers = []
+    return heavyRequests.end()
   }
 
   private func tick() {

@@ -1,70 +1,94 @@
 import HTTP2
 import NIOCore
+import NIOPosix
 
 /// Requests that take long to read: large ones, and those that may become large when they are inflated.
-/// One is read at a time, and between two of them the event loop serves everybody else. Connections take
-/// turns, so that nobody waits for all that one peer has sent.
+///
+/// The worst of them take a tenth of a second, whatever their form. So another thread reads them, and the
+/// event loop serves everybody else meanwhile. One is read at a time, and connections take turns, so that
+/// nobody waits for all that one peer has sent.
 ///
 /// Belongs to one event loop.
 final class HeavyRequests {
   /// A body of so many bytes, as it was sent, is large: reading it takes a millisecond and more.
   static let bodyBytesMin = 16_384
-  /// Bodies that wait to be read at an event loop, in bytes. With more, requests are refused.
+  /// Bodies that wait to be read for an event loop, in bytes. With more, requests are refused.
   static let waitingBytesMax = 64 << 20
   /// What a request counts besides its body, in bytes.
   private static let overheadBytes = 1_024
-  /// From one to the next. A task that is to run at once would run before anybody else is served: NIO
-  /// looks at its sockets when no task is due.
-  private static let pause = TimeAmount.milliseconds(1)
 
   private struct Request {
     let bytes: Int
     let exchange: any Exchange
-    let read: () -> Void
+    let start: () -> Void
   }
 
   private let eventLoop: any EventLoop
+  /// Has another thread do something.
+  private let elsewhere: (@escaping @Sendable () -> Void) -> Void
   private var waiting: [ObjectIdentifier: [Request]] = [:]
   /// Each connection of which something waits, once; the next one first.
   private var turns: [ObjectIdentifier] = []
   private var waitingBytes = 0
-  /// Whether one was read a moment ago.
-  private var isPausing = false
+  private var isReading = false
+  /// What is told when nothing is being read any more; nothing new is begun from then on.
+  private var ended: EventLoopPromise<Void>?
 
-  init(eventLoop: any EventLoop) { self.eventLoop = eventLoop }
+  init(
+    eventLoop: any EventLoop,
+    elsewhere: @escaping (@escaping @Sendable () -> Void) -> Void = { work in
+      NIOThreadPool.singleton.submit { _ in work() }
+    }
+  ) {
+    self.eventLoop = eventLoop
+    self.elsewhere = elsewhere
+  }
 
   /// Whether `body` takes long to read, or may do so once it is inflated (RFC 1952: how gzip begins).
   static func isHeavy(_ body: [UInt8]) -> Bool {
     body.count >= bodyBytesMin || (body.count > 2 && body[0] == 0x1f && body[1] == 0x8b)
   }
 
-  /// Calls `read` in place or, where others of them are being read, later: not at all where nobody waits
-  /// for the answer by then.
+  /// Calls `read` on another thread, once it is this request's turn, and `then` with what came of it back
+  /// on the event loop: neither where nobody waits for the answer by then.
   ///
   /// - Returns: False where too much waits already; nothing was done then.
-  func add(_ exchange: any Exchange, bodyBytes: Int, read: @escaping () -> Void) -> Bool {
-    guard isPausing else {
-      read()
-      pause()
-      return true
-    }
+  func add<Value: Sendable>(
+    _ exchange: any Exchange, bodyBytes: Int, read: @escaping @Sendable () -> Value,
+    then: @escaping (Value) -> Void
+  ) -> Bool {
     let bytes = bodyBytes + Self.overheadBytes
-    guard waitingBytes + bytes <= Self.waitingBytesMax,
+    guard ended == nil, waitingBytes + bytes <= Self.waitingBytesMax,
       let connection = exchange.connectionID
     else { return false }
     waitingBytes += bytes
     if waiting[connection] == nil { turns.append(connection) }
-    waiting[connection, default: []].append(Request(bytes: bytes, exchange: exchange, read: read))
+    waiting[connection, default: []].append(
+      Request(bytes: bytes, exchange: exchange) { [unowned self] in
+        start(read) { if exchange.isOpen { then($0) } }
+      })
+    if !isReading { readNext() }
     return true
   }
 
-  private func pause() {
-    isPausing = true
-    eventLoop.assumeIsolated().scheduleTask(in: Self.pause) { [weak self] in self?.readNext() }
+  private func start<Value: Sendable>(
+    _ read: @escaping @Sendable () -> Value, then: @escaping (Value) -> Void
+  ) {
+    isReading = true
+    let loop = eventLoop
+    let back = NIOLoopBound({ (self, then) }, eventLoop: loop)
+    elsewhere {
+      let value = read()
+      loop.execute {
+        let (requests, then) = back.value()
+        requests.isReading = false
+        requests.readNext()
+        then(value)
+      }
+    }
   }
 
   private func readNext() {
-    isPausing = false
     while !turns.isEmpty {
       let connection = turns.removeFirst()
       guard let request = waiting[connection]?.removeFirst() else { continue }
@@ -74,9 +98,19 @@ final class HeavyRequests {
         turns.append(connection)
       }
       waitingBytes -= request.bytes
-      guard request.exchange.isOpen else { continue }
-      request.read()
-      return pause()
+      if request.exchange.isOpen { return request.start() }
     }
+    ended?.succeed()
+  }
+
+  /// Begins nothing more, and drops what waits.
+  ///
+  /// - Returns: Done when nothing is being read any more: only then may the event loop end.
+  func end() -> EventLoopFuture<Void> {
+    let promise = ended ?? eventLoop.makePromise()
+    ended = promise
+    (waiting, turns, waitingBytes) = ([:], [], 0)
+    if !isReading { promise.succeed() }
+    return promise.futureResult
   }
 }

@@ -10,7 +10,7 @@ import WireSchema
 /// (``Endpoint``).
 enum Locks {
   /// What a request asks of the store.
-  enum Work {
+  enum Work: Sendable {
     case command(Command)
     case get(key: String)
     /// A list, which is written while it is read.

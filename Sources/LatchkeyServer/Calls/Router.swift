@@ -23,7 +23,6 @@ final class Router: RequestReceiver {
   private let operations: Operations
   private let bodyBytesMax: Int
   private let routes: [Route]
-  private let heavyRequests: HeavyRequests
   /// Calls in a version or method that there is not.
   private let unknownCalls: MethodMetrics
 
@@ -33,7 +32,6 @@ final class Router: RequestReceiver {
     self.loop = loop
     self.operations = operations
     self.bodyBytesMax = bodyBytesMax
-    heavyRequests = HeavyRequests(eventLoop: loop.eventLoop)
     routes = Endpoint.all.map { endpoint in
       Route(endpoint, metrics.method(endpoint.method, wire: endpoint.version))
     }
@@ -56,9 +54,19 @@ final class Router: RequestReceiver {
     }
     let arrival = Arrival(
       exchange: exchange, loop: loop, metrics: route.metrics, time: loop.clock())
-    guard HeavyRequests.isHeavy(body) else { return start(route, head, body: body, arrival) }
-    let isAdmitted = heavyRequests.add(exchange, bodyBytes: body.count) { [self] in
-      start(route, head, body: body, arrival)
+    let (endpoint, bytesMax) = (route.endpoint, bodyBytesMax)
+    guard HeavyRequests.isHeavy(body) else {
+      return begin(route, arrival) { () throws(RPCError) in
+        try endpoint.read(head, body: body, bytesMax: bytesMax, at: arrival.time)
+      }
+    }
+    let time = arrival.time
+    let isAdmitted = loop.heavyRequests.add(exchange, bodyBytes: body.count) {
+      Result { () throws(RPCError) in
+        try endpoint.read(head, body: body, bytesMax: bytesMax, at: time)
+      }
+    } then: { [self] result in
+      begin(route, arrival) { () throws(RPCError) in try result.get() }
     }
     guard !isAdmitted else { return }
     refuse(
@@ -68,10 +76,11 @@ final class Router: RequestReceiver {
       route, arrival)
   }
 
-  private func start(_ route: Route, _ head: HeaderBlock, body: [UInt8], _ arrival: Arrival) {
+  private func begin(
+    _ route: Route, _ arrival: Arrival, _ read: () throws(RPCError) -> ReadRequest
+  ) {
     do throws(RPCError) {
-      let request = try UnaryRequest(head, body: body, bytesMax: bodyBytesMax)
-      try route.endpoint.begin(request, arrival)
+      try route.endpoint.begin(try read(), arrival)
     } catch {
       refuse(error, route, arrival)
     }

@@ -1,3 +1,4 @@
+import HTTP2
 import LockCore
 import RPC
 import Storage
@@ -5,17 +6,33 @@ import WireSchema
 
 // The service's calls by what they ask of the store.
 
+/// A request that nothing is wrong with, as far as can be told without the store.
+struct ReadRequest: Sendable {
+  let request: UnaryRequest
+  let work: Locks.Work
+}
+
 extension Endpoint {
-  /// Reads and judges a request, and hands it to the store.
-  func begin(_ request: UnaryRequest, _ arrival: Arrival) throws(RPCError) {
-    let work: Locks.Work
+  /// Reads and judges a request, on any thread.
+  ///
+  /// - Parameter time: When it came.
+  func read(
+    _ head: HeaderBlock, body: [UInt8], bytesMax: Int, at time: MonotonicTime
+  ) throws(RPCError) -> ReadRequest {
+    let request = try UnaryRequest(head, body: body, bytesMax: bytesMax)
     do throws(WireError) {
-      work = try Locks.work(try read(request.body, request.codec), at: arrival.time)
+      let work = try Locks.work(try read(request.body, request.codec), at: time)
+      return ReadRequest(request: request, work: work)
     } catch {
       throw refusal(error)
     }
+  }
+
+  /// Hands a request to the store, on its event loop.
+  func begin(_ read: ReadRequest, _ arrival: Arrival) throws(RPCError) {
+    let request = read.request
     let store = arrival.loop.store
-    switch work {
+    switch read.work {
     case .command(let command):
       let call = try CommandCall(command, self, arrival, request)
       store.submit(command, deadline: call.deadline, call: call)

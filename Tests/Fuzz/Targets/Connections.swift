@@ -19,7 +19,7 @@ private func fuzzConnection(_ input: UnsafeRawBufferPointer, opening: [UInt8]) {
   let pipeline = ServerPipeline(grease: .none, commonFields: [("latchkey-wire", "1-3")])
   do {
     try pipeline.configure(
-      channel, receiver: Answering(),
+      channel, receiver: Answering(), turns: Turns(eventLoop: loop),
       offer: { HandshakeOffer(settingsValue: 0x0003_0001, hello: [1, 2, 3]) }, events: NoEvents(),
       opened: { _, _ in }, failed: { _ in })
     channel.connect(to: try SocketAddress(ipAddress: "127.0.0.1", port: 1), promise: nil)

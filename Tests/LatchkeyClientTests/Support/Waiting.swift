@@ -97,4 +97,16 @@ extension LatchkeyClient {
       }
     }
   }
+
+  /// Whether no server of a connection has a PING to answer.
+  var hasNoPeerToAnswer: Bool {
+    get async {
+      await withCheckedContinuation { continuation in
+        link.withDriver { driver in
+          continuation.resume(
+            returning: driver.connections.values.allSatisfy { $0.watch.pingedAt == nil })
+        }
+      }
+    }
+  }
 }
