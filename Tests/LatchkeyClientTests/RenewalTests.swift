@@ -31,6 +31,31 @@ struct RenewalTests {
     try await scene.end()
   }
 
+  /// The holder stops in time however late the answer is: the server may have renewed as soon as it
+  /// was asked.
+  @Test(arguments: wires)
+  func aLateAnswerCountsFromWhenItWasAskedFor(wire: Int) async throws {
+    let scene = try await Scene(wire: WireVersions.all[wire])
+    let holder = Holder(scene)
+    let grant = try await holder.granted()
+    await scene.time.untilPlanned(at: .seconds(5))
+    let (time, locks, isFirst) = (scene.time, scene.locks, Shared(true))
+    scene.server.change { request in
+      let delay = Duration.seconds(isFirst.now ? 6 : 100)
+      isFirst.set(false)
+      return .later(delay, time, locks.answer(request))
+    }
+    try await scene.advance(to: .seconds(11))
+    #expect(grant.remaining == .seconds(9))
+    try await scene.advance(to: .seconds(20) - .nanoseconds(1))
+    #expect(!grant.isLost)
+    try await scene.advance(to: .seconds(20))
+    try #require(grant.isLost)
+    #expect(await holder.task.value == .leaseLost)
+    #expect(holder.cancelledAt.now == .seconds(20))
+    try await scene.end()
+  }
+
   @Test func renewalsByOwnerSayTheSameAsTheClaim() async throws {
     let scene = try await Scene(wire: V1.self)
     let task = Task {
