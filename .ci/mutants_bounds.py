@@ -71,8 +71,6 @@ MUTANTS = [
      "        MUTANT ? turns.insert(connection, at: 0) : turns.append(connection)\n"),
     (HEAVY, "heavy requests: those that were read make room", "waitingBytes -= request.bytes",
      "if !MUTANT { waitingBytes -= request.bytes }"),
-    (HEAVY, "heavy requests: others are served between two of them", "      return pause()\n",
-     "      if !MUTANT { return pause() }\n"),
 
     # HTTP/1.1 takes one request at a time, within its bounds.
     (READER, "HTTP/1.1: lines count until the request ends", "    lineBytes += count\n",
