@@ -3,13 +3,15 @@
 # As in mutants.py. Single tests where a suite of the running program takes long.
 SUITES = {
     "Sources/HTTP2": ["HTTP2Tests.TakenBackTests", "HTTP2Tests.ClosedStreamTests"],
-    "Sources/HTTP2/ArrivalBudget.swift": ["HTTP2Tests.ArrivalBudgetTests"],
+    "Sources/HTTP2/ArrivalBudget.swift": ["HTTP2Tests.ArrivalBudgetTests", "HTTP2Tests.AnswerRoomTests"],
+    "Sources/HTTP2/HTTP2ServerHandler+Arriving.swift": ["HTTP2Tests.AnswerRoomTests"],
     "Sources/HTTP2/HTTP2ServerHandler+SignsOfLife.swift": ["HTTP2Tests.SignOfLifeTests", "HTTP2Tests.GonePeerTests"],
     "Sources/HTTP2/HTTP2ServerHandler+Frames.swift": ["HTTP2Tests.TakenBackTests", "HTTP2Tests.GonePeerTests"],
     "Sources/HTTP2/TCPKeepAlive.swift": ["LatchkeyClientTests.SocketTests"],
     "Sources/RPC": ["RPCTests.HTTP1BoundsTests", "RPCTests.HTTP1FramingTests"],
     "Sources/LatchkeyServer/Calls/AnswerBudget.swift": ["LatchkeyServerTests.AnswerBudgetTests"],
     "Sources/LatchkeyServer/Calls/HeavyRequests.swift": ["LatchkeyServerTests.HeavyRequestsTests"],
+    "Sources/LatchkeyServer/Calls/SharedAnswer.swift": ["LatchkeyServerTests.SharedAnswerTests"],
     "Sources/LatchkeyServer/Calls/UnaryCall.swift": [
         "LatchkeyServerTests.LostAnswerTests", "LatchkeyServerTests.WaitMetricsTests",
         "LatchkeyServerTests.GoneClientTests/aRequestBeforeAHalfCloseIsAnswered"],
@@ -69,8 +71,18 @@ MUTANTS = [
      "if !MUTANT { taken.subtract(surplus, ordering: .relaxed) }\n"),
     (HEAVY, "heavy requests: connections take turns", "        turns.append(connection)\n",
      "        MUTANT ? turns.insert(connection, at: 0) : turns.append(connection)\n"),
-    (HEAVY, "heavy requests: those that were read make room", "waitingBytes -= request.bytes",
-     "if !MUTANT { waitingBytes -= request.bytes }"),
+    (HEAVY, "heavy requests: those that were read make room", "line.room.giveBack(request.bytes)",
+     "if !MUTANT { line.room.giveBack(request.bytes) }"),
+    (HEAVY, "heavy requests: what nobody waits for is not read", "if request.exchange.isOpen { return request.start() }",
+     "if MUTANT || request.exchange.isOpen { return request.start() }"),
+    ("Sources/LatchkeyServer/Calls/SharedAnswer.swift", "metrics are written once for all who ask meanwhile",
+     "    isPausing = true\n", "    isPausing = !MUTANT\n"),
+    (ARRIVALS, "answers: who does not read them asks for nothing more", "granted > 0 && granted >= budget.part",
+     "!MUTANT && granted > 0 && granted >= budget.part"),
+    (ARRIVALS, "answers: a long one has to find room", "if count > ArrivalBudget.smallAnswerBytesMax {",
+     "if count > ArrivalBudget.smallAnswerBytesMax, !MUTANT {"),
+    ("Sources/HTTP2/HTTP2ServerHandler+Arriving.swift", "answers: the newest make room for others",
+     "if answering.isAboveItsPart { giveUpAnswer", "if answering.isAboveItsPart, !MUTANT { giveUpAnswer"),
 
     # HTTP/1.1 takes one request at a time, within its bounds.
     (READER, "HTTP/1.1: lines count until the request ends", "    lineBytes += count\n",
