@@ -121,6 +121,9 @@ struct CLIDescendantsTests {
       waiting.signal(SIGSTOP)
       try await until { try await server.run("get", "k").end == .exited(1) }
       kill(supervisor, SIGCONT)
+      // Nobody has waited for it yet.
+      try await until { ProcessTree.isZombie(supervisor) }
+      #expect(try ProcessTree.faultsOfChildren(supervisor) == "0", "it had children")
       waiting.signal(SIGCONT)
       #expect(try await waiting.exit() == .exited(75))
       #expect(access(started, F_OK) != 0)

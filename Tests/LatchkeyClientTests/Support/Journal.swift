@@ -48,6 +48,14 @@ enum ProcessTree {
     return Descendants.Process(stat: stat)?.isZombie ?? true
   }
 
+  /// The page faults of those of its children that have ended: none where it never had any.
+  static func faultsOfChildren(_ process: pid_t) throws -> String {
+    let stat = try readText("/proc/\(process)/stat")
+    // "pid (name) state ppid pgrp session tty tpgid flags minflt cminflt …"
+    let fields = stat.split(separator: ")").last?.split(separator: " ") ?? []
+    return String(try #require(fields.count > 8 ? fields[8] : nil))
+  }
+
   /// What it shows as its command line, without what is empty; nil where there is none any more.
   static func arguments(of process: pid_t) -> [String]? {
     (try? readText("/proc/\(process)/cmdline"))?.split(separator: "\0").map(String.init)
