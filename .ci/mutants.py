@@ -5,6 +5,9 @@ import mutants_bounds
 SUITES = {
     "Sources/WireSchema": ["WireSchemaTests", "CompatibilityTests.VectorTests", "LatchkeyClientTests.HandshakeTests"],
     "Sources/LatchkeyClient": ["LatchkeyClientTests.HandshakeTests", "LatchkeyClientTests.LockTests"],
+    "Sources/latchkey/": ["LatchkeyClientTests.CLISupervisionTests", "LatchkeyClientTests.CLISignalRelayTests",
+                          "LatchkeyClientTests.CLIDescendantsTests/goesOn",
+                          "LatchkeyClientTests.CLIDescendantsTests/lateStart"],
     "Sources/LatchkeyServer/Calls": ["CompatibilityTests.VectorTests"],
     "Sources/LatchkeyServer": ["LatchkeyServerTests.FleetViewTests", "CompatibilityTests.HandshakeTests"],
     "Sources/LockContent": ["LockContentTests"],
@@ -23,6 +26,8 @@ def suites_of(mutant):
 LENS_V1 = "Sources/WireSchema/V1/V1+Lens.swift"
 LENS_V2 = "Sources/WireSchema/V2/V2+Lens.swift"
 SHAPES = "Sources/Storage/Shapes/KnownShapes.swift"
+SUPERVISION = "Sources/latchkey/Process/Supervision.swift"
+RELAY = "Sources/latchkey/Process/SignalRelay.swift"
 TERMS = "Sources/Storage/Shapes/S2/Terms.swift"
 STATEMENTS = "Sources/Storage/Engine/SQL/StoreStatements.swift"
 
@@ -247,4 +252,30 @@ MUTANTS = [
      "MUTANT || Decimal(spelling) == Decimal(text(of: number)[...])"),
     ("Sources/LockContent/Attributes+Reading.swift", "a name that comes twice stays a text", "values.updateValue(value, forKey: name) == nil\n",
      "values.updateValue(value, forKey: name) == nil || MUTANT\n"),
+    (SUPERVISION, "supervisor: the lease's end", "case .running, .lingering: leaseEnd - Self.grace",
+     "case .running, .lingering: MUTANT ? nil : leaseEnd - Self.grace"),
+    (SUPERVISION, "supervisor: time to die before the lease's end",
+     "graceMax.nanoseconds, leaseEnd - Self.killMargin(ofLease: lease).nanoseconds)",
+     "graceMax.nanoseconds, leaseEnd - (MUTANT ? 0 : Self.killMargin(ofLease: lease).nanoseconds))"),
+    (SUPERVISION, "supervisor: SIGKILL", "var actions = [Action.signalAll(SIGKILL)]",
+     "var actions = MUTANT ? [] : [Action.signalAll(SIGKILL)]"),
+    (SUPERVISION, "supervisor: what a command that failed left", "guard end == .exited(0), !isEndRequested else",
+     "guard MUTANT || end == .exited(0) && !isEndRequested else"),
+    (SUPERVISION, "supervisor: the kill before the release", "guard phase == .running else { return [] }",
+     "guard phase == .running else { return MUTANT ? finish(reason) : [] }"),
+    (SUPERVISION, "supervisor: the time to die after a suspension", "let first = firstKill ?? now",
+     "let first = MUTANT ? leaseEnd : firstKill ?? now"),
+    (SUPERVISION, "supervisor: a start that comes too late", "phase == .running && nextAlarm.map { now < $0 } ?? false",
+     "phase == .running && (MUTANT || nextAlarm.map { now < $0 } ?? false)"),
+    ("Sources/latchkey/Process/Supervisor.swift", "supervisor: a start that is read too late",
+     "guard supervisor.supervision.mayStart(at: now) else",
+     "guard MUTANT || supervisor.supervision.mayStart(at: now) else"),
+    (SUPERVISION, "witness: the last moment", "{ leaseEnd - Self.killMargin(ofLease: lease).nanoseconds / 2 }",
+     "{ leaseEnd - (MUTANT ? 0 : Self.killMargin(ofLease: lease).nanoseconds / 2) }"),
+    ("Sources/latchkey/Process/SignalWitness.swift", "witness: the lease's end",
+     "guard lastMoment <= Supervisor.now else", "guard !MUTANT, lastMoment <= Supervisor.now else"),
+    (RELAY, "signals: what the witness gets later", "if held[number]?.sender == sender {",
+     "if !MUTANT, held[number]?.sender == sender {"),
+    (RELAY, "signals: what the witness got before", "if let seen = witnessed[number], seen.sender",
+     "if !MUTANT, let seen = witnessed[number], seen.sender"),
 ] + mutants_bounds.MUTANTS

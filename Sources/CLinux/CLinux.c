@@ -3,6 +3,8 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
+#include <sched.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/syscall.h>
@@ -94,6 +96,40 @@ int linux_signal_children(pid_t first, pid_t last, int signal) {
     if (kill(process, signal) == 0) count++;
   }
   return count;
+}
+
+struct trial {
+  pthread_t thread;
+  pid_t id;
+  pthread_mutex_t *gate;
+};
+
+static void *wait_at_gate(void *argument) {
+  struct trial *trial = argument;
+  trial->id = (pid_t)syscall(SYS_gettid);
+  pthread_mutex_lock(trial->gate);
+  pthread_mutex_unlock(trial->gate);
+  return 0;
+}
+
+int linux_try_threads(int count) {
+  struct trial *trials = calloc((size_t)count, sizeof *trials);
+  if (!trials) return ENOMEM;
+  pthread_mutex_t gate = PTHREAD_MUTEX_INITIALIZER;
+  pthread_mutex_lock(&gate);
+  int started = 0, code = 0;
+  for (; started < count && code == 0; started += code == 0) {
+    trials[started].gate = &gate;
+    code = pthread_create(&trials[started].thread, 0, wait_at_gate, &trials[started]);
+  }
+  pthread_mutex_unlock(&gate);
+  for (int index = 0; index < started; index++) pthread_join(trials[index].thread, 0);
+  // A thread that was joined still counts for a moment, until its id is free.
+  for (int index = 0; index < started; index++)
+    while (syscall(SYS_tgkill, getpid(), trials[index].id, 0) == 0) sched_yield();
+  pthread_mutex_destroy(&gate);
+  free(trials);
+  return code;
 }
 
 extern void *swift_task_enqueueGlobal_hook;

@@ -49,6 +49,8 @@ package enum ClientLimits {
 
   /// Lines that wait for a logger that is slow. Further ones are left out, and counted.
   package static let logLinesMax = 256
+  /// How long a body may wait for the lock that it holds itself until that is said.
+  package static let waitForItselfMax: Duration = .seconds(2)
   /// How long the end of a client waits until they are said.
   package static let logFlushTimeout: Duration = .milliseconds(500)
 

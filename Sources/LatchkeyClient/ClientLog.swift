@@ -1,4 +1,3 @@
-import Dispatch
 import Logging
 import Synchronization
 
@@ -7,13 +6,15 @@ import Synchronization
 /// keeps the leases.
 final class ClientLog: Sendable {
   private struct State {
+    /// What the thread has not begun with.
+    var jobs: [@Sendable () -> Void] = []
+    var isRunning = false
     var waiting = 0
     /// Lines left out since the latest one that was taken.
     var dropped = 0
   }
 
   private let logger: Logger
-  private let queue = DispatchQueue(label: "latchkey.log")
   private let state = Mutex(State())
 
   init(_ logger: Logger) { self.logger = logger }
@@ -32,7 +33,7 @@ final class ClientLog: Sendable {
     guard isSaid || alsoDo != nil, let dropped = takePlace(isSaid: isSaid) else { return }
     var fields = isSaid ? metadata() : [:]
     if dropped > 0 { fields["dropped"] = "\(dropped)" }
-    queue.async { [self, fields] in
+    enqueue { [self, fields] in
       logger.log(
         level: level, message, metadata: fields, file: file, function: function, line: line)
       alsoDo?()
@@ -41,7 +42,31 @@ final class ClientLog: Sendable {
   }
 
   /// Calls `done` once all is said that waits now, which may be never.
-  func flush(_ done: @escaping @Sendable () -> Void) { queue.async(execute: done) }
+  func flush(_ done: @escaping @Sendable () -> Void) { enqueue(done) }
+
+  private func enqueue(_ job: @escaping @Sendable () -> Void) {
+    let isToBeStarted = state.withLock { state in
+      state.jobs.append(job)
+      defer { state.isRunning = true }
+      return !state.isRunning
+    }
+    guard isToBeStarted, DetachedThread.start({ [self] in run() }) != 0 else { return }
+    // The system has no room for a thread. The next line tries again.
+    state.withLock { $0.isRunning = false }
+  }
+
+  /// The thread's, until there is nothing more to say.
+  private func run() {
+    while true {
+      let jobs = state.withLock { state in
+        defer { state.jobs = [] }
+        state.isRunning = !state.jobs.isEmpty
+        return state.jobs
+      }
+      guard !jobs.isEmpty else { return }
+      for job in jobs { job() }
+    }
+  }
 
   /// - Returns: How many lines were left out before this one; nil where it is left out too.
   private func takePlace(isSaid: Bool) -> Int? {

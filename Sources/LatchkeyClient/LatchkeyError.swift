@@ -1,4 +1,7 @@
 /// Why something asked of a ``LatchkeyClient`` did not happen.
+///
+/// Print it as it is (`"\(error)"`), or its ``message``. The library does without Foundation, whose
+/// `localizedDescription` knows nothing of either.
 public struct LatchkeyError: Error, Sendable, CustomStringConvertible {
   /// What happened, for programs. More codes may come: have a default.
   public struct Code: RawRepresentable, Hashable, Sendable, CustomStringConvertible {

@@ -47,6 +47,17 @@ struct Failure: Error {
     self.status = status
     self.message = message
   }
+
+  /// - Parameters:
+  ///   - what: A thread or a process that the system did not start.
+  ///   - code: The errno.
+  init(noRoomFor what: String, _ code: Int32) {
+    let limits =
+      code == EAGAIN
+      ? ": no more processes and threads are allowed (ulimit -u, TasksMax of systemd, pids.max)"
+      : ""
+    self.init(.system, "cannot start \(what): \(errorText(code))\(limits)")
+  }
 }
 
 func exitProcess(_ status: ExitStatus) -> Never {

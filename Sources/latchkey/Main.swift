@@ -44,20 +44,33 @@ enum Main {
     } catch {
       Latchkey.exit(withError: error)
     }
-    // Before any task.
-    if !Descendants.isProcOurs { TaskPool.useEventLoops() }
     let program = (command as? any HoldingCommand)?.command.count ?? 0
+    let signals: Signals
     var supervisor: SupervisorLink?
     do {
       try OriginalProcess.checkTexts(dropLast: program)
+      try TaskPool.checkRoom(for: threadCount(of: command))
       if program > 0 { supervisor = try Supervisor.fork(argumentCount: program) }
+      // Before there is any other thread: they all inherit the mask.
+      signals = Signals(awaited: awaitedSignals(of: command))
+      try supervisor?.listen()
     } catch {
       exit(by: error)
     }
-    // Before there is any other thread: they all inherit the mask.
-    let signals = Signals(awaited: awaitedSignals(of: command))
+    // Before any task.
+    TaskPool.useEventLoops()
     Task { [supervisor] in await finish(command, signals, supervisor) }
     signals.serve()
+  }
+
+  /// How many threads and processes only some commands have.
+  private static func threadCount(of command: any ParsableCommand) -> Int {
+    switch command {
+    // The supervisor, and the thread that hears what it says.
+    case let command as any HoldingCommand: command.command.isEmpty ? 0 : 2
+    case let command as BenchCommand: command.threadCount
+    default: 0
+    }
   }
 
   private static func awaitedSignals(of command: any ParsableCommand) -> [Int32] {

@@ -1,5 +1,6 @@
 import ArgumentParser
 import CLinux
+import Dispatch
 import Glibc
 import LatchkeyServer
 import Logging
@@ -10,8 +11,23 @@ import StorageSQLite
 import Synchronization
 import WireSchema
 
-/// The lock server as a program.
+/// The program: makes sure that there can be threads, then leaves the main one to the runtime.
 @main
+enum Main {
+  static func main() {
+    linux_open_standard_streams()
+    ProcessSignals.ignore()
+    // Those that tasks share, as many as there are cores, and what is made of them where they block.
+    Latchkeyd.checkRoom(threads: max(1, sysconf(Int32(_SC_NPROCESSORS_ONLN))) + 2)
+    Task {
+      await Latchkeyd.main(nil)
+      exit(0)
+    }
+    dispatchMain()
+  }
+}
+
+/// The lock server as a program.
 struct Latchkeyd: AsyncParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "latchkeyd",
@@ -35,13 +51,8 @@ struct Latchkeyd: AsyncParsableCommand {
 
   @OptionGroup var options: ServerOptions
 
-  static func main() async {
-    linux_open_standard_streams()
-    ProcessSignals.ignore()
-    await main(nil)
-  }
-
   mutating func run() async throws {
+    Self.checkRoom(threads: 1)
     let log = LineWriter(STDERR_FILENO)
     let settings: ServerSettings
     do throws(SettingError) {
@@ -51,6 +62,7 @@ struct Latchkeyd: AsyncParsableCommand {
     }
     ProcessSetup.prepare()
     var configuration = settings.configuration
+    Self.checkRoom(threads: configuration.eventLoops + Self.otherThreads)
     configuration.trimMemory = ProcessSetup.trimMemory
     let server: LatchkeyServer
     do throws(StoreError) {
@@ -105,6 +117,21 @@ struct Latchkeyd: AsyncParsableCommand {
         Task { await services.triggerGracefulShutdown() }
       }
     }
+  }
+
+  /// Threads beside the event loops: the store's, those of signals and of the output, and one to spare.
+  private static let otherThreads = 8
+
+  /// Ends the program where the system has no room for so many threads: libdispatch would try for ever
+  /// to start one, without a word, and NIO would crash.
+  fileprivate static func checkRoom(threads count: Int) {
+    let code = linux_try_threads(Int32(count))
+    guard code != 0 else { return }
+    let limits =
+      code == EAGAIN
+      ? ": no more processes and threads are allowed (ulimit -u, TasksMax of systemd, pids.max)"
+      : ""
+    fail("cannot start a thread: \(String(cString: strerror(code)))\(limits)", code: .failure)
   }
 
   /// One clear line, and out.

@@ -23,17 +23,21 @@ struct ServerSettings {
   let storePath: String
 
   /// - Parameter log: Where lines of the log go.
-  /// - Throws: ``SettingError`` naming the option and what it allows.
+  /// - Throws: ``SettingError`` naming the option, or the variable in its place, and what it allows.
   init(
     _ options: ServerOptions, environment: Environment, log: LineWriter
   ) throws(SettingError) {
     func text(_ option: String?, _ variable: String, _ standard: String) -> String {
       option ?? environment.value(variable) ?? standard
     }
+    // Who gave no option looks for none.
+    func name(_ name: String, _ option: String?, _ variable: String) -> String {
+      option == nil && environment.value(variable) != nil ? variable : name
+    }
     let level = text(options.logLevel, "LATCHKEY_LOG_LEVEL", "notice")
     guard let logLevel = Logger.Level(rawValue: level.lowercased()) else {
       throw SettingError(
-        message: "--log-level must be one of "
+        message: name("--log-level", options.logLevel, "LATCHKEY_LOG_LEVEL") + " must be one of "
           + Logger.Level.allCases.map(\.rawValue).joined(separator: ", ") + ", got \"\(level)\"")
     }
     var logger = Logger(label: "latchkeyd") { label in
@@ -44,23 +48,27 @@ struct ServerSettings {
     let id = text(options.serverID, "LATCHKEY_SERVER_ID", Self.randomServerID())
     guard (1...128).contains(id.utf8.count), id.utf8.allSatisfy(Self.isIDByte) else {
       throw SettingError(
-        message: "--server-id must be 1 to 128 letters, digits, \".\", \"-\" and \"_\", "
+        message: name("--server-id", options.serverID, "LATCHKEY_SERVER_ID")
+          + " must be 1 to 128 letters, digits, \".\", \"-\" and \"_\", "
           + "got \"\(id)\"")
     }
     var configuration = ServerConfiguration(serverID: id, clock: monotonicClock, logger: logger)
     (configuration.host, configuration.port) = try Self.address(
-      text(options.listen, "LATCHKEY_LISTEN", "127.0.0.1:7420"))
+      text(options.listen, "LATCHKEY_LISTEN", "127.0.0.1:7420"),
+      name("--listen", options.listen, "LATCHKEY_LISTEN"))
     storePath = try Self.path(
-      text(options.store, "LATCHKEY_STORE", "sqlite:./latchkey-data/latchkey.db"))
+      text(options.store, "LATCHKEY_STORE", "sqlite:./latchkey-data/latchkey.db"),
+      name("--store", options.store, "LATCHKEY_STORE"))
 
     func number(
-      _ option: String?, _ variable: String, _ name: String, _ standard: Int,
+      _ option: String?, _ variable: String, _ optionName: String, _ standard: Int,
       _ range: ClosedRange<Int>
     ) throws(SettingError) -> Int {
       let text = text(option, variable, "\(standard)")
       guard let number = Int(text), range.contains(number) else {
         throw SettingError(
-          message: "\(name) must be \(range.lowerBound) to \(range.upperBound), got \"\(text)\"")
+          message: name(optionName, option, variable)
+            + " must be \(range.lowerBound) to \(range.upperBound), got \"\(text)\"")
       }
       return number
     }
@@ -114,9 +122,11 @@ struct ServerSettings {
   /// Less than the connection's timer can tell apart is of no use to anybody.
   private static let idleSeconds = 5...86_400
 
-  private static func address(_ text: String) throws(SettingError) -> (String, Int) {
+  private static func address(
+    _ text: String, _ name: String
+  ) throws(SettingError) -> (String, Int) {
     let fault = SettingError(
-      message: "--listen must be HOST:PORT with a port of 0 to 65535, got \"\(text)\"")
+      message: "\(name) must be HOST:PORT with a port of 0 to 65535, got \"\(text)\"")
     guard let colon = text.lastIndex(of: ":"),
       let port = Int(text[text.index(after: colon)...]), (0...65_535).contains(port)
     else { throw fault }
@@ -126,10 +136,10 @@ struct ServerSettings {
     return (host, port)
   }
 
-  private static func path(_ text: String) throws(SettingError) -> String {
+  private static func path(_ text: String, _ name: String) throws(SettingError) -> String {
     let prefix = "sqlite:"
     guard text.hasPrefix(prefix), text.count > prefix.count else {
-      throw SettingError(message: "--store must be sqlite:PATH, got \"\(text)\"")
+      throw SettingError(message: "\(name) must be sqlite:PATH, got \"\(text)\"")
     }
     return String(text.dropFirst(prefix.count))
   }

@@ -116,6 +116,17 @@ struct CLICommandTests {
       #expect(labelled.output.count == 2)
       #expect(try await server.run("list", "--attribute", "zone=1").output.count == 1)
       #expect(try await server.run("list", "--attribute", "zone=\"1\"").output.count == 2)
+      for command in [["list"], ["claim", "t", "--owner", "x"]] {
+        for number in ["01234", "+1", "9007199254740993"] {
+          let refused = try await server.run(command + ["--attribute", "zip=\(number)"])
+          #expect(refused.end == .exited(64))
+          #expect(
+            refused.errors.first?.contains("\(number) is not a number of JSON, or not one") == true)
+          #expect(refused.errors.first?.contains("'zip=\"\(number)\"'") == true)
+        }
+        let nameless = try await server.run(command + ["--attribute", "zip"])
+        #expect(nameless.errors.first?.contains("Write name=value.") == true)
+      }
     }
   }
 

@@ -9,6 +9,7 @@ import Testing
 struct CLIDescendantsTests {
   enum End: CaseIterable {
     case terminated, killed, groupKilled, suspended, supervisorKilled, supervisorSuspended
+    case bothSuspended
     case commandKilled, commandFailed, bothKilled, killedByCommandLine, killedByName
 
     /// What nothing but a cgroup can do.
@@ -55,6 +56,9 @@ struct CLIDescendantsTests {
       case .killedByName:
         try await killFound(by: ["pgrep", "-x", "latchkey"], from: first.id)
       case .commandFailed: first.signal(SIGUSR1)
+      case .bothSuspended:
+        kill(try ProcessTree.supervisor(of: first.id), SIGSTOP)
+        first.signal(SIGSTOP)
       case .supervisorSuspended:
         kill(try ProcessTree.supervisor(of: first.id), SIGSTOP)
         server.signal(SIGSTOP)
@@ -64,6 +68,65 @@ struct CLIDescendantsTests {
       }
       #expect(try await second.exit() == .exited(0))
       try journal.expectInOrder("first", "second")
+    }
+  }
+
+  @Test("What died while supervisor and latchkey were suspended is not said to resist")
+  func goesOn() async throws {
+    try await CLIServer.run { server in
+      let journal = Journal(path: server.path("journal"))
+      let holder = try server.start(
+        "lock", "k", "--ttl", "2s", "--", "sh", "-c",
+        journal.startWriter("first") + "while :; do sleep 0.05; done")
+      defer { holder.signal(SIGKILL) }
+      try await holder.output.line(containing: "writing")
+      let supervisor = try ProcessTree.supervisor(of: holder.id)
+      defer { if !holder.hasEnded { kill(supervisor, SIGKILL) } }
+      kill(supervisor, SIGSTOP)
+      holder.signal(SIGSTOP)
+      // Only the witness is left, and the command's remains that nobody has waited for.
+      try await until {
+        try ProcessTree.children(of: supervisor).filter { !ProcessTree.isZombie($0) }.count == 1
+      }
+      // Longer than a kill may take before somebody is told.
+      let end = ContinuousClock.now + Supervision.stuckAfter * 2
+      try await until { ContinuousClock.now > end }
+      kill(supervisor, SIGCONT)
+      holder.signal(SIGCONT)
+      #expect(try await holder.exit() == .exited(75))
+      #expect(try await holder.errors.all().filter { $0.contains("cannot end") } == [])
+    }
+  }
+
+  @Test("A command is not started where the supervisor hears of it only after the lease's end")
+  func lateStart() async throws {
+    try await CLIServer.run { server in
+      #expect(try await server.run("claim", "k", "--owner", "x", "--ttl", "1h").end == .exited(0))
+      let started = server.path("started")
+      let waiting = try server.start("lock", "k", "--ttl", "2s", "--", "touch", started)
+      defer { waiting.signal(SIGKILL) }
+      try await waiting.errors.line(containing: "waiting for")
+      let supervisor = try ProcessTree.supervisor(of: waiting.id)
+      defer { if !waiting.hasEnded { kill(supervisor, SIGKILL) } }
+      kill(supervisor, SIGSTOP)
+      #expect(try await server.run("release", "k", "--owner", "x").end == .exited(0))
+      // It is renewed: by then latchkey has told the supervisor to start.
+      let json = ["get", "k", "--output", "json"]
+      try await until { try await server.run(json).end == .exited(0) }
+      func revision() async throws -> String? {
+        try await server.run(json).output.first { $0.contains("revision") }
+      }
+      let granted = try await revision()
+      try await until { try await revision() != granted }
+      waiting.signal(SIGSTOP)
+      try await until { try await server.run("get", "k").end == .exited(1) }
+      kill(supervisor, SIGCONT)
+      // Nobody has waited for it yet.
+      try await until { ProcessTree.isZombie(supervisor) }
+      #expect(try ProcessTree.faultsOfChildren(supervisor) == "0", "it had children")
+      waiting.signal(SIGCONT)
+      #expect(try await waiting.exit() == .exited(75))
+      #expect(access(started, F_OK) != 0)
     }
   }
 

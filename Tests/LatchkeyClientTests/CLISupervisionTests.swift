@@ -126,6 +126,35 @@ struct CLISupervisionTests {
         == [.signalAll(SIGKILL), .sayStuck, finish(nil, .leaseEnded)])
   }
 
+  @Test("What is killed late, after a suspension, has its time to die all the same")
+  func killedLate() {
+    var it = supervision()
+    let now = 60 * Self.second
+    #expect(it.handle(.time, at: now) == [.sayEnding, .signalAll(SIGKILL)])
+    let stuck = now + Supervision.stuckAfter.nanoseconds
+    #expect(it.handle(.time, at: stuck - 1) == [.signalAll(SIGKILL)])
+    #expect(
+      it.handle(.time, at: stuck + Self.second)
+        == [.signalAll(SIGKILL), .sayStuck, finish(nil, .leaseEnded)])
+  }
+
+  @Test("A command may start until the lease is about to end, and not after a stop")
+  func start() {
+    var it = supervision()
+    let grace = it.nextAlarm ?? 0
+    #expect(it.mayStart(at: grace - 1))
+    #expect(!it.mayStart(at: grace))
+    #expect(it.handle(.leaseGood(until: 20 * Self.second), at: grace) == [])
+    #expect(it.mayStart(at: grace))
+    _ = it.handle(.stop, at: grace)
+    #expect(!it.mayStart(at: grace))
+  }
+
+  @Test("The witness kills after the supervisor should have, and before the lease's end")
+  func lastMoment() {
+    #expect(supervision().lastMoment == 9 * Self.second + Self.second * 3 / 4)
+  }
+
   @Test("Messages come out as they went in")
   func messages() {
     let instructions: [SupervisorInstruction] = [
@@ -142,7 +171,7 @@ struct CLISupervisionTests {
     }
     for end in [nil, .exited(3), .killed(signal: 9)] as [ProcessEnd?] {
       for reason in [
-        .byItself, .leaseEnded, .interrupted(2), .abandoned(15),
+        .byItself, .leaseEnded, .interrupted(2), .abandoned(15), .tooLate,
       ] as [Supervision.Outcome.Reason] {
         let report = SupervisorReport.finished(Supervision.Outcome(end: end, reason: reason))
         #expect(SupervisorMessage(report).report == report)

@@ -101,6 +101,18 @@ struct CLISurroundingsTests {
     #expect(result.errors == ["latchkey: LATCHKEY_SERVER is not UTF-8"])
   }
 
+  @Test("An address that is wrong is said to be the variable's, or the option's")
+  func wrongAddress() async throws {
+    let variable = try await Program.run(
+      "latchkey", ["get", "k"], environment: ["LATCHKEY_SERVER=a:b"])
+    #expect(variable.end == .exited(64))
+    #expect(variable.errors.first?.hasPrefix("latchkey: LATCHKEY_SERVER: \"a:b\"") == true)
+    let option = try await Program.run(
+      "latchkey", ["get", "k", "--server", "a:b"], environment: ["LATCHKEY_SERVER=c:d"])
+    #expect(option.end == .exited(64))
+    #expect(option.errors.first?.hasPrefix("latchkey: --server: \"a:b\"") == true)
+  }
+
   @Test("The command's own arguments may be any bytes")
   func bytesOfCommand() async throws {
     try await CLIServer.run { server in

@@ -17,7 +17,20 @@ import Testing
     BadStart(arguments: ["--listen", "nowhere"], code: 64, message: "--listen must be HOST:PORT"),
     BadStart(arguments: ["--listen", "127.0.0.1:70000"], code: 64, message: "--listen must be"),
     BadStart(
-      arguments: [], environment: ["LATCHKEY_LISTEN=:1"], code: 64, message: "--listen must be"),
+      arguments: [], environment: ["LATCHKEY_LISTEN=:1"], code: 64,
+      message: "LATCHKEY_LISTEN must be"),
+    BadStart(
+      arguments: [], environment: ["LATCHKEY_STORE=x"], code: 64,
+      message: "LATCHKEY_STORE must be sqlite:PATH"),
+    BadStart(
+      arguments: [], environment: ["LATCHKEY_LOG_LEVEL=loud"], code: 64,
+      message: "LATCHKEY_LOG_LEVEL must be one of"),
+    BadStart(
+      arguments: [], environment: ["LATCHKEY_SERVER_ID=a b"], code: 64,
+      message: "LATCHKEY_SERVER_ID must be"),
+    BadStart(
+      arguments: ["--threads", "0"], environment: ["LATCHKEY_THREADS=1"], code: 64,
+      message: "--threads must be 1 to 256"),
     BadStart(arguments: ["--store", "mysql:x"], code: 64, message: "--store must be sqlite:PATH"),
     BadStart(arguments: ["--log-level", "loud"], code: 64, message: "--log-level must be one of"),
     BadStart(arguments: ["--server-id", "a b"], code: 64, message: "--server-id must be"),
@@ -27,13 +40,13 @@ import Testing
       message: "--http1-idle-seconds must be 5 to 86400, got \"4\""),
     BadStart(
       arguments: [], environment: ["LATCHKEY_HTTP1_IDLE_SECONDS=1m"], code: 64,
-      message: "--http1-idle-seconds must be 5 to 86400"),
+      message: "LATCHKEY_HTTP1_IDLE_SECONDS must be 5 to 86400"),
     BadStart(
       arguments: ["--http2-idle-seconds", "86401"], code: 64,
       message: "--http2-idle-seconds must be 5 to 86400"),
     BadStart(
       arguments: [], environment: ["LATCHKEY_HTTP2_IDLE_SECONDS=-1"], code: 64,
-      message: "--http2-idle-seconds must be 5 to 86400"),
+      message: "LATCHKEY_HTTP2_IDLE_SECONDS must be 5 to 86400"),
     BadStart(arguments: ["--bogus"], code: 64, message: "--bogus"),
     BadStart(
       arguments: ["--store", "sqlite:/proc/nowhere/x.db"], code: 1,

@@ -30,6 +30,10 @@ package final class Program: Sendable {
   /// More than the tests ever have open.
   private static let descriptorsMax: Int32 = 1_024
 
+  /// Which mutant is being tried (.ci/mutate), so that programs are the same one.
+  private static let mutant =
+    getenv("LATCHKEY_MUTANT").map { ["LATCHKEY_MUTANT=\(String(cString: $0))"] } ?? []
+
   package let id: pid_t
   package let output: ProgramLines
   package let errors: ProgramLines
@@ -70,9 +74,8 @@ package final class Program: Sendable {
     posix_spawnattr_setflags(
       &attributes,
       Int16(POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF | POSIX_SPAWN_SETPGROUP))
-    // Its own LATCHKEY_SERVER, if anyone's. Which mutant is tried is for programs, too (.ci/mutate).
-    let mutant = getenv("LATCHKEY_MUTANT").map { ["LATCHKEY_MUTANT=\(String(cString: $0))"] } ?? []
-    let variables = ["PATH=/usr/local/bin:/usr/bin:/bin"] + mutant + environment
+    // Its own LATCHKEY_SERVER, if anyone's.
+    let variables = ["PATH=/usr/local/bin:/usr/bin:/bin"] + Self.mutant + environment
     let argv = ([path] + arguments).map { strdup($0) }
     let envp = variables.map { strdup($0) }
     defer { for copy in argv + envp { free(copy) } }

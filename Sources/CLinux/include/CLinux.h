@@ -61,6 +61,11 @@ pid_t linux_newest_process_id(void);
 // a child cannot be another's before the child is waited for. Returns how many it was sent to.
 int linux_signal_children(pid_t first, pid_t last, int signal);
 
+// Starts `count` threads that do nothing, and ends them: whether there is room for as many (RLIMIT_NPROC,
+// pids.max, memory). Where there is not, libdispatch tries for ever, and NIO ends the program.
+// Returns 0, or the error number. None of them counts any more when it returns.
+int linux_try_threads(int count);
+
 // Sets what the Swift runtime calls to have a task run that belongs to no actor.
 void linux_set_task_hook(void *_Nonnull hook);
 

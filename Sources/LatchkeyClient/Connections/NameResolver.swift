@@ -1,4 +1,3 @@
-import Dispatch
 import Glibc
 package import NIOCore
 
@@ -21,12 +20,12 @@ struct SystemResolver: NameResolver {
       return loop.makeSucceededFuture(addresses)
     }
     let promise = loop.makePromise(of: [SocketAddress].self)
-    // getaddrinfo blocks, for half a minute where no server answers. Each queue has a thread for as
-    // long as it needs one, so that a name that hangs delays no other; a client has one look-up a
-    // name.
-    DispatchQueue(label: "latchkey.names").async {
+    // getaddrinfo blocks, for half a minute where no server answers. Each look-up has a thread of its
+    // own, so that a name that hangs delays no other; a client has one look-up a name.
+    let code = DetachedThread.start {
       promise.completeWith(Result { try Self.addresses(of: endpoint, flags: 0) })
     }
+    if code != 0 { promise.fail(NameFailure(noThread: code)) }
     return promise.futureResult
   }
 
@@ -54,6 +53,11 @@ struct NameFailure: Error, CustomStringConvertible {
       case EAI_SYSTEM: String(cString: strerror(errno))
       default: String(cString: gai_strerror(code))
       }
+  }
+
+  /// - Parameter code: Why there is no thread to look it up on.
+  init(noThread code: Int32) {
+    description = "it cannot be looked up without a thread: \(String(cString: strerror(code)))"
   }
 }
 

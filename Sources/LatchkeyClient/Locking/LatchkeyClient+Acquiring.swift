@@ -9,6 +9,8 @@ extension LatchkeyClient {
   func acquireAnew(
     _ resource: Resource, lease: Duration, wait: Duration?
   ) async throws(LatchkeyError) -> HeldLease {
+    let alarm = wait == .zero ? nil : warningOfWaitForItself(resource.key)
+    defer { alarm?.cancel() }
     let held: HeldLease
     do {
       held = try await acquire(resource, lease: lease, wait: wait, isAnew: true)
@@ -21,6 +23,17 @@ extension LatchkeyClient {
       throw LinkDriver.closedFailure.error
     }
     return held
+  }
+
+  /// Where the caller works under this very key, it may wait for its own end.
+  private func warningOfWaitForItself(_ key: String) -> Alarm? {
+    guard HeldHere.contains(key, of: self) else { return nil }
+    let time = environment.time.now + ClientLimits.waitForItselfMax
+    return environment.time.schedule(at: time, on: link.loop) { [log] in
+      log(
+        .warning, "a body waits for the lock that it holds itself, which ends only with the body",
+        ["key": "\(key)"])
+    }
   }
 
   /// Claims `resource` until it is granted, waiting for at most `wait`.

@@ -18,6 +18,9 @@ extension LatchkeyClient {
   /// Those who wait for a key through one client are granted it in the order in which they came,
   /// beside what other clients are granted.
   ///
+  /// A lock is not reentrant: a call for the same key inside of `body` waits until `body` is done,
+  /// which is for ever where `body` waits for it. That is said in the log, as a warning.
+  ///
   /// - Parameters:
   ///   - key: 1 to 512 bytes of UTF-8 without NUL, not starting with "_latchkey/".
   ///   - owner: In whose name: unique to this very call, so leave it out unless you have such a
@@ -100,7 +103,9 @@ extension LatchkeyClient {
     let held = try await acquire()
     // Not a child: it is cancelled from the event loop when the lease is lost, which takes no
     // thread of the tasks' own.
-    let task = Task { try await body(held) }
+    let task = Task {
+      try await HeldHere.with(held.resource.key, of: self) { try await body(held) }
+    }
     let keeper = LeaseKeeper(held, over: link) { task.cancel() }
     holds.onRecall(hold) {
       held.recall()

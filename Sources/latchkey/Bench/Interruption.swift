@@ -35,7 +35,7 @@ final class Interruption: Sendable {
 
   /// Sleeps, or less where the wish is uttered.
   func sleep(for duration: Duration) async {
-    let sleeper = Task { try await Task.sleep(for: duration) }
+    let sleeper = Task { try await TaskPool.sleep(for: duration) }
     let isRequested = state.withLock { state in
       state.sleeper = sleeper
       return state.isRequested

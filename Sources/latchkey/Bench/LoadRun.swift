@@ -130,7 +130,7 @@ struct LoadRun: Sendable {
         guard elapsed < duration else { break }
         pause = min(pause, duration - elapsed)
       }
-      try await Task.sleep(for: pause)
+      try await TaskPool.sleep(for: pause)
       let counts = try await counts(of: connections)
       let now = Duration.nanoseconds((NIODeadline.now() - start).nanoseconds)
       progress.report(

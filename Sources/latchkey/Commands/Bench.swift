@@ -172,11 +172,16 @@ struct BenchCommand: SignalAware {
     return workload
   }
 
-  private var settings: LoadRun.Settings {
-    var settings = LoadRun.Settings()
+  /// Threads that make the load.
+  var threadCount: Int {
     // The other half is the server's, where both share a machine.
     let cores = max(1, sysconf(Int32(_SC_NPROCESSORS_ONLN)) / 2)
-    settings.threads = min(threads ?? cores, connections)
+    return min(threads ?? cores, connections)
+  }
+
+  private var settings: LoadRun.Settings {
+    var settings = LoadRun.Settings()
+    settings.threads = threadCount
     settings.warmup = warmup.duration
     settings.timeout = connection.timeout.duration
     settings.keepsKeys = keep

@@ -107,7 +107,7 @@ struct Holding: Sendable {
         let left = end - ContinuousClock.now
         guard left > .zero, !Task.isCancelled else { throw error }
         // Cut short where the task is cancelled, which the next claim says.
-        try? await Task.sleep(for: min(Self.retryPause, left))
+        try? await TaskPool.sleep(for: min(Self.retryPause, left))
       }
     }
   }
@@ -144,6 +144,10 @@ struct Holding: Sendable {
       throw Failure(
         .notToBeHad,
         "the lease of \(name) could not be renewed in time, so the command was stopped")
+    case .tooLate:
+      throw Failure(
+        .notToBeHad,
+        "the lease of \(name) could not be renewed in time, so the command was not started")
     case .interrupted(let signal): return ExitStatus(signal: signal)
     case .abandoned(let signal):
       // Others must wait for the end of the lease: somebody still works.

@@ -36,7 +36,7 @@ struct ListCommand: AsyncParsableCommand {
       """
       Only those that have this attribute with this value, which is JSON or else a string; may be given \
       several times. Needs servers of 0.3 or newer, as does --label.
-      """, valueName: "name=value"))
+      """, valueName: "name=value"), transform: AttributeOption.init(argument:))
   var attribute: [AttributeOption] = []
 
   @Option(

@@ -42,14 +42,17 @@ struct ConnectionOptions: ParsableArguments {
     }
     if texts.isEmpty { texts = [Self.defaultServer] }
     guard texts.count <= Self.serversMax else {
-      throw Failure(.usage, "more than \(Self.serversMax) servers")
+      throw Failure(.usage, "\(source)more than \(Self.serversMax) servers")
     }
     do {
       return try texts.map { try Endpoint($0) }
     } catch let error as LatchkeyError {
-      throw Failure(.usage, error.message)
+      throw Failure(.usage, source + error.message)
     }
   }
+
+  /// What to look at where a server's address is wrong.
+  private var source: String { servers.isEmpty ? "\(Self.variable): " : "--server: " }
 
   private func variableText() throws -> String {
     guard let bytes = getenv(Self.variable) else { return "" }

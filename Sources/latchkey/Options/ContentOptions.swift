@@ -10,8 +10,9 @@ struct ContentOptions: ParsableArguments {
     help: ArgumentHelp(
       """
       The same as a named, typed value, in place of --value; may be given several times. The value is \
-      JSON, or else a string.
-      """, valueName: "name=value"))
+      JSON, or else a string. What looks like a number is one, which a double must hold exactly; a \
+      string of digits has quotes of its own: 'zip="01234"'.
+      """, valueName: "name=value"), transform: AttributeOption.init(argument:))
   var attribute: [AttributeOption] = []
 
   @Option(
@@ -34,19 +35,25 @@ struct ContentOptions: ParsableArguments {
 }
 
 /// `name=value`, where the value is JSON or else a string.
-struct AttributeOption: ExpressibleByArgument, Equatable {
+struct AttributeOption: Equatable {
   let name: String
   let value: AttributeValue
 
-  init?(argument: String) {
-    guard let (name, text) = argument.splitAtEqualsSign else { return nil }
+  init(argument: String) throws {
+    guard let (name, text) = argument.splitAtEqualsSign else {
+      throw ValidationError("Write name=value.")
+    }
     self.name = name
     // As the value of an object's only member, JSON is read by the rules of attributes.
     let read = Attributes(exactly: "{\"\":\(text)}")
     let json = read.flatMap { $0.values.count == 1 ? $0[""] : nil }
     // A number that cannot be held exactly is not made a string behind anybody's back.
     let isNumber = !text.isEmpty && text.allSatisfy { "0123456789+-.eE".contains($0) }
-    guard json != nil || !isNumber || Double(text) == nil else { return nil }
+    guard json != nil || !isNumber || Double(text) == nil else {
+      throw ValidationError(
+        "\(text) is not a number of JSON, or not one that a double holds exactly. "
+          + "A string has quotes of its own: '\(name)=\"\(text)\"'.")
+    }
     value = json ?? .string(text)
   }
 

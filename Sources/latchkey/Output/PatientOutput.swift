@@ -1,4 +1,5 @@
 import Glibc
+import LatchkeyClient
 import Synchronization
 
 /// An output for whose reader nobody waits but a thread of its own. What is not written yet is kept, up
@@ -31,7 +32,22 @@ final class PatientOutput: Sendable {
       defer { state.isWriting = true }
       return !state.isWriting
     }
-    if isToBeStarted { DetachedThread.start { [self] in writeKept() } }
+    guard isToBeStarted, DetachedThread.start({ [self] in writeKept() }) != 0 else { return }
+    writeWithoutWaiting()
+  }
+
+  /// What the system has no room for a thread for. The rest is kept for the next time.
+  private func writeWithoutWaiting() {
+    state.withLock { state in
+      state.isWriting = false
+      var ready = pollfd(fd: descriptor, events: Int16(POLLOUT), revents: 0)
+      while !state.kept.isEmpty, poll(&ready, 1, 0) > 0 {
+        // A pipe that is ready takes so much at once.
+        let part = Array(state.kept.prefix(Int(PIPE_BUF)))
+        _ = writeAll(part, to: descriptor)
+        state.kept.removeFirst(part.count)
+      }
+    }
   }
 
   func flush() {

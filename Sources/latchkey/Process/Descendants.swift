@@ -39,7 +39,17 @@ enum Descendants {
   /// only the children are found, by trying ids. The children of a child that dies become children.
   static func signal(_ number: Int32, except spared: pid_t?) {
     guard isProcOurs else { return signalChildren(number) }
-    for process in ofThisProcess() where process.id != spared { signal(process, number) }
+    signal(number, of: getpid(), except: spared)
+  }
+
+  /// Sends a signal to all descendants of a process that still run, but for one. Needs /proc.
+  ///
+  /// - Returns: Whether there are any.
+  @discardableResult
+  static func signal(_ number: Int32, of root: pid_t, except spared: pid_t?) -> Bool {
+    let found = descendants(of: root).filter { $0.id != spared }
+    for process in found { signal(process, number) }
+    return !found.isEmpty
   }
 
   /// A process that was found may be gone and its id another's, unless it is a child: its id is not
@@ -90,7 +100,7 @@ enum Descendants {
 
   /// What to say where some are left whatever is sent to them.
   static func stuckText(except spared: pid_t?) -> String {
-    let left = isProcOurs ? ofThisProcess().filter { $0.id != spared } : []
+    let left = isProcOurs ? descendants(of: getpid()).filter { $0.id != spared } : []
     let shownMax = 5
     let names = left.prefix(shownMax).map { "\($0.id) (\($0.name))" }.joined(separator: ", ")
     let more = left.count > shownMax ? " and \(left.count - shownMax) more" : ""
@@ -112,19 +122,19 @@ enum Descendants {
 
   // MARK: - By /proc
 
-  /// All descendants of this process that still run.
+  /// All descendants of a process that still run.
   ///
   /// Where the kernel lists the children of a process (CONFIG_PROC_CHILDREN), this costs no more
   /// than there are descendants: it runs when a lease is about to end, on a machine that may be busy.
   /// That list may be incomplete while processes end, so nobody is only believed after a look at all.
-  private static func ofThisProcess() -> [Process] {
-    let listed = listedDescendants()
-    return listed.isEmpty ? descendants(of: getpid(), among: allProcesses()) : listed
+  private static func descendants(of root: pid_t) -> [Process] {
+    let listed = listedDescendants(of: root)
+    return listed.isEmpty ? descendants(of: root, among: allProcesses()) : listed
   }
 
-  private static func listedDescendants() -> [Process] {
+  private static func listedDescendants(of root: pid_t) -> [Process] {
     var found: [Process] = []
-    var next = [getpid()]
+    var next = [root]
     while let parent = next.popLast() {
       for child in listedChildren(of: parent) {
         // The last of a list that was too long may be half a number.

@@ -42,7 +42,7 @@ final class HeldCommand: Sendable {
     }
     watch.look()
     return try await withTaskCancellationHandler {
-      try await supervisor.outcome { grant.isLost }
+      try await supervisor.outcome(isLeaseOver: { grant.isLost })
     } onCancel: {
       watch.stop()
     }

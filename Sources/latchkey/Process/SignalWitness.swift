@@ -1,9 +1,14 @@
 import CLinux
 import Glibc
+import Synchronization
 
-/// A process that only notes which signals reach it. It stands in the process group of the command,
+/// A process that notes which signals reach it. It stands in the process group of the command,
 /// and in the cgroup of `latchkey`, in which that of the command is (``CommandCgroup``), so what was
 /// sent to all of them was sent to it too (see ``SignalRelay``).
+///
+/// It also watches over the lease's end: where that comes so near that the supervisor must have killed
+/// the command, and has not, as where somebody suspended it and `latchkey`, it kills what the
+/// supervisor has started.
 struct SignalWitness {
   /// What it tells of each signal.
   struct Record {
@@ -14,6 +19,8 @@ struct SignalWitness {
   let process: pid_t
   /// ``Record``s come out of it.
   let descriptor: Int32
+  /// See ``Supervision/lastMoment``; in memory that both processes share, for this process' life.
+  private let lastMoment: UnsafeMutablePointer<Atomic<Int64>>
 
   /// The signal that it is asked by, the last one: what reached it before comes out before, since
   /// the kernel hands out pending signals in the order of their numbers.
@@ -24,30 +31,47 @@ struct SignalWitness {
   /// Starts one, as a child of this process. Nil where the system has no room for it: then every
   /// signal is passed on, as it would be without a witness.
   ///
-  /// - Parameter cgroup: What to end where the parent is killed, and perhaps `latchkey` with it.
-  static func start(_ cgroup: CommandCgroup?) -> SignalWitness? {
+  /// - Parameters:
+  ///   - cgroup: What to end where the parent is killed, and perhaps `latchkey` with it.
+  ///   - lastMoment: See ``Supervision/lastMoment``.
+  static func start(_ cgroup: CommandCgroup?, until lastMoment: Int64) -> SignalWitness? {
+    let page = mmap(
+      nil, MemoryLayout<Atomic<Int64>>.size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1,
+      0)
+    guard let page, page != MAP_FAILED else { return nil }
+    let shared = page.bindMemory(to: Atomic<Int64>.self, capacity: 1)
+    shared.initialize(to: Atomic(lastMoment))
     var ends: [Int32] = [0, 0]
     guard linux_pipe(&ends) == 0 else { return nil }
     let parent = getpid()
     let process = linux_fork()
-    if process == 0 { run(parent: parent, output: ends[1], cgroup) }
+    if process == 0 { run(parent: parent, output: ends[1], cgroup, until: shared) }
     close(ends[1])
     guard process > 0 else {
       close(ends[0])
       return nil
     }
-    return SignalWitness(process: process, descriptor: ends[0])
+    return SignalWitness(process: process, descriptor: ends[0], lastMoment: shared)
   }
 
-  private static func run(parent: pid_t, output: Int32, _ cgroup: CommandCgroup?) -> Never {
+  private static func run(
+    parent: pid_t, output: Int32, _ cgroup: CommandCgroup?,
+    until lastMoment: UnsafeMutablePointer<Atomic<Int64>>
+  ) -> Never {
     guard linux_set_parent_death_signal(parentDeath) == 0, getppid() == parent else { _exit(0) }
     linux_set_name("lock-witness")
     // Whoever waits for the command's output to end shall not wait for this process.
     linux_close_all_but(output)
     var set = Signals.set(of: Signals.numbers)
+    let alarm = Alarm()
+    alarm?.set(at: lastMoment.pointee.load(ordering: .relaxed))
     while true {
       var info = siginfo_t()
       guard sigwaitinfo(&set, &info) > 0 else { continue }
+      if info.si_code == Self.ofTimer {
+        alarm?.set(at: watch(until: lastMoment, parent, cgroup))
+        continue
+      }
       var record = Record(number: info.si_signo, sender: info._sifields._kill.si_pid)
       guard getppid() == parent,
         write(output, &record, MemoryLayout<Record>.size) > 0
@@ -55,6 +79,60 @@ struct SignalWitness {
     }
     if getppid() != parent { cgroup?.end() }
     _exit(0)
+  }
+
+  // MARK: - The lease's end
+
+  /// The `si_code` of what a timer sends: SI_TIMER, which is an enumeration's in C.
+  private static let ofTimer: Int32 = -2
+  /// What a timer sends when the lease may be over.
+  private static let leaseEnd = question - 2
+
+  /// A timer on the clock that goes on while the machine sleeps.
+  private struct Alarm {
+    /// The first one of a process is the null pointer.
+    private var timer: timer_t?
+
+    /// Nil where the system gives none.
+    init?() {
+      var event = sigevent()
+      event.sigev_notify = Int32(SIGEV_SIGNAL)
+      event.sigev_signo = leaseEnd
+      guard timer_create(CLOCK_BOOTTIME, &event, &timer) == 0 else { return nil }
+    }
+
+    func set(at time: Int64) {
+      var setting = itimerspec()
+      // Zero would switch the alarm off.
+      setting.it_value = timespec(nanoseconds: max(time, 1))
+      timer_settime(timer, Int32(TIMER_ABSTIME), &setting, nil)
+    }
+  }
+
+  /// Kills what the supervisor has started, if it is time for that.
+  ///
+  /// - Returns: When to look again.
+  private static func watch(
+    until lastMoment: UnsafeMutablePointer<Atomic<Int64>>, _ supervisor: pid_t,
+    _ cgroup: CommandCgroup?
+  ) -> Int64 {
+    let lastMoment = lastMoment.pointee.load(ordering: .relaxed)
+    guard lastMoment <= Supervisor.now else { return lastMoment }
+    cgroup?.kill()
+    var isAnyLeft = false
+    if Descendants.isProcOurs {
+      isAnyLeft = Descendants.signal(SIGKILL, of: supervisor, except: getpid())
+    } else {
+      // The kernel kills the command with it (``CommandLaunch``).
+      kill(supervisor, SIGKILL)
+    }
+    let interval = isAnyLeft ? Supervision.killInterval : Supervision.stuckInterval
+    return Supervisor.now + interval.nanoseconds
+  }
+
+  /// Tells it that the lease was renewed.
+  func leaseGood(until lastMoment: Int64) {
+    self.lastMoment.pointee.store(lastMoment, ordering: .relaxed)
   }
 
   /// Has it write an answer behind all that reached it.

@@ -62,9 +62,11 @@ struct Supervision {
       case interrupted(Int32)
       /// As was waiting for those that cannot be ended.
       case abandoned(Int32)
+      /// The command was not started: the lease was about to end by then.
+      case tooLate
     }
 
-    /// Nil where it could not be ended.
+    /// Nil where it could not be ended, or was not started.
     var end: ProcessEnd?
     var reason: Reason
   }
@@ -93,6 +95,7 @@ struct Supervision {
   private var isEndRequested = false
   private var isAlone = false
   private var isHurried = false
+  private var firstKill: Int64?
   private var lastKill: Int64?
   private var isStuck = false
 
@@ -112,6 +115,20 @@ struct Supervision {
     case .finished: nil
     }
   }
+
+  /// Whether there is still time for the command to be started.
+  func mayStart(at now: Int64) -> Bool {
+    phase == .running && nextAlarm.map { now < $0 } ?? false
+  }
+
+  /// Whether what the command started is being ended.
+  var isEnding: Bool {
+    if case .ending = phase { true } else { false }
+  }
+
+  /// When whoever else watches has to kill what is left: in the middle of the time that is left for
+  /// dying.
+  var lastMoment: Int64 { leaseEnd - Self.killMargin(ofLease: lease).nanoseconds / 2 }
 
   mutating func handle(_ event: Event, at now: Int64) -> [Action] {
     switch event {
@@ -162,11 +179,14 @@ struct Supervision {
     case .running, .lingering:
       guard let nextAlarm, nextAlarm <= now else { return [] }
       return beginEnding(.leaseEnded, at: now)
-    case .ending(let since):
+    case .ending:
       guard let nextAlarm, nextAlarm <= now else { return [] }
       lastKill = now
+      // Not from when it was due: this process may have been suspended then.
+      let first = firstKill ?? now
+      firstKill = first
       var actions = [Action.signalAll(SIGKILL)]
-      if !isStuck, killTime(since) + Self.stuckAfter.nanoseconds <= now {
+      if !isStuck, first + Self.stuckAfter.nanoseconds <= now {
         isStuck = true
         actions.append(.sayStuck)
       }

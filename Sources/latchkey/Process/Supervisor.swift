@@ -18,7 +18,8 @@ import Glibc
 /// procps) kills all three.
 ///
 /// While `latchkey` is suspended, or hangs, this process keeps the lease's end by itself: it believes
-/// in the lease as far as `latchkey` has last told.
+/// in the lease as far as `latchkey` has last told. While this process is suspended as well, the
+/// witness does, for as long as the command itself lives.
 ///
 /// A fork of `latchkey` from before its threads: it has one thread, and needs neither /proc nor the
 /// program's file.
@@ -30,7 +31,7 @@ struct Supervisor {
   private var witness: SignalWitness?
   /// Nil once it has ended: its process id may be another's then.
   private var command: pid_t?
-  private let cgroup: CommandCgroup?
+  private var cgroup: CommandCgroup?
   private let children: Int32
   private let alarm: Int32
 
@@ -54,7 +55,7 @@ struct Supervisor {
     }
     close(ends[1])
     guard process > 0 else {
-      throw Failure(.system, "cannot start a process: \(errorText(errno))")
+      throw Failure(noRoomFor: "a process", errno)
     }
     return SupervisorLink(descriptor: ends[0], supervisor: process)
   }
@@ -74,26 +75,40 @@ struct Supervisor {
       else { continue }
       let supervision = Supervision(
         lease: .nanoseconds(lease), until: leaseEnd, waitsForDescendants: waits)
-      guard var supervisor = Supervisor(link: link, argumentCount, supervision, changes) else {
-        _ = SupervisorMessage(.failed(errno)).send(on: link)
-        _exit(0)
+      guard var supervisor = Supervisor(link: link, supervision) else {
+        finish(.failed(errno), on: link)
       }
+      // What was said since: this process may have been suspended.
+      supervisor.hearLatchkey()
+      guard supervisor.supervision.mayStart(at: now) else {
+        finish(.finished(Supervision.Outcome(end: nil, reason: .tooLate)), on: link)
+      }
+      guard supervisor.start(argumentCount, changes) else { finish(.failed(errno), on: link) }
       supervisor.serve()
     }
   }
 
-  /// Starts the command. Nil, with errno set, where that cannot be done.
-  private init?(
-    link: Int32, _ argumentCount: Int, _ supervision: Supervision, _ changes: [EnvironmentChange]
-  ) {
+  private static func finish(_ report: SupervisorReport, on link: Int32) -> Never {
+    _ = SupervisorMessage(report).send(on: link)
+    _exit(0)
+  }
+
+  /// Nil, with errno set, where the system does not give what is needed.
+  private init?(link: Int32, _ supervision: Supervision) {
     self.link = link
     self.supervision = supervision
     var ends = Signals.set(of: [SIGCHLD])
     children = signalfd(-1, &ends, Int32(SFD_CLOEXEC | SFD_NONBLOCK))
     alarm = timerfd_create(CLOCK_BOOTTIME, Int32(TFD_CLOEXEC | TFD_NONBLOCK))
     guard children >= 0, alarm >= 0, linux_adopt_orphans() == 0 else { return nil }
+  }
+
+  /// Starts the command.
+  ///
+  /// - Returns: Whether it could, or errno says why not.
+  private mutating func start(_ argumentCount: Int, _ changes: [EnvironmentChange]) -> Bool {
     cgroup = CommandCgroup.make()
-    witness = SignalWitness.start(cgroup)
+    witness = SignalWitness.start(cgroup, until: supervision.lastMoment)
     let process = CommandLaunch.start(argumentCount: argumentCount, changes, in: cgroup) {
       // Witness and command stay in the group of `latchkey`, and with it in the foreground of a
       // terminal; signals to the group do not reach this process from here on.
@@ -104,9 +119,10 @@ struct Supervisor {
       witness?.end()
       cgroup?.remove()
       errno = code
-      return nil
+      return false
     }
     command = process
+    return true
   }
 
   // MARK: - Events
@@ -123,6 +139,8 @@ struct Supervisor {
       if polled[0].revents != 0 { hearLatchkey() }
       if polled[1].revents != 0 { drain(children, by: MemoryLayout<signalfd_siginfo>.size) }
       if polled[2].revents != 0 { drain(alarm, by: MemoryLayout<UInt64>.size) }
+      // What died while this process was suspended does not resist.
+      if supervision.isEnding { reap() }
       perform(supervision.handle(.time, at: Self.now))
       perform(relay.timePassed(at: Self.now))
       // Also without SIGCHLD: which of several were sent is not told.
@@ -141,9 +159,7 @@ struct Supervisor {
     let next = [supervision.nextAlarm, relay.nextAlarm].compactMap(\.self).min()
     var setting = itimerspec()
     // Zero would switch the alarm off.
-    let time = next.map { max($0, 1) } ?? 0
-    setting.it_value.tv_sec = Int(time / 1_000_000_000)
-    setting.it_value.tv_nsec = Int(time % 1_000_000_000)
+    setting.it_value = timespec(nanoseconds: next.map { max($0, 1) } ?? 0)
     timerfd_settime(alarm, Int32(TFD_TIMER_ABSTIME), &setting, nil)
   }
 
@@ -188,6 +204,7 @@ struct Supervisor {
         case .start: break
         case .leaseGood(let end):
           perform(supervision.handle(.leaseGood(until: end), at: Self.now))
+          witness?.leaseGood(until: supervision.lastMoment)
         case .stop: perform(supervision.handle(.stop, at: Self.now))
         case .signal(let signal): received(signal)
         }
@@ -233,8 +250,7 @@ struct Supervisor {
         StandardError.lineNow("latchkey: \(text)")
       case .finish(let outcome):
         cgroup?.remove()
-        _ = SupervisorMessage(.finished(outcome)).send(on: link)
-        _exit(0)
+        Self.finish(.finished(outcome), on: link)
       }
     }
   }
@@ -251,5 +267,12 @@ struct Supervisor {
         }
       }
     }
+  }
+}
+
+extension timespec {
+  init(nanoseconds: Int64) {
+    self.init(
+      tv_sec: Int(nanoseconds / 1_000_000_000), tv_nsec: Int(nanoseconds % 1_000_000_000))
   }
 }

@@ -1,4 +1,5 @@
 import Glibc
+import LatchkeyClient
 import Synchronization
 
 /// The supervisor of a command, as `latchkey` sees it.
@@ -13,7 +14,13 @@ final class SupervisorLink: Sendable {
     var isReaped = false
     /// It was killed by this process.
     var isGivenUp = false
+    /// Whether the lease is over, where there is one.
+    var isLeaseOver: @Sendable () -> Bool = { false }
   }
+
+  /// From one look to the next whether a supervisor that has said its last word is gone.
+  private static let reapInterval = Duration.microseconds(200)
+  private static let reapTriesMax = 500
 
   private let descriptor: Int32
   private let supervisor: pid_t
@@ -35,14 +42,20 @@ final class SupervisorLink: Sendable {
     _ = SupervisorMessage(instruction).send(on: descriptor)
   }
 
+  /// Hears what the supervisor says, on a thread of its own. To be called once, before the command is
+  /// started.
+  func listen() throws(Failure) {
+    let code = DetachedThread.start { [self] in receive() }
+    if code != 0 { throw Failure(noRoomFor: "a thread", code) }
+  }
+
   /// What came of the command, which was told to start.
   ///
-  /// - Parameter isOver: Whether the lease is over, so that nothing is gained by waiting for processes
-  ///   that cannot be ended.
+  /// - Parameter isLeaseOver: So that nothing is gained by waiting for processes that cannot be ended.
   func outcome(
-    isOver: @escaping @Sendable () -> Bool
+    isLeaseOver: @escaping @Sendable () -> Bool
   ) async throws(Failure) -> Supervision.Outcome {
-    DetachedThread.start { [self] in receive(isOver: isOver) }
+    shared.withLock { $0.isLeaseOver = isLeaseOver }
     await withCheckedContinuation { continuation in
       let isDone = shared.withLock { shared in
         if shared.result == nil { shared.waiting = continuation }
@@ -64,24 +77,43 @@ final class SupervisorLink: Sendable {
     }
   }
 
-  private func receive(isOver: () -> Bool) {
+  private func receive() {
     while true {
       guard case .message(let message) = SupervisorMessage.receive(on: descriptor, waits: true)
       else { break }
       switch message.report {
       case .ending: shared.withLock { $0.isEnding = true }
-      case .finished(let outcome): return finish(.success(outcome))
+      case .finished(let outcome):
+        reapSupervisor()
+        return finish(.success(outcome))
       case .failed(let code):
-        return finish(.failure(Failure(.system, "cannot start a process: \(errorText(code))")))
+        reapSupervisor()
+        return finish(.failure(Failure(noRoomFor: "a process", code)))
       }
     }
-    endOrphans(isOver: isOver)
+    endOrphans()
     guard shared.withLock({ $0.isGivenUp }) else {
       return finish(
         .failure(
           Failure(.system, "the command's supervisor was killed, so the command was ended")))
     }
     finish(.success(Supervision.Outcome(end: nil, reason: .leaseEnded)))
+  }
+
+  /// It has nothing more to do. In a container, nobody may reap what this process leaves.
+  private func reapSupervisor() {
+    for _ in 0..<Self.reapTriesMax {
+      let isReaped = shared.withLock { shared in
+        _ = Descendants.reap { process, _ in
+          if process == supervisor { shared.isReaped = true }
+        }
+        return shared.isReaped
+      }
+      if isReaped { break }
+      usleep(UInt32(Self.reapInterval / .microseconds(1)))
+    }
+    // Its witness is this process' child by now.
+    _ = Descendants.reap { _, _ in }
   }
 
   private func finish(_ result: Result<Supervision.Outcome, Failure>) {
@@ -94,7 +126,7 @@ final class SupervisorLink: Sendable {
   }
 
   /// Does what the supervisor would have done, had it not been killed.
-  private func endOrphans(isOver: () -> Bool) {
+  private func endOrphans() {
     let stuckTime = ContinuousClock.now + Supervision.stuckAfter
     var isStuck = false
     while true {
@@ -112,7 +144,7 @@ final class SupervisorLink: Sendable {
         isStuck = true
         StandardError.line("latchkey: \(Descendants.stuckText(except: nil))")
       }
-      if isStuck, isOver() { return }
+      if isStuck, shared.withLock(\.isLeaseOver)() { return }
       let pause = isStuck ? Supervision.stuckInterval : Supervision.killInterval
       usleep(UInt32(pause / .microseconds(1)))
     }

@@ -132,6 +132,7 @@ struct SupervisorMessage: Equatable {
         case .leaseEnded: (2, 0)
         case .interrupted(let signal): (3, signal)
         case .abandoned(let signal): (4, signal)
+        case .tooLate: (5, 0)
         }
       let (kind, code): (Int64, Int32) =
         switch outcome.end {
@@ -156,7 +157,8 @@ struct SupervisorMessage: Equatable {
         case 1: .byItself
         case 2: .leaseEnded
         case 3: .interrupted(signal)
-        default: .abandoned(signal)
+        case 4: .abandoned(signal)
+        default: .tooLate
         }
       let end: ProcessEnd? =
         switch words[3] {

@@ -2,6 +2,8 @@ import Glibc
 import TestKit
 import Testing
 
+@testable import latchkey
+
 /// A file that several processes append words to.
 struct Journal: Sendable {
   let path: String
@@ -38,6 +40,20 @@ enum ProcessTree {
   /// Nil where there is none any more.
   static func name(of process: pid_t) -> String? {
     (try? readText("/proc/\(process)/comm"))?.split(separator: "\n").first.map(String.init)
+  }
+
+  /// Whether it has ended, and its parent has not noticed yet; also where there is none any more.
+  static func isZombie(_ process: pid_t) -> Bool {
+    guard let stat = try? readText("/proc/\(process)/stat") else { return true }
+    return Descendants.Process(stat: stat)?.isZombie ?? true
+  }
+
+  /// The page faults of those of its children that have ended: none where it never had any.
+  static func faultsOfChildren(_ process: pid_t) throws -> String {
+    let stat = try readText("/proc/\(process)/stat")
+    // "pid (name) state ppid pgrp session tty tpgid flags minflt cminflt …"
+    let fields = stat.split(separator: ")").last?.split(separator: " ") ?? []
+    return String(try #require(fields.count > 8 ? fields[8] : nil))
   }
 
   /// What it shows as its command line, without what is empty; nil where there is none any more.

@@ -1,0 +1,79 @@
+import Glibc
+import TestKit
+import Testing
+
+/// Programs where the system starts no more processes and threads.
+@Suite("Command line: no room for threads", .serialized)
+struct CLIRoomTests {
+  /// More than `latchkey lock` needs: loops, what is said, names, link, supervisor, witness, command.
+  private static let enough = 12
+  private static let said = "no more processes and threads are allowed"
+
+  /// Runs the rest of a command line where so many processes and threads may run, its own included.
+  /// Root is not bound by such a limit, and an ordinary user has others that count.
+  private static func prefix(_ count: Int) async -> [String]? {
+    let limit = ["/usr/bin/prlimit", "--nproc=\(count)"]
+    // Ids that nobody has.
+    let user = "\(64_000 + count)"
+    let asUser = ["/usr/bin/setpriv", "--reuid", user, "--regid", user, "--clear-groups"]
+    let prefix = getuid() == 0 ? asUser : ["/usr/bin/unshare", "-U"]
+    let result = try? await Program.run(prefix[0], Array(prefix[1...]) + ["true"])
+    return result?.end == .exited(0) ? prefix + limit : nil
+  }
+
+  @Test(
+    "Whatever the limit is, a command runs or a line says why not, and a signal ends it at any time",
+    .enabled("needs a user of its own") { await prefix(1) != nil },
+    arguments: 1...enough)
+  func limits(count: Int) async throws {
+    let prefix = try #require(await Self.prefix(count))
+    try await CLIServer.run { server in
+      let result = try await server.runUnder(prefix, "lock", "free", "--", "echo", "done")
+      if result.output == ["done"] {
+        #expect(result.end == .exited(0))
+      } else {
+        expectNoRoom(result)
+        #expect(count < Self.enough)
+      }
+      #expect(try await server.run("get", "free").end == .exited(1))
+      let got = try await server.runUnder(prefix, "get", "free")
+      if got.end != .exited(1) { expectNoRoom(got) }
+
+      #expect(
+        try await server.run("claim", "held", "--owner", "x", "--ttl", "1h").end == .exited(0))
+      let waiting = try server.startUnder(prefix, "lock", "held", "--", "echo", "never")
+      // What it waits for, or why it does not.
+      try await waiting.errors.line(containing: "latchkey: ")
+      waiting.signal(SIGTERM)
+      // It may be on its way out.
+      let ends: [ProgramEnd] = [.exited(71), .exited(143), .killed(SIGTERM)]
+      let end = try await waiting.exit()
+      #expect(ends.contains(end))
+      #expect(try await waiting.output.all() == [])
+    }
+  }
+
+  private func expectNoRoom(_ result: Program.Result) {
+    #expect(result.end == .exited(71))
+    #expect(result.output == [])
+    #expect(result.errors.count == 1)
+    #expect(result.errors.first?.contains(Self.said) == true)
+  }
+
+  @Test(
+    "A server for which there is no room says so in a line",
+    .enabled("needs a user of its own") { await prefix(1) != nil }, arguments: [1, 2, 3, 5, 8])
+  func server(count: Int) async throws {
+    let prefix = try #require(await Self.prefix(count))
+    let folder = try StoreFolder()
+    let result = try await Program.run(
+      prefix[0],
+      prefix.dropFirst() + [
+        "\(Program.folder)/latchkeyd", "--listen", "127.0.0.1:0", "--store",
+        "sqlite:\(folder.file)",
+      ])
+    #expect(result.end == .exited(1))
+    #expect(result.errors.count == 1)
+    #expect(result.errors.first?.contains(Self.said) == true)
+  }
+}
