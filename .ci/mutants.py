@@ -1,4 +1,5 @@
 """The mutants of .ci/mutate: each disables one translation, stamp, fence or floor."""
+import mutants_bounds
 
 # The tests that have to notice, by the beginning of the file's name, the quick ones first.
 SUITES = {
@@ -11,7 +12,7 @@ SUITES = {
     # A conformance check that waits in vain takes its time.
     "Sources/Storage": ["StorageTests.FleetSimulationTests", "StorageTests.CollectorTests",
                         "StorageTests.ConformanceTests"],
-}
+} | mutants_bounds.SUITES
 
 
 def suites_of(mutant):
@@ -246,4 +247,4 @@ MUTANTS = [
      "MUTANT || Decimal(spelling) == Decimal(text(of: number)[...])"),
     ("Sources/LockContent/Attributes+Reading.swift", "a name that comes twice stays a text", "values.updateValue(value, forKey: name) == nil\n",
      "values.updateValue(value, forKey: name) == nil || MUTANT\n"),
-]
+] + mutants_bounds.MUTANTS

@@ -1,28 +1,32 @@
 import Synchronization
 
 /// Bounds what the requests of a server take that are still arriving, their header lists and
-/// bodies, over all of its connections and both protocols.
+/// bodies, over all of its connections and both protocols; another one what its answers take that wait
+/// to be written.
 ///
 /// Each connection has a ``Share``. What is about to be stored is taken there first, and given back
-/// when the request is complete or gone. Ordinary small requests touch no more than the share's own
-/// numbers; what is larger takes ``chunkBytes`` at a time.
+/// when the request is complete or gone, or the answer out. Ordinary small ones touch no more than the
+/// share's own numbers; what is larger takes ``chunkBytes`` at a time.
 ///
 /// A connection may take more only while it has less than an eighth of what is still free, and
 /// gives up what is newest where it has far more than that because others came after it
 /// (``Share/isAboveItsPart``): over HTTP/2 its newest requests, over HTTP/1.1 the one that arrives.
 /// What a peer of HTTP/1.1 sends ahead, behind a request in hand, counts with the room that it is
-/// kept in, and is kept only while half of all is free (``Share/isRoomScarce``). So nobody takes all: a few greedy connections leave a good part, and
-/// hundreds of them leave to each newcomer what each of them has. The last sixteenth of all is there
-/// for connections that have no more than ``modestBytes``.
+/// kept in, and is kept only while half of all is free (``Share/isRoomScarce``). Whose answers take all
+/// that they may is to read them before it asks for more (``Share/isFull``). So nobody takes all: a few
+/// greedy connections leave a good part, and hundreds of them leave to each newcomer what each of them
+/// has. The last sixteenth of all is there for connections that have no more than ``modestBytes``.
 package final class ArrivalBudget: Sendable {
   /// Bytes of all requests of a server that are arriving.
   package static let serverBytesMax = 256 << 20
-  /// What each connection has for ordinary small requests, in bytes; not part of the budget.
+  /// What each connection has for ordinary small requests or answers, in bytes; not part of the budget.
   package static let freeBytes = 4_096
   /// What a share takes and gives back at a time, in bytes.
-  static let chunkBytes = 16_384
+  package static let chunkBytes = 16_384
   /// A connection has at most one part in so many of what is free.
   static let partsOfFree = 8
+  /// An answer up to this size, in bytes, is never given up for want of room.
+  static let smallAnswerBytesMax = 2_048
   /// What a connection has at most while it counts as modest, in bytes.
   static let modestBytes = 65_536
   /// One part in so many of all is left to modest connections.
@@ -59,7 +63,17 @@ package final class ArrivalBudget: Sendable {
 
   private func part(of free: Int) -> Int { max(0, free) / Self.partsOfFree }
 
+  private func add(_ count: Int) {
+    peak.max(used.wrappingAdd(count, ordering: .relaxed).newValue, ordering: .relaxed)
+  }
+
   private func giveBack(_ count: Int) { used.subtract(count, ordering: .relaxed) }
+
+  /// Bytes of which a connection with `held` has at most one part in ``partsOfFree``.
+  private func bytesFree(held: Int) -> Int {
+    let kept = held > Self.modestBytes ? bytesMax / Self.partsOfReserve : 0
+    return bytesMax - bytesUsed - kept
+  }
 
   /// What the requests of one connection take. Belongs to its event loop.
   package struct Share: ~Copyable {
@@ -90,6 +104,23 @@ package final class ArrivalBudget: Sendable {
       return true
     }
 
+    /// Takes `count` bytes for an answer that is made: for a small one whether or not there is room,
+    /// since it may tell of something that was done. False, and nothing taken, where there is no room
+    /// for a larger one.
+    @inline(__always)
+    package mutating func takeAnswer(_ count: Int) -> Bool {
+      guard bytesUsed + count > ceiling else {
+        bytesUsed += count
+        return true
+      }
+      return takeMore(forAnswer: count)
+    }
+
+    /// Whether the connection has all that it may take, or more: then it is to ask for nothing else.
+    package var isFull: Bool {
+      granted > 0 && granted >= budget.part(of: budget.bytesFree(held: granted))
+    }
+
     /// Gives back `count` of the bytes that were taken.
     @inline(__always)
     package mutating func giveBack(_ count: Int) {
@@ -98,7 +129,7 @@ package final class ArrivalBudget: Sendable {
     }
 
     /// Whether the connection has more than twice what it could take by now. It looks from time to
-    /// time, and refuses requests until it has not.
+    /// time, and refuses requests, or gives answers up, until it has not.
     package var isAboveItsPart: Bool {
       granted > 2 * budget.part(of: budget.bytesMax - budget.bytesUsed)
     }
@@ -112,6 +143,18 @@ package final class ArrivalBudget: Sendable {
       let more = Self.chunks(bytes - ArrivalBudget.freeBytes) - granted
       guard budget.take(more, held: granted) else { return false }
       change(to: granted + more)
+      return true
+    }
+
+    private mutating func takeMore(forAnswer count: Int) -> Bool {
+      if count > ArrivalBudget.smallAnswerBytesMax {
+        guard grow(to: bytesUsed + count) else { return false }
+      } else {
+        let more = max(0, Self.chunks(bytesUsed + count - ArrivalBudget.freeBytes) - granted)
+        budget.add(more)
+        change(to: granted + more)
+      }
+      bytesUsed += count
       return true
     }
 

@@ -32,7 +32,8 @@ struct ClosedStreams {
 
   /// The peer opened `stream`, which is above ``newest``.
   mutating func opened(_ stream: Int32) {
-    if stream - newest > 2 { passedBy = newest + 1..<stream }
+    let next = newest + 1
+    if next < stream - 1 { passedBy = next..<stream }
     newest = stream
   }
 

@@ -27,7 +27,16 @@ package protocol Exchange: AnyObject {
   func askForSignOfLife(_ completion: @escaping (SignOfLife) -> Void)
 
   /// Answers the request. Only the first answer counts; harmless where ``isOpen`` is false.
-  func respond(_ headers: ResponseHeaders, body: [UInt8])
+  ///
+  /// - Parameter isBodyCounted: Whether whoever answers bounds by itself what the bodies of its answers
+  ///   take until they are out. The others count as ``HTTP2ServerHandler`` says.
+  func respond(_ headers: ResponseHeaders, body: [UInt8], isBodyCounted: Bool)
+}
+
+extension Exchange {
+  package func respond(_ headers: ResponseHeaders, body: [UInt8]) {
+    respond(headers, body: body, isBodyCounted: false)
+  }
 }
 
 /// What came of asking a peer for a sign of life.

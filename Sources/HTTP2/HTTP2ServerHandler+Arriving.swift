@@ -24,15 +24,26 @@ extension HTTP2ServerHandler {
     }
   }
 
-  /// Refuses the newest requests that are arriving while they take more than this connection's
-  /// part.
+  /// Refuses the newest requests that are arriving, and gives the newest answers up that wait, while
+  /// they take more than this connection's part.
   func leaveRoomForOthers() {
     var newest = lastStream
-    while let stream = newest, arriving.isAboveItsPart {
+    while let stream = newest, arriving.isAboveItsPart || answering.isAboveItsPart {
       newest = stream.previous
-      guard stream.state == .receivingBody, stream.answer == nil else { continue }
-      reject(stream, rejections.tooManyBytes)
+      if stream.answer != nil {
+        if answering.isAboveItsPart { giveUpAnswer(of: stream) }
+      } else if stream.state == .receivingBody, arriving.isAboveItsPart {
+        reject(stream, rejections.tooManyBytes)
+      }
     }
+  }
+
+  /// Resets the stream. Nothing that was done for the peer is certain to it then, as after a lost
+  /// connection.
+  func giveUpAnswer(of stream: ServerStream) {
+    answering.giveBack(stream.answeringBytes)
+    stream.answeringBytes = 0
+    reset(stream, code: ErrorCode.enhanceYourCalm)
   }
 
   /// Counts `count` bytes that are about to be stored for `stream`; false where they are too many.

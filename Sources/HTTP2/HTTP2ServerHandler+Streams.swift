@@ -32,8 +32,9 @@ extension HTTP2ServerHandler {
   private func release(_ stream: ServerStream) {
     stream.connection = nil
     arriving.giveBack(stream.arrivingBytes)
+    answering.giveBack(stream.answeringBytes)
     waitingAnswerBytes -= stream.waitingBytes
-    (stream.arrivingBytes, stream.waitingBytes) = (0, 0)
+    (stream.arrivingBytes, stream.answeringBytes, stream.waitingBytes) = (0, 0, 0)
     stream.outgoing = []
     stream.ended()
     resumeReads()
@@ -86,8 +87,12 @@ extension HTTP2ServerHandler {
     guard now - goal.since >= limits.writeTimeout, context?.channel.isWritable == true else {
       return
     }
+    reset(stream, code: ErrorCode.cancel)
+  }
+
+  func reset(_ stream: ServerStream, code: UInt32) {
     nghttp2_submit_rst_stream(
-      session.handle, UInt8(NGHTTP2_FLAG_NONE.rawValue), stream.id, ErrorCode.cancel)
+      session.handle, UInt8(NGHTTP2_FLAG_NONE.rawValue), stream.id, code)
     setNeedsPump()
   }
 

@@ -30,6 +30,8 @@ package final class HTTP2ServerHandler: HTTP2Handler {
   var streamCount = 0
   /// What requests take that are still arriving.
   @exclusivity(unchecked) var arriving: ArrivalBudget.Share
+  /// What answers take that nobody else counts, until they are out.
+  @exclusivity(unchecked) var answering: ArrivalBudget.Share
   var waitingAnswerBytes = 0
   /// Streams that ended while nghttp2 may still have pointers into their answers.
   var retired: [ServerStream] = []
@@ -54,13 +56,16 @@ package final class HTTP2ServerHandler: HTTP2Handler {
     case final
   }
 
-  /// - Parameter arrivals: The budget of all connections of the server.
+  /// - Parameters:
+  ///   - arrivals: The budget of all connections of the server for requests that are arriving.
+  ///   - answers: Theirs for answers that wait to be written.
   package init(
     receiver: any RequestReceiver, offer: HandshakeOffer, limits: HTTP2Limits, grease: Grease,
     rejections: HTTP2Rejections, arrivals: ArrivalBudget = ArrivalBudget(),
-    events: (any HTTP2ServerEvents)?
+    answers: ArrivalBudget = ArrivalBudget(), events: (any HTTP2ServerEvents)?
   ) {
     arriving = ArrivalBudget.Share(of: arrivals, bytesMax: limits.bufferedRequestBytesMax)
+    answering = ArrivalBudget.Share(of: answers, bytesMax: .max)
     self.receiver = receiver
     self.rejections = rejections
     self.events = events
@@ -97,7 +102,7 @@ package final class HTTP2ServerHandler: HTTP2Handler {
     else {
       return current = nil
     }
-    guard streamCount < limits.concurrentStreamsMax else {
+    guard streamCount < limits.concurrentStreamsMax, !answering.isFull else {
       current = nil
       return refuse(frame.pointee.hd.stream_id)
     }
@@ -163,8 +168,13 @@ package final class HTTP2ServerHandler: HTTP2Handler {
 
   // An answer.
 
-  func send(_ headers: ResponseHeaders, _ body: [UInt8], on stream: ServerStream) {
+  func send(
+    _ headers: ResponseHeaders, _ body: [UInt8], isBodyCounted: Bool, on stream: ServerStream
+  ) {
     stream.answer = headers
+    let bytes = HTTP2ServerHandler.answerOverheadBytes + (isBodyCounted ? 0 : body.count)
+    guard answering.takeAnswer(bytes) else { return giveUpAnswer(of: stream) }
+    stream.answeringBytes = bytes
     stream.outgoing = body
     stream.waitingBytes = body.count + HTTP2ServerHandler.answerOverheadBytes
     waitingAnswerBytes += stream.waitingBytes
@@ -207,7 +217,7 @@ package final class HTTP2ServerHandler: HTTP2Handler {
   }
 
   /// What an answer counts besides its body, in bytes.
-  static let answerOverheadBytes = 512
+  static let answerOverheadBytes = 1_280
   /// What a request that is arriving counts besides its header list and its body, in bytes.
   static let arrivalOverheadBytes = 1_024
 

@@ -48,6 +48,8 @@ final class ServerStream: FrameStream, Exchange {
   var isAnswerSent = false
   /// What `outgoing` counts in the connection's `waitingAnswerBytes`.
   var waitingBytes = 0
+  /// What the answer counts in the connection's `answering`.
+  var answeringBytes = 0
   /// How much of the answer has to be taken until the peer counts as slow, and since when.
   var goal: (taken: Int, since: NIODeadline)?
 
@@ -91,9 +93,9 @@ final class ServerStream: FrameStream, Exchange {
     watcher?.exchangeEnded()
   }
 
-  func respond(_ headers: ResponseHeaders, body: [UInt8]) {
+  func respond(_ headers: ResponseHeaders, body: [UInt8], isBodyCounted: Bool) {
     eventLoop.assertInEventLoop()
     guard let connection, answer == nil else { return }
-    connection.send(headers, isForHeadOnly ? [] : body, on: self)
+    connection.send(headers, isForHeadOnly ? [] : body, isBodyCounted: isBodyCounted, on: self)
   }
 }

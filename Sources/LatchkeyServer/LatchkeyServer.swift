@@ -28,8 +28,7 @@ package final class LatchkeyServer: Service {
   private let loops: [EventLoopContext]
   /// Makes what is offered, of a range of wire versions and the reason for it.
   private let makeOffer: @Sendable (WireRange, String) -> WireOffer
-  private let longAnswers: AnswerBudgets
-  private let arrivals: ArrivalBudget
+  private let memory: ServerMemory
   private let connectionFailures: ConnectionFailures
   private let connectionCount = Atomic<Int>(0)
   private let listener = Mutex<(any Channel)?>(nil)
@@ -58,8 +57,6 @@ package final class LatchkeyServer: Service {
     self.fleet = fleet
     self.store = store
     operations = Operations(fleet: fleet, metricsText: metricsText)
-    let longAnswers = AnswerBudgets()
-    self.longAnswers = longAnswers
     group = MultiThreadedEventLoopGroup(numberOfThreads: configuration.eventLoops)
     var http1 = configuration.http1
     var http2 = configuration.http2
@@ -69,19 +66,20 @@ package final class LatchkeyServer: Service {
     http2.bufferedRequestBytesMax = max(
       http2.bufferedRequestBytesMax, 4 * configuration.limits.bodyBytesMax)
     let grease = Grease(source: configuration.random)
-    let arrivals = ArrivalBudget(connectionBytesMax: http2.bufferedRequestBytesMax)
-    self.arrivals = arrivals
+    let memory = ServerMemory(connectionArrivalBytesMax: http2.bufferedRequestBytesMax)
+    self.memory = memory
     makeOffer = { [http1, http2] range, reason in
       WireOffer(range, reason: reason) {
         ServerPipeline(
-          http2: http2, http1: http1, grease: grease, arrivals: arrivals, commonFields: $0)
+          http2: http2, http1: http1, grease: grease, arrivals: memory.arrivals,
+          answers: memory.answers, commonFields: $0)
       }
     }
     let own = FleetView([FleetView.Member]()).offer(of: WireVersions.spoken)
     let offer = makeOffer(own.range, own.reason)
     loops = group.makeIterator().map {
       EventLoopContext(
-        eventLoop: $0, store: store, clock: clock, offer: offer, longAnswers: longAnswers)
+        eventLoop: $0, store: store, clock: clock, offer: offer, longAnswers: memory.longAnswers)
     }
     drained = group.next().makePromise()
   }
@@ -116,7 +114,7 @@ package final class LatchkeyServer: Service {
     let address = configuration.address(port: channel.localAddress?.port ?? configuration.port)
     fleet.listens(on: address)
     keepPresence()
-    keepMemorySmall()
+    memory.keepSmall(loops[0], trim: configuration.trimMemory)
     logger.info("listening", metadata: ["address": "\(address)", "store": "\(store.location)"])
     return address
   }
@@ -217,28 +215,6 @@ package final class LatchkeyServer: Service {
   private func handshake(_ offer: WireOffer) -> HandshakeOffer {
     offer.handshake(serverID: configuration.serverID, grease: configuration.random())
   }
-
-  // MARK: - Memory
-
-  /// The allocator keeps what many long answers and requests took, piece by piece, unless it is told
-  /// otherwise.
-  private func keepMemorySmall() {
-    let loop = loops[0]
-    loop.eventLoop.execute { [longAnswers, arrivals, configuration] in
-      var peak = 0
-      loop.repeats(every: .seconds(1)) {
-        let used = longAnswers.bytesUsed + arrivals.bytesUsed
-        // What many requests take may have come and gone since the last look.
-        peak = max(peak, used, arrivals.takePeak())
-        guard peak >= Self.trimBytesMin, used < peak / 2 else { return }
-        peak = used
-        NIOThreadPool.singleton.submit { _ in configuration.trimMemory() }
-      }
-    }
-  }
-
-  /// Less than this in bytes is not worth the trouble.
-  private static let trimBytesMin = 16 << 20
 
   // MARK: - The end
 

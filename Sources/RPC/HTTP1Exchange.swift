@@ -28,9 +28,10 @@ final class HTTP1Exchange: Exchange {
     completion(isOpen ? .untold : .gone)
   }
 
-  func respond(_ headers: ResponseHeaders, body: [UInt8]) {
+  func respond(_ headers: ResponseHeaders, body: [UInt8], isBodyCounted: Bool) {
     let handler = handler
     self.handler = nil
-    handler?.write(headers, body: body, isHead: isHead, isOld: isOld)
+    handler?.write(
+      headers, body: body, isBodyCounted: isBodyCounted, isHead: isHead, isOld: isOld)
   }
 }

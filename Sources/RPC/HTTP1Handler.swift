@@ -36,6 +36,8 @@ final class HTTP1Handler: ChannelDuplexHandler, RemovableChannelHandler {
   private var pending = ByteBuffer()
   /// What is kept of requests that are arriving, as the budget of all connections counts it.
   private var arriving: ArrivalBudget.Share
+  /// What the answer takes that waits to be written, where nobody else counts it.
+  private var answering: ArrivalBudget.Share
   /// Nothing comes any more: the peer has ended its side of the connection, or
   /// ``HTTP1Limits/aheadBytesMax`` was passed, or what was ahead was dropped. What is whole of what is
   /// here is still answered.
@@ -61,15 +63,18 @@ final class HTTP1Handler: ChannelDuplexHandler, RemovableChannelHandler {
   /// - Parameters:
   ///   - reader: Stands right behind this handler.
   ///   - turns: Of the connection's event loop.
-  ///   - arrivals: The budget of all connections of the server.
+  ///   - arrivals: The budget of all connections of the server for requests that are arriving.
+  ///   - answers: Theirs for answers that wait to be written.
   ///   - now: When the first bytes of the first request came.
   init(
     reader: HTTP1RequestReader, receiver: any RequestReceiver, limits: HTTP1Limits,
-    rejections: HTTP1Rejections, turns: Turns, arrivals: ArrivalBudget, at now: NIODeadline
+    rejections: HTTP1Rejections, turns: Turns, arrivals: ArrivalBudget, answers: ArrivalBudget,
+    at now: NIODeadline
   ) {
     self.turns = turns
     // What this connection alone may keep is bounded part by part.
     arriving = ArrivalBudget.Share(of: arrivals, bytesMax: .max)
+    answering = ArrivalBudget.Share(of: answers, bytesMax: .max)
     self.receiver = receiver
     self.limits = limits
     self.rejections = rejections
@@ -106,6 +111,7 @@ final class HTTP1Handler: ChannelDuplexHandler, RemovableChannelHandler {
   }
 
   private func exchangeEnded() {
+    answering.giveBack(answering.bytesUsed)
     let watcher = watcher
     self.watcher = nil
     exchange = nil
@@ -298,13 +304,15 @@ final class HTTP1Handler: ChannelDuplexHandler, RemovableChannelHandler {
     isKeptAlive = false
     isRestUnread = true
     forgetRequest()
-    write(rejection.headers, body: rejection.body, isHead: false)
+    write(rejection.headers, body: rejection.body, isBodyCounted: false, isHead: false)
   }
 
   func write(
-    _ headers: ResponseHeaders, body: [UInt8], isHead: Bool, isOld: Bool = false
+    _ headers: ResponseHeaders, body: [UInt8], isBodyCounted: Bool, isHead: Bool,
+    isOld: Bool = false
   ) {
     guard let context else { return }
+    guard isBodyCounted || answering.takeAnswer(body.count) else { return close() }
     state = .writing(left: .max, since: context.eventLoop.now)
     if isDraining || (isInputEnded && pending.readableBytes == 0) { isKeptAlive = false }
     let head = HTTPResponseHead(

@@ -11,18 +11,22 @@ package struct ServerPipeline: Sendable {
   private let http1: HTTP1Limits
   private let grease: Grease
   private let arrivals: ArrivalBudget
+  private let answers: ArrivalBudget
   private let rejections: HTTP2Rejections
   private let http1Rejections: HTTP1Rejections
 
   /// - Parameters:
   ///   - arrivals: What the requests of all connections may take while they are arriving.
+  ///   - answers: What the answers of all connections may take while they wait to be written.
   ///   - commonFields: Fields on every answer, so also on those to requests that break a bound of the
   ///     protocol.
   package init(
     http2: HTTP2Limits = HTTP2Limits(), http1: HTTP1Limits = HTTP1Limits(), grease: Grease,
-    arrivals: ArrivalBudget = ArrivalBudget(), commonFields: [(String, String)]
+    arrivals: ArrivalBudget = ArrivalBudget(), answers: ArrivalBudget = ArrivalBudget(),
+    commonFields: [(String, String)]
   ) {
     self.arrivals = arrivals
+    self.answers = answers
     self.http2 = http2
     self.http1 = http1
     self.grease = grease
@@ -44,8 +48,8 @@ package struct ServerPipeline: Sendable {
       tooManyBytes: rejection(
         RPCError(
           .resourceExhausted,
-          "unfinished requests take all the room there is, of which a connection has at most "
-            + "\(http2.bufferedRequestBytesMax) bytes")),
+          "unfinished requests or unread answers take all the room there is, of which a connection "
+            + "has at most \(http2.bufferedRequestBytesMax) bytes")),
       malformed: rejection(
         RPCError(.invalidArgument, "the request is not valid HTTP", httpStatus: 400)),
       timedOut: rejection(
@@ -86,7 +90,7 @@ package struct ServerPipeline: Sendable {
       case .http2:
         let handler = HTTP2ServerHandler(
           receiver: receiver, offer: offer(), limits: http2, grease: grease,
-          rejections: rejections, arrivals: arrivals, events: events)
+          rejections: rejections, arrivals: arrivals, answers: answers, events: events)
         try channel.pipeline.syncOperations.addHandler(handler)
         opened(handler, "http/2")
       case .http1:
@@ -113,7 +117,7 @@ package struct ServerPipeline: Sendable {
     let reader = HTTP1RequestReader(limits: http1)
     let handler = HTTP1Handler(
       reader: reader, receiver: receiver, limits: http1, rejections: http1Rejections,
-      turns: turns, arrivals: arrivals, at: channel.eventLoop.now)
+      turns: turns, arrivals: arrivals, answers: answers, at: channel.eventLoop.now)
     try channel.pipeline.syncOperations.addHandlers([HTTPResponseEncoder(), handler, reader])
     return handler
   }

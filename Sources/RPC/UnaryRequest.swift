@@ -27,7 +27,7 @@ package struct UnaryRequest: Sendable {
     codec = try Self.codec(fields.contentType)
     if let version = fields.protocolVersion, !version.equals("1") {
       throw RPCError(
-        .invalidArgument, "connect-protocol-version must be \"1\", got \"\(text(version))\"")
+        .invalidArgument, "connect-protocol-version must be \"1\", got \"\(quote(version))\"")
     }
     timeoutMilliseconds = try fields.timeout.map(Self.timeout)
     self.body = try Self.decoded(body, fields.contentEncoding, bytesMax: bytesMax)
@@ -37,11 +37,10 @@ package struct UnaryRequest: Sendable {
     // The two usual spellings are compared as bytes: this is done for every request.
     if let contentType, contentType.equals("application/proto") { return .proto }
     if let contentType, contentType.equals("application/json") { return .json }
-    let type = contentType.map(text) ?? ""
-    guard let codec = Codec(contentType: type) else {
+    guard let codec = Codec(contentType: contentType.map(text) ?? "") else {
       throw RPCError(
         .unknown,
-        "content type \"\(type)\" is not understood; "
+        "content type \"\(contentType.map(quote) ?? "")\" is not understood; "
           + "send application/json or application/proto",
         httpStatus: 415)
     }
@@ -55,7 +54,7 @@ package struct UnaryRequest: Sendable {
       let milliseconds = Int64(text)
     else {
       throw RPCError(
-        .invalidArgument, "connect-timeout-ms must be 1 to 10 digits, got \"\(text)\"")
+        .invalidArgument, "connect-timeout-ms must be 1 to 10 digits, got \"\(quote(value))\"")
     }
     return milliseconds
   }
@@ -72,7 +71,8 @@ package struct UnaryRequest: Sendable {
       return body.isEmpty ? body : try Inflate.gzip(body, bytesMax: bytesMax)
     }
     throw RPCError(
-      .unimplemented, "content encoding \"\(encoding)\" is not understood; send gzip or identity")
+      .unimplemented,
+      "content encoding \"\(quote(contentEncoding))\" is not understood; send gzip or identity")
   }
 }
 
@@ -99,3 +99,12 @@ private struct CallFields {
 private func text(_ value: UnsafeRawBufferPointer) -> String {
   String(decoding: value, as: UTF8.self)
 }
+
+/// The beginning of `value`, enough to be recognised: what is refused is not sent back whole.
+private func quote(_ value: UnsafeRawBufferPointer) -> String {
+  guard value.count > quotedBytesMax else { return text(value) }
+  return text(UnsafeRawBufferPointer(rebasing: value.prefix(quotedBytesMax))) + "..."
+}
+
+/// How much of a header field a refusal quotes, in bytes.
+private let quotedBytesMax = 64

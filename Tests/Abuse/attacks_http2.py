@@ -1,4 +1,5 @@
 """Attacks by HTTP/2."""
+import contextlib
 import struct
 import time
 
@@ -180,16 +181,43 @@ def more_streams_than_may_be(target):
     target.stay()
 
 
-@attack(mebibytes_max=128)
-def windows_that_stay_shut(target):
-    """Requests whose answers may not be sent, on 50 connections, again and again."""
+def shut_windows(target, connection_count, make_request):
+    """As many requests as may be on each connection, whose answers may not be sent, again and again."""
     while not target.is_over():
-        connections = [target.connect() for _ in range(50)]
-        for connection in connections:
-            connection.sendall(opening((4, 0)) + b"".join(get(stream, "/metrics") for stream in range(1, 101, 2)))
-        time.sleep(0.5)
+        connections = []
+        try:
+            for _ in range(connection_count):
+                connections.append(target.connect())
+                connections[-1].sendall(opening((4, 0)) + b"".join(make_request(stream) for stream in range(1, 2_049, 2)))
+        except OSError:
+            pass
+        time.sleep(1)
         for connection in connections:
             connection.close()
+
+
+@attack(mebibytes_max=320)
+def windows_that_stay_shut_before_the_metrics(target):
+    """The longest answer that anybody may ask for."""
+    shut_windows(target, 200, lambda stream: get(stream, "/metrics"))
+
+
+@attack(mebibytes_max=320)
+def windows_that_stay_shut_before_short_answers(target):
+    shut_windows(target, 200, get)
+
+
+@attack(mebibytes_max=320)
+def windows_that_stay_shut_before_refusals(target):
+    """Refusals that quote what they refuse."""
+    shut_windows(target, 100, lambda stream: request(stream, "/latchkey.v3.Locks/List", b"{}", "x" * 1_000))
+
+
+@attack(mebibytes_max=320)
+def windows_that_stay_shut_before_values(target):
+    """Answers just too short to count as long."""
+    target.post("Acquire", {"key": "short", "owner": "attacker", "lease": "60s", "value": "v" * 3_500})
+    shut_windows(target, 100, lambda stream: request(stream, "/latchkey.v3.Locks/Get", b'{"key":"short"}'))
 
 
 @attack(mebibytes_max=128)
@@ -204,6 +232,26 @@ def settings_that_contradict(target):
                 connection.sendall(frame(SETTINGS, ACK, 0) * 10)
             except OSError:
                 pass
+
+
+@attack(mebibytes_max=128)
+def numbers_at_their_ends(target):
+    """Streams, windows, lengths and settings with the least and the greatest numbers there are."""
+    numbers = [0, 1, 2, 3, 0x7FFFFFFD, 0x7FFFFFFE, 0x7FFFFFFF, 0x80000000, 0x80000001, 0xFFFFFFFE, 0xFFFFFFFF]
+    head = b"\x82\x86" + field(":path", "/healthz") + field(":authority", "x")
+    first = 0
+    while not target.is_over():
+        for second, number in enumerate(numbers):
+            for kind, flags, payload in [
+                (HEADERS, END_STREAM | END_HEADERS, head), (DATA, END_STREAM, b"x"), (RST_STREAM, 0, bytes(4)),
+                (WINDOW_UPDATE, 0, struct.pack(">I", number)), (PRIORITY, 0, struct.pack(">IB", number, 255)),
+                (CONTINUATION, END_HEADERS, head), (PING, 0, struct.pack(">II", numbers[first], number)),
+                (SETTINGS, 0, struct.pack(">HI", second, numbers[first])),
+            ]:
+                with target.connect() as connection, contextlib.suppress(OSError):
+                    connection.sendall(opening() + frame(HEADERS, END_STREAM | END_HEADERS, numbers[first], head)
+                                       + frame(kind, flags, number, payload) + get(5))
+        first = (first + 1) % len(numbers)
 
 
 @attack(mebibytes_max=128)

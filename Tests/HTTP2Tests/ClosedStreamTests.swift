@@ -198,6 +198,17 @@ import Testing
 
   // The most streams (RFC 9113 5.1.2).
 
+  @Test func theLastStreamThereIsMayBeTheFirst() throws {
+    let client = try RawClient()
+    client.receiver.echo()
+    let last = UInt32(Int32.max)
+    try client.send([client.openStream(last, endStream: true)])
+    #expect(client.status(last) == 200 && client.channel.isActive)
+    // All others were passed by.
+    try client.send([client.openStream(1, endStream: true)])
+    #expect(client.goAwayCode == 1)
+  }
+
   @Test(arguments: [true, false])
   func oneStreamTooManyLeavesTheOthersAlone(isAcknowledged: Bool) throws {
     let client = try RawClient()

@@ -101,12 +101,13 @@ final class RawClient {
 
   init(
     limits: HTTP2Limits = HTTP2Limits(), loop: EmbeddedEventLoop = EmbeddedEventLoop(),
-    arrivals: ArrivalBudget = ArrivalBudget(), sendsPreface: Bool = true
+    arrivals: ArrivalBudget = ArrivalBudget(), answers: ArrivalBudget = ArrivalBudget(),
+    sendsPreface: Bool = true
   ) throws {
     self.loop = loop
     server = HTTP2ServerHandler(
       receiver: receiver, offer: Fixtures.serverOffer, limits: limits, grease: .none,
-      rejections: Fixtures.rejections, arrivals: arrivals, events: events)
+      rejections: Fixtures.rejections, arrivals: arrivals, answers: answers, events: events)
     channel = try .active(server, loop: loop)
     if sendsPreface { try send(RawClient.preface + Frame(type: Frame.settings).bytes) }
   }

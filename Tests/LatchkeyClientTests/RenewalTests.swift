@@ -31,6 +31,76 @@ struct RenewalTests {
     try await scene.end()
   }
 
+  /// The holder stops in time however late the answer is: the server may have renewed as soon as it
+  /// was asked.
+  @Test(arguments: wires)
+  func aLateAnswerCountsFromWhenItWasAskedFor(wire: Int) async throws {
+    let scene = try await Scene(wire: WireVersions.all[wire])
+    let holder = Holder(scene)
+    let grant = try await holder.granted()
+    await scene.time.untilPlanned(at: .seconds(5))
+    let (time, locks, isFirst) = (scene.time, scene.locks, Shared(true))
+    scene.server.change { request in
+      let delay = Duration.seconds(isFirst.now ? 6 : 100)
+      isFirst.set(false)
+      return .later(delay, time, locks.answer(request))
+    }
+    try await scene.advance(to: .seconds(11))
+    #expect(grant.remaining == .seconds(9))
+    try await scene.advance(to: .seconds(20) - .nanoseconds(1))
+    #expect(!grant.isLost)
+    try await scene.advance(to: .seconds(20))
+    try #require(grant.isLost)
+    #expect(await holder.task.value == .leaseLost)
+    #expect(holder.cancelledAt.now == .seconds(20))
+    try await scene.end()
+  }
+
+  /// Nothing goes on for a lease that is given back.
+  @Test(arguments: wires)
+  func whatIsOnItsWayIsTakenBackAtTheEnd(wire: Int) async throws {
+    let scene = try await Scene(wire: WireVersions.all[wire])
+    let holder = Holder(scene)
+    _ = try await holder.granted()
+    await scene.time.untilPlanned(at: .seconds(5))
+    let locks = scene.locks
+    scene.server.change { $0.method == "Release" ? locks.answer($0) : .silence }
+    try await scene.advance(to: .seconds(5))
+    #expect(scene.renewalCount == 1)
+    holder.task.cancel()
+    #expect(await holder.task.value == nil)
+    #expect(locks.owner(of: "a") == nil)
+    #expect(try await scene.server.countAbandoned() == 1)
+    try await scene.end()
+  }
+
+  /// Its lease may be over already at the server.
+  @Test func aGrantAfterAWaitThatCannotBeRenewedIsGivenBack() async throws {
+    let scene = try await Scene()
+    let (time, locks) = (scene.time, scene.locks)
+    locks.give("a", to: "somebody")
+    scene.server.change { request in
+      if request.method == "Renew" { return .error(RPCError(.internal, "broken")) }
+      guard case .acquire(let claim)? = request.call, claim.wait.seconds > 0 else {
+        return locks.answer(request)
+      }
+      locks.give("a", to: nil)
+      return .later(.seconds(6), time, locks.answer(request))
+    }
+    let ran = Shared(false)
+    let task = Task {
+      await code {
+        try await scene.client.withLock("a", lease: .seconds(15)) { _ in ran.set(true) }
+      }
+    }
+    try await until { scene.claims.count == 2 }
+    try await scene.advance(to: .seconds(6))
+    #expect(await task.value != nil)
+    #expect(!ran.now && scene.server.requests("Renew").count == 1)
+    #expect(locks.owner(of: "a") == nil)
+    try await scene.end()
+  }
+
   @Test func renewalsByOwnerSayTheSameAsTheClaim() async throws {
     let scene = try await Scene(wire: V1.self)
     let task = Task {

@@ -186,6 +186,24 @@ struct WaitLineTests {
     try await server.stop()
   }
 
+  /// One key more than there are places for: each has its request wait at the server in turn.
+  @Test func placesAtTheServerGoRound() async throws {
+    let scene = try await Scene()
+    let keys = (0...ClientLimits.waitsMax).map { "k\($0)" }
+    for key in keys { scene.locks.give(key, to: "somebody") }
+    let tasks = keys.map { key in
+      Task { await code { try await scene.client.withLock(key) { _ in } } }
+    }
+    // As these servers refuse at once, places come free as soon as another key wants one.
+    try await until {
+      try await scene.time.advance(to: scene.time.elapsed + .milliseconds(10))
+      return Set(scene.claims.filter { $0.wait.seconds > 0 }.map(\.key)).count == keys.count
+    }
+    for task in tasks { task.cancel() }
+    for task in tasks { #expect(await task.value == .cancelled) }
+    try await scene.end()
+  }
+
   /// Who may hold the key already renews it, past those who wait for its release.
   @Test func aRenewalDoesNotStandInLine() async throws {
     let folder = try StoreFolder()

@@ -44,6 +44,16 @@ import Testing
     #expect(budgets.bytesUsed == 0)
   }
 
+  @Test func whatIsRefusedTakesNothing() {
+    let budgets = AnswerBudgets()
+    let readers = (0..<100).map { _ in Self.fill(budgets.ofConnection().lists) }
+    let (connection, before) = (budgets.ofConnection(), budgets.bytesUsed)
+    // A connection may have as much; the server has not.
+    #expect(!connection.lists.share().take(4 * Self.mebibyte))
+    #expect(connection.lists.bytesUsed == 0 && budgets.bytesUsed == before)
+    #expect(readers.count == 100)
+  }
+
   @Test func whatAnAnswerDoesNotNeedIsGivenBack() {
     let budgets = AnswerBudgets()
     let connection = budgets.ofConnection()

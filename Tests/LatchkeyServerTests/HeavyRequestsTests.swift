@@ -71,18 +71,32 @@ import Testing
       loop.run()
     }
     #expect(add(patient, 1, "now"))
-    let half = HeavyRequests.waitingBytesMax / 2 - 2_000
-    #expect(add(gone, half, "gone"))
-    #expect(add(patient, half, "patient"))
-    #expect(!add(patient, half, "too much"))
+    let part = HeavyRequests.waitingBytesMax / 20
+    #expect(add(gone, part, "gone"))
+    #expect(add(patient, part, "patient"))
+    #expect(add(patient, part, "one more") && !add(patient, part, "too much"))
     gone.isOpen = false
     readNext()
     readNext()
-    #expect(read == ["now", "patient"])
-    #expect(add(patient, half, "again"))
+    readNext()
+    #expect(read == ["now", "patient", "one more"])
+    #expect(add(patient, part, "again") && add(patient, part, "and again"))
     patient.isOpen = false
     readNext()
-    #expect(read == ["now", "patient"])
+    #expect(read == ["now", "patient", "one more"])
+  }
+
+  @Test("however many send large requests, another one's is read as well")
+  func everybodyHasAPart() {
+    let requests = requests
+    let greedy = (0..<300).map { _ in WaitingExchange() }
+    for exchange in greedy {
+      let isRefused = (0..<200).contains { _ in
+        !requests.add(exchange, bodyBytes: 524_288, read: {}) {}
+      }
+      #expect(isRefused)
+    }
+    #expect(requests.add(WaitingExchange(), bodyBytes: HeavyRequests.bodyBytesMin, read: {}) {})
   }
 
   @Test("at the end nothing is begun, and what is being read is waited for")
@@ -103,15 +117,5 @@ import Testing
     loop.run()
     #expect(hasEnded.withLock { $0 })
     #expect(read == ["one"] && thread.work.isEmpty)
-  }
-
-  private final class WaitingExchange: Exchange {
-    let eventLoop: any EventLoop = EmbeddedEventLoop()
-    var isOpen = true
-    var isAnswerSent: Bool { false }
-    var connectionID: ObjectIdentifier? { ObjectIdentifier(self) }
-    func tellEnd(to watcher: any ExchangeWatcher) {}
-    func askForSignOfLife(_ completion: @escaping (SignOfLife) -> Void) { completion(.untold) }
-    func respond(_ headers: ResponseHeaders, body: [UInt8]) {}
   }
 }

@@ -85,6 +85,19 @@ import Testing
     #expect(!notices.isEmpty && told == dropped.load(ordering: .relaxed))
   }
 
+  /// Whoever shares the pipe may have made it non-blocking.
+  @Test func aPipeThatIsFullForNowLosesNothing() throws {
+    let pipe = try Pipe()
+    #expect(fcntl(pipe.writeEnd, F_SETFL, O_NONBLOCK) == 0)
+    let writer = LineWriter(pipe.writeEnd)
+    let text = String(repeating: "x", count: 1_000)
+    // More than the pipe takes, and less than the queue.
+    for number in 0..<500 { writer.write("\(number) \(text)") }
+    try #require(!writer.flush(nanoseconds: 200_000_000))
+    #expect(pipe.lines(until: "499 ") == (0..<500).map { "\($0) \(text)" })
+    #expect(writer.flush(nanoseconds: 60_000_000_000))
+  }
+
   @Test func aPipeWithoutAReaderLosesItsLines() throws {
     signal(SIGPIPE, SIG_IGN)
     let pipe = try Pipe()

@@ -1,3 +1,4 @@
+import TestKit
 import Testing
 
 @testable import LatchkeyServer
@@ -25,5 +26,26 @@ import Testing
     #expect(lines.contains { $0.hasPrefix("# HELP \(wait) ") })
     let total = lines.filter { $0.hasPrefix("latchkey_requests_total{") }
     #expect(total.count == 2)
+  }
+
+  /// What the running program counts where.
+  @Test func whatAsksToWaitCountsAsAWait() async throws {
+    let folder = try StoreFolder()
+    let server = try await ServerProgram.start(store: folder.file)
+    for (owner, wait, status) in [("a", "600s", 200), ("b", "0.01s", 409), ("a", "0s", 200)] {
+      let body = #"{"key":"k","owner":"\#(owner)","lease":"600s","wait":"\#(wait)"}"#
+      let answer = try await HTTPVersion.http2.send(
+        .json("Acquire", body, wire: 3), port: server.port)
+      #expect(answer.status == status)
+    }
+    let metrics = try await HTTPVersion.http1.send(
+      Call(method: "GET", path: "/metrics", headers: [], body: []), port: server.port)
+    let lines = String(decoding: metrics.body, as: UTF8.self).split(separator: "\n")
+    for expected in [
+      #"latchkey_wait_duration_seconds_count{outcome="granted"} 1"#,
+      #"latchkey_wait_duration_seconds_count{outcome="ended"} 1"#,
+      #"latchkey_request_duration_seconds_count{method="Acquire",wire="3"} 1"#,
+    ] { #expect(lines.contains { $0 == expected }, "\(expected) is not in \(lines)") }
+    try await server.end()
   }
 }

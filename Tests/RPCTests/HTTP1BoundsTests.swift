@@ -97,13 +97,15 @@ struct HTTP1BoundsTests {
   @Test("what comes all the same is kept up to a bound, and what is whole of it is answered")
   func aheadBound() throws {
     let limits = HTTP1Limits()
-    let connection = try TestConnection()
+    let arrivals = ArrivalBudget()
+    let connection = try TestConnection(arrivals: arrivals)
     connection.receiver.answersAtOnce = false
     try connection.send(Self.get)
     let whole = String(repeating: Self.get, count: 3)
     try connection.send(whole + "GET /" + String(repeating: "a", count: limits.aheadBytesMax - 100))
     for _ in 0..<100 { try connection.send(String(repeating: "b", count: 65_536)) }
     #expect(connection.isOpen)
+    #expect(arrivals.bytesUsed <= 2 * limits.aheadBytesMax)
     for number in 0..<4 {
       try #require(connection.receiver.requests.count == number + 1)
       connection.receiver.requests[number].answer()

@@ -70,8 +70,9 @@ package final class Program: Sendable {
     posix_spawnattr_setflags(
       &attributes,
       Int16(POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF | POSIX_SPAWN_SETPGROUP))
-    // Its own LATCHKEY_SERVER, if anyone's.
-    let variables = ["PATH=/usr/local/bin:/usr/bin:/bin"] + environment
+    // Its own LATCHKEY_SERVER, if anyone's. Which mutant is tried is for programs, too (.ci/mutate).
+    let mutant = getenv("LATCHKEY_MUTANT").map { ["LATCHKEY_MUTANT=\(String(cString: $0))"] } ?? []
+    let variables = ["PATH=/usr/local/bin:/usr/bin:/bin"] + mutant + environment
     let argv = ([path] + arguments).map { strdup($0) }
     let envp = variables.map { strdup($0) }
     defer { for copy in argv + envp { free(copy) } }

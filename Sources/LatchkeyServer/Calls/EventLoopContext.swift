@@ -19,6 +19,8 @@ final class EventLoopContext: ReplyTarget, @unchecked Sendable {
   let clock: @Sendable () -> MonotonicTime
   private(set) var offer: WireOffer
   var answers: PreparedAnswers { offer.answers }
+  /// Who asks for all metrics.
+  let metricsReaders: SharedAnswer
   let heavyRequests: HeavyRequests
   let turns: Turns
   private let longAnswers: AnswerBudgets
@@ -40,6 +42,7 @@ final class EventLoopContext: ReplyTarget, @unchecked Sendable {
     self.clock = clock
     self.offer = offer
     self.longAnswers = longAnswers
+    metricsReaders = SharedAnswer(eventLoop: eventLoop)
     heavyRequests = HeavyRequests(eventLoop: eventLoop)
     turns = Turns(eventLoop: eventLoop)
     pulse = Pulse(at: clock())

@@ -12,7 +12,8 @@ import NIOPosix
 final class HeavyRequests {
   /// A body of so many bytes, as it was sent, is large: reading it takes a millisecond and more.
   static let bodyBytesMin = 16_384
-  /// Bodies that wait to be read for an event loop, in bytes. With more, requests are refused.
+  /// Bodies that wait to be read for an event loop, in bytes. A connection has its part of it, as
+  /// ``ArrivalBudget`` says. With more, requests are refused.
   static let waitingBytesMax = 64 << 20
   /// What a request counts besides its body, in bytes.
   private static let overheadBytes = 1_024
@@ -23,13 +24,21 @@ final class HeavyRequests {
     let start: () -> Void
   }
 
+  /// What waits of one connection.
+  private final class Line {
+    var requests = CircularBuffer<Request>()
+    var room: ArrivalBudget.Share
+
+    init(_ budget: ArrivalBudget) { room = ArrivalBudget.Share(of: budget, bytesMax: .max) }
+  }
+
   private let eventLoop: any EventLoop
   /// Has another thread do something.
   private let elsewhere: (@escaping @Sendable () -> Void) -> Void
-  private var waiting: [ObjectIdentifier: [Request]] = [:]
+  private let room = ArrivalBudget(bytesMax: waitingBytesMax)
+  private var lines: [ObjectIdentifier: Line] = [:]
   /// Each connection of which something waits, once; the next one first.
-  private var turns: [ObjectIdentifier] = []
-  private var waitingBytes = 0
+  private var turns = CircularBuffer<ObjectIdentifier>()
   private var isReading = false
   /// What is told when nothing is being read any more; nothing new is begun from then on.
   private var ended: EventLoopPromise<Void>?
@@ -58,12 +67,11 @@ final class HeavyRequests {
     then: @escaping (Value) -> Void
   ) -> Bool {
     let bytes = bodyBytes + Self.overheadBytes
-    guard ended == nil, waitingBytes + bytes <= Self.waitingBytesMax,
-      let connection = exchange.connectionID
-    else { return false }
-    waitingBytes += bytes
-    if waiting[connection] == nil { turns.append(connection) }
-    waiting[connection, default: []].append(
+    guard ended == nil, let connection = exchange.connectionID else { return false }
+    let line = lines[connection] ?? Line(room)
+    guard line.room.take(bytes) else { return false }
+    if lines.updateValue(line, forKey: connection) == nil { turns.append(connection) }
+    line.requests.append(
       Request(bytes: bytes, exchange: exchange) { [unowned self] in
         start(read) { if exchange.isOpen { then($0) } }
       })
@@ -96,13 +104,14 @@ final class HeavyRequests {
   private func readNext() {
     while !turns.isEmpty {
       let connection = turns.removeFirst()
-      guard let request = waiting[connection]?.removeFirst() else { continue }
-      if waiting[connection]?.isEmpty == true {
-        waiting[connection] = nil
+      guard let line = lines[connection] else { continue }
+      let request = line.requests.removeFirst()
+      line.room.giveBack(request.bytes)
+      if line.requests.isEmpty {
+        lines[connection] = nil
       } else {
         turns.append(connection)
       }
-      waitingBytes -= request.bytes
       if request.exchange.isOpen { return request.start() }
     }
     ended?.succeed()
@@ -114,7 +123,8 @@ final class HeavyRequests {
   func end() -> EventLoopFuture<Void> {
     let promise = ended ?? eventLoop.makePromise()
     ended = promise
-    (waiting, turns, waitingBytes) = ([:], [], 0)
+    lines = [:]
+    turns = []
     if !isReading { promise.succeed() }
     return promise.futureResult
   }

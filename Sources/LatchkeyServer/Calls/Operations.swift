@@ -57,10 +57,14 @@ final class Operations: Sendable {
     }
   }
 
+  /// Whoever asks while the metrics are not to be written again yet gets what is written then: never
+  /// less than there was when it asked.
   private func metrics(_ exchange: any Exchange, _ loop: EventLoopContext) {
-    exchange.respond(
-      loop.answers.headers(status: 200, contentType: PrometheusRegistry.contentType),
-      body: Array((metricsText?() ?? "").utf8))
+    loop.metricsReaders.add(exchange) { [metricsText] readers in
+      let headers = loop.answers.headers(status: 200, contentType: PrometheusRegistry.contentType)
+      let body = Array((metricsText?() ?? "").utf8)
+      for reader in readers { reader.respond(headers, body: body) }
+    }
   }
 
   private func status(_ exchange: any Exchange, _ loop: EventLoopContext) {

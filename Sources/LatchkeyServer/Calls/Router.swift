@@ -103,9 +103,9 @@ final class Router: RequestReceiver {
     guard path.utf8.allSatisfy({ $0 < 0x80 }) else {
       return loop.answers.refuse(exchange, Self.nothingThere)
     }
-    if operations.answer(path: path, method: head.value(of: ":method") ?? "", exchange, loop) {
-      return
-    }
+    let isOperation = operations.answer(
+      path: path, method: head.value(of: ":method") ?? "", exchange, loop)
+    guard !isOperation else { return }
     let start = loop.clock()
     let error = unknownCall(path: path)
     unknownCalls.answered(error.code, nanoseconds: loop.clock() - start)

@@ -151,7 +151,7 @@ class UnaryCall: StoreCall, TimedCall, ExchangeWatcher, @unchecked Sendable {
     guard !isAnswered else { return }
     isAnswered = true
     metrics.answered(nil, nanoseconds: loop.clock() - start, mayWait: mayWait)
-    exchange.respond(loop.answers.ok(codec), body: body)
+    exchange.respond(loop.answers.ok(codec), body: body, isBodyCounted: share != nil)
   }
 
   private func refuse(_ error: RPCError) {

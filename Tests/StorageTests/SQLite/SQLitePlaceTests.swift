@@ -207,6 +207,21 @@ import Testing
     }
   }
 
+  /// The server knows leases and tokens of the one that was there.
+  @Test func aDatabaseThatIsGoneIsNotMadeAnew() throws {
+    let database = try SQLiteDatabase()
+    let engine = SQLiteEngine(path: database.path)
+    do {
+      let writer = try engine.openWriter()
+      try writer.begin()
+      writer.rollback()
+    }
+    #expect(unlink(database.path) == 0)
+    let error = #expect(throws: StoreError.self) { try engine.openWriter() }
+    #expect(error?.message.contains("was moved or replaced") == true)
+    #expect(database.folder.files.isEmpty)
+  }
+
   // MARK: - Modes
 
   @Test func newFilesAreForTheirOwnerOnly() throws {

@@ -1,0 +1,40 @@
+import HTTP2
+import NIOPosix
+
+/// What a server keeps for its peers, over all of its connections: each kind within a bound of its own.
+struct ServerMemory: Sendable {
+  /// Bytes of all answers that wait to be written, but for the bodies of the long ones.
+  private static let answerBytesMax = 128 << 20
+  /// Less than this in bytes is not worth the trouble of giving it back.
+  private static let trimBytesMin = 16 << 20
+
+  /// The bodies of long answers, from their first byte being made.
+  let longAnswers = AnswerBudgets()
+  /// Every other answer, from its being made.
+  let answers = ArrivalBudget(bytesMax: Self.answerBytesMax)
+  /// Requests that are not complete.
+  let arrivals: ArrivalBudget
+
+  /// - Parameter connectionArrivalBytesMax: What the requests of one connection may take, in bytes.
+  init(connectionArrivalBytesMax: Int) {
+    arrivals = ArrivalBudget(connectionBytesMax: connectionArrivalBytesMax)
+  }
+
+  private var bytesUsed: Int { longAnswers.bytesUsed + answers.bytesUsed + arrivals.bytesUsed }
+
+  /// Calls `trim`, on a thread of its own, each time that much less is used than there was. The
+  /// allocator keeps what many answers and requests took, piece by piece, unless it is told otherwise.
+  func keepSmall(_ loop: EventLoopContext, trim: @escaping @Sendable () -> Void) {
+    loop.eventLoop.execute {
+      var peak = 0
+      loop.repeats(every: .seconds(1)) {
+        let used = bytesUsed
+        // What many of them take may have come and gone since the last look.
+        peak = max(peak, used, answers.takePeak(), arrivals.takePeak())
+        guard peak >= Self.trimBytesMin, used < peak / 2 else { return }
+        peak = used
+        NIOThreadPool.singleton.submit { _ in trim() }
+      }
+    }
+  }
+}

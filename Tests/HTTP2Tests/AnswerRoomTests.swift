@@ -1,0 +1,99 @@
+import HTTP2
+import NIOCore
+import Testing
+
+/// What answers take that nobody reads, over all connections of a server.
+@Suite struct AnswerRoomTests {
+  private static let bytesMax = 1 << 20
+
+  private static let openWindows = [
+    Frame(type: Frame.settings, payload: Frame.setting(4, 65_535)),
+    Frame(type: Frame.windowUpdate, payload: Frame.number(1 << 30)),
+  ]
+
+  private static func client(_ budget: ArrivalBudget, answering count: Int) throws -> RawClient {
+    let client = try RawClient(answers: budget)
+    client.receiver.answer = {
+      $0.exchange.respond(TestReceiver.ok, body: [UInt8](repeating: 1, count: count))
+    }
+    return client
+  }
+
+  /// A client that lets no answer out, and sends `count` requests.
+  private static func greedy(
+    _ budget: ArrivalBudget, answering bytes: Int, count: Int
+  ) throws -> RawClient {
+    let client = try client(budget, answering: bytes)
+    try client.send([Frame(type: Frame.settings, payload: Frame.setting(4, 0))])
+    for index in 0..<count {
+      try client.send([client.openStream(UInt32(1 + 2 * index), endStream: true)])
+    }
+    return client
+  }
+
+  @Test(arguments: [1, 100, 4_000, 30_000])
+  func allConnectionsShareOneBudget(answerBytes: Int) throws {
+    let budget = ArrivalBudget(bytesMax: Self.bytesMax)
+    var greedy: [RawClient] = []
+    for _ in 0..<50 {
+      greedy.append(try Self.greedy(budget, answering: answerBytes, count: 150))
+      // Of the last answer of each connection there may be too much.
+      #expect(budget.bytesUsed <= Self.bytesMax + greedy.count * ArrivalBudget.chunkBytes)
+    }
+    #expect(budget.bytesUsed > Self.bytesMax / 2)
+    for client in greedy {
+      // The request is refused and may be tried again, elsewhere perhaps (RFC 9113 8.7), or its answer
+      // is too long for what is left.
+      #expect(client.channel.isActive && [7, 11].contains(client.resetCode(299)))
+      try client.advance(by: .seconds(6))
+    }
+    let other = try Self.client(budget, answering: answerBytes)
+    try other.send(Self.openWindows)
+    for stream in 0..<10 as Range<UInt32> {
+      try other.send([other.openStream(1 + 2 * stream, endStream: true)])
+      #expect(other.status(1 + 2 * stream) == 200)
+    }
+    greedy = []
+    #expect(budget.bytesUsed == 0)
+    #expect(budget.takePeak() > Self.bytesMax / 2)
+  }
+
+  @Test func whatIsReadMakesRoom() throws {
+    let budget = ArrivalBudget(bytesMax: Self.bytesMax)
+    let client = try Self.greedy(budget, answering: 4_000, count: 300)
+    #expect([7, 11].contains(client.resetCode(599)))
+    try client.send(Self.openWindows)
+    #expect(budget.bytesUsed == 0)
+    try client.send([client.openStream(601, endStream: true)])
+    #expect(client.status(601) == 200)
+  }
+
+  @Test func whatWasDoneIsToldWithoutRoomAndALongAnswerIsReset() throws {
+    let budget = ArrivalBudget(bytesMax: 0)
+    let client = try RawClient(answers: budget)
+    try client.send([Frame(type: Frame.settings, payload: Frame.setting(4, 0))])
+    for stream in [1, 3, 5] as [UInt32] {
+      try client.send([client.openStream(stream, endStream: true)])
+    }
+    let exchanges = client.receiver.received.map(\.exchange)
+    #expect(exchanges.count == 3)
+    for (exchange, count) in zip(exchanges, [6_000, 100, 100]) {
+      exchange.respond(TestReceiver.ok, body: [UInt8](repeating: 1, count: count))
+    }
+    try client.settle()
+    #expect(client.resetCode(1) == 11 && client.status(1) == nil)
+    #expect([3, 5].map { client.status($0) } == [200, 200])
+  }
+
+  @Test func whatIsCountedElsewhereIsNotCountedTwice() throws {
+    let budget = ArrivalBudget(bytesMax: 1 << 20)
+    let client = try RawClient(answers: budget)
+    client.receiver.answer = {
+      let body = [UInt8](repeating: 1, count: 1 << 20)
+      $0.exchange.respond(TestReceiver.ok, body: body, isBodyCounted: true)
+    }
+    try client.send([Frame(type: Frame.settings, payload: Frame.setting(4, 0))])
+    try client.send([client.openStream(1, endStream: true)])
+    #expect(client.status(1) == 200 && budget.bytesUsed == 0)
+  }
+}
