@@ -129,10 +129,13 @@ let package = Package(
       name: "WireSchemaTests", dependencies: ["WireSchema", "LockContent", "TestKit", protobuf],
       swiftSettings: strict),
     .testTarget(
-      name: "HTTP2Tests", dependencies: ["HTTP2", nio.core, nio.embedded], swiftSettings: strict),
+      name: "HTTP2Tests", dependencies: ["HTTP2", "TestKit", nio.core, nio.embedded],
+      swiftSettings: strict),
     .testTarget(
       name: "RPCTests",
-      dependencies: ["RPC", "HTTP2", "WireSchema", protobuf, nio.core, nio.embedded],
+      dependencies: [
+        "RPC", "HTTP2", "WireSchema", "TestKit", "CZlib", protobuf, nio.core, nio.embedded,
+      ],
       swiftSettings: strict),
     .testTarget(
       name: "StorageTests",

@@ -84,14 +84,19 @@ final class HeavyRequests {
   ) {
     isReading = true
     let loop = eventLoop
-    let back = NIOLoopBound({ (self, then) }, eventLoop: loop)
+    let finish: (Value) -> Void = { [self] value in
+      isReading = false
+      readNext()
+      then(value)
+    }
+    // What belongs to the event loop is let go of there as well.
+    let box = NIOLoopBoundBox<((Value) -> Void)?>(finish, eventLoop: loop)
     elsewhere {
       let value = read()
       loop.execute {
-        let (requests, then) = back.value()
-        requests.isReading = false
-        requests.readNext()
-        then(value)
+        let finish = box.value
+        box.value = nil
+        finish?(value)
       }
     }
   }
