@@ -15,6 +15,9 @@ SUITES = {
     # A conformance check that waits in vain takes its time.
     "Sources/Storage": ["StorageTests.FleetSimulationTests", "StorageTests.CollectorTests",
                         "StorageTests.ConformanceTests"],
+    "Sources/StorageSQLite/LogIndex.swift": ["StorageTests.SQLiteCutOffTests"],
+    "Sources/StorageSQLite/SQLiteConnection.swift": [
+        "StorageTests.SQLiteCutOffTests", "StorageTests.SQLiteFileTests", "StorageTests.SQLitePlaceTests"],
 } | mutants_bounds.SUITES
 
 
@@ -30,6 +33,8 @@ SUPERVISION = "Sources/latchkey/Process/Supervision.swift"
 RELAY = "Sources/latchkey/Process/SignalRelay.swift"
 TERMS = "Sources/Storage/Shapes/S2/Terms.swift"
 STATEMENTS = "Sources/Storage/Engine/SQL/StoreStatements.swift"
+LOG_INDEX = "Sources/StorageSQLite/LogIndex.swift"
+CONNECTION = "Sources/StorageSQLite/SQLiteConnection.swift"
 
 # File, what is disabled, the code as it is, the code with the mutant. The code stands once in the file.
 MUTANTS = [
@@ -278,4 +283,19 @@ MUTANTS = [
      "if !MUTANT, held[number]?.sender == sender {"),
     (RELAY, "signals: what the witness got before", "if let seen = witnessed[number], seen.sender",
      "if !MUTANT, let seen = witnessed[number], seen.sender"),
+    (LOG_INDEX, "cut off: a log that is too short", "if sizes.log < index.logBytes {", "if !MUTANT && sizes.log < index.logBytes {"),
+    (LOG_INDEX, "cut off: a log with a hole", "if !csqlite_log_begins_with(files.log, index) {",
+     "if !MUTANT && !csqlite_log_begins_with(files.log, index) {"),
+    (LOG_INDEX, "cut off: a database without its first page", "if sizes.database < max(", "if !MUTANT && sizes.database < max("),
+    (LOG_INDEX, "cut off: a database that is too short", "&& sizes.database < pages ? .database : nil",
+     "&& !MUTANT && sizes.database < pages ? .database : nil"),
+    (CONNECTION, "cut off: what is left is older than the database", "if loss == .log { logIndex.settle() }",
+     "if !MUTANT && loss == .log { logIndex.settle() }"),
+    (CONNECTION, "cut off: nothing is copied at the end", "if hasLoss() { csqlite_leave_log(handle) }",
+     "if !MUTANT && hasLoss() { csqlite_leave_log(handle) }"),
+    (CONNECTION, "cut off: nothing is copied", "guard !hasLoss() else { return SQLITE_IOERR }",
+     "guard MUTANT || !hasLoss() else { return SQLITE_IOERR }"),
+    ("Sources/StorageSQLite/SQLiteWriter.swift", "cut off: a look before the commit", "try connection.checkContents()\n    try commitStatement",
+     "if !MUTANT { try connection.checkContents() }\n    try commitStatement"),
+    ("Sources/StorageSQLite/StoreFiles.swift", "cut off: nothing is opened any more", "if let loss { throw loss }", "if !MUTANT, let loss { throw loss }"),
 ] + mutants_bounds.MUTANTS

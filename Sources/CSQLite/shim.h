@@ -1,1 +1,82 @@
 #include <sqlite3.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <string.h>
+
+// What Swift cannot call of SQLite, or has no memory order for.
+
+// The files of a connection as SQLite has them open, and the first page of the index of its log in the
+// memory that all servers of the store share. Valid for as long as the connection is open.
+struct csqlite_files {
+  sqlite3_file *database;
+  sqlite3_file *log;
+  const volatile uint8_t *index;
+};
+
+// False where the connection is not in WAL mode, or its file system has no shared memory.
+static inline bool csqlite_get_files(sqlite3 *connection, struct csqlite_files *files) {
+  volatile void *index = 0;
+  if (sqlite3_file_control(connection, "main", SQLITE_FCNTL_FILE_POINTER, &files->database) ||
+      sqlite3_file_control(connection, "main", SQLITE_FCNTL_JOURNAL_POINTER, &files->log))
+    return false;
+  if (!files->database || !files->database->pMethods || files->database->pMethods->iVersion < 2) return false;
+  if (!files->log || !files->log->pMethods) return false;
+  if (files->database->pMethods->xShmMap(files->database, 0, 32768, 0, &index)) return false;
+  files->index = (const volatile uint8_t *)index;
+  return index != 0;
+}
+
+// What the index says: https://sqlite.org/walformat.html, section 2.1 and 2.2.
+struct csqlite_index {
+  // Committed pages in the log, and how many of them were copied into the database.
+  uint32_t frames, copied;
+  // The database as of the last of them.
+  uint32_t pages, page_bytes;
+  // What the log itself begins with, from its 17th byte on.
+  uint32_t salts[2];
+};
+
+// False while somebody writes it, and where it is of a format that is not known here.
+static inline bool csqlite_read_index(const volatile uint8_t *page, struct csqlite_index *index) {
+  uint32_t first[12], second[12];
+  // Whoever writes it begins with the second copy.
+  memcpy(first, (const void *)page, sizeof first);
+  __atomic_thread_fence(__ATOMIC_ACQUIRE);
+  index->copied = __atomic_load_n((const volatile uint32_t *)(page + 96), __ATOMIC_ACQUIRE);
+  memcpy(second, (const void *)(page + 48), sizeof second);
+  __atomic_thread_fence(__ATOMIC_ACQUIRE);
+  bool is_initialized = first[3] & 0xff;
+  if (first[0] != 3007000 || memcmp(first, second, sizeof first) || !is_initialized) return false;
+  uint16_t page_bytes;
+  memcpy(&page_bytes, (const uint8_t *)first + 14, sizeof page_bytes);
+  // 65,536 does not fit: its lowest bit stands for it.
+  index->page_bytes = page_bytes == 1 ? 65536 : page_bytes;
+  index->frames = first[4];
+  index->pages = first[5];
+  index->salts[0] = first[8];
+  index->salts[1] = first[9];
+  return true;
+}
+
+// The length of a file in bytes; negative where that cannot be told.
+static inline int64_t csqlite_bytes(sqlite3_file *file) {
+  sqlite3_int64 bytes = 0;
+  return file->pMethods->xFileSize(file, &bytes) == SQLITE_OK ? bytes : -1;
+}
+
+// Whether the log begins as its index says; also where that cannot be read.
+static inline bool csqlite_log_begins_with(sqlite3_file *log, struct csqlite_index index) {
+  uint32_t salts[2];
+  switch (log->pMethods->xRead(log, salts, sizeof salts, 16)) {
+  case SQLITE_OK: return !memcmp(salts, index.salts, sizeof salts);
+  case SQLITE_IOERR_SHORT_READ: return false;
+  default: return true;
+  }
+}
+
+static inline void csqlite_empty(sqlite3_file *file) { file->pMethods->xTruncate(file, 0); }
+
+// The last connection that is closed copies the log into the database, unless it was told not to.
+static inline void csqlite_leave_log(sqlite3 *connection) {
+  sqlite3_db_config(connection, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, (int *)0);
+}

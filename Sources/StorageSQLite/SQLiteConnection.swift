@@ -43,6 +43,8 @@ final class SQLiteConnection {
   }
 
   deinit {
+    // What is left of a log that somebody cut off would be copied over sound pages.
+    if hasLoss() { csqlite_leave_log(handle) }
     sqlite3_close_v2(handle)
     files?.owner.release()
   }
@@ -102,17 +104,42 @@ final class SQLiteConnection {
   /// places.
   func keepWatch(over files: StoreFiles) throws(StoreError) {
     self.files = (try files.adopt(self), files)
+    logIndex = LogIndex(of: handle)
   }
 
-  /// - Throws: As ``OpenFiles/check()``.
+  /// - Throws: As ``OpenFiles/check()`` and ``checkContents(_:)``.
   func checkPlace() throws(StoreError) {
     guard let files = files?.open else { return }
+    let sizes: LogIndex.Sizes
     do {
-      log.fileBytes = try files.check()
+      sizes = try files.check()
     } catch {
       // Whoever starts without the log misses what is in it alone, but for what can still be saved.
       if files.onlyLogIsMissing { _ = checkpoint(SQLITE_CHECKPOINT_PASSIVE) }
       throw error
+    }
+    log.fileBytes = sizes.log
+    try checkContents(sizes)
+  }
+
+  /// Nil before ``keepWatch(over:)``.
+  private var logIndex: LogIndex?
+
+  /// - Throws: Where a file was emptied in its place, from then on for as long as the server runs.
+  func checkContents(_ sizes: LogIndex.Sizes? = nil) throws(StoreError) {
+    guard let logIndex, let (open, owner) = files else { return }
+    if let loss = owner.loss { throw loss }
+    guard let loss = logIndex.loss(sizes) else { return }
+    if loss == .log { logIndex.settle() }
+    throw owner.note(.hasEmptied(loss == .log ? open.logPath : open.path, of: open.path))
+  }
+
+  private func hasLoss() -> Bool {
+    do {
+      try checkContents()
+      return false
+    } catch {
+      return true
     }
   }
 
@@ -151,7 +178,8 @@ final class SQLiteConnection {
   }
 
   private func checkpoint(_ mode: Int32) -> Int32 {
-    sqlite3_wal_checkpoint_v2(handle, "main", mode, nil, nil)
+    guard !hasLoss() else { return SQLITE_IOERR }
+    return sqlite3_wal_checkpoint_v2(handle, "main", mode, nil, nil)
   }
 
   // MARK: - Waiting and failing

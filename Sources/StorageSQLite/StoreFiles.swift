@@ -32,21 +32,22 @@ struct OpenFiles {
   /// Whether what a connection has open is what others find. Asked before every transaction, so it
   /// is no more than three calls of the system.
   ///
-  /// - Returns: The size of the log in bytes.
+  /// - Returns: How long database and log are.
   /// - Throws: Where another server would open another file and grant the same locks once more.
-  func check() throws(StoreError) -> Int64 {
+  func check() throws(StoreError) -> LogIndex.Sizes {
     var status = stat()
     guard stat(path, &status) == 0, FileIdentity(status) == database else {
       throw .hasMoved(path)
     }
     try StoreFiles.checkNames(status, path)
+    let databaseBytes = Int64(status.st_size)
     guard FileIdentity(at: sharedMemoryPath) == sharedMemory else {
       throw .hasLost(sharedMemoryPath, of: path)
     }
     guard stat(logPath, &status) == 0, FileIdentity(status) == log else {
       throw .hasLost(logPath, of: path)
     }
-    return Int64(status.st_size)
+    return LogIndex.Sizes(database: databaseBytes, log: Int64(status.st_size))
   }
 
   /// Whether the log is what is missing, and nothing is in its place.
@@ -67,6 +68,8 @@ final class StoreFiles: Sendable {
     /// with it.
     var open: OpenFiles?
     var connections = 0
+    /// What cannot come back while the server runs.
+    var loss: StoreError?
   }
 
   private let path: String
@@ -78,6 +81,7 @@ final class StoreFiles: Sendable {
   ///
   /// - Parameter create: Whether a missing file is made.
   func prepare(create: Bool) throws(StoreError) {
+    if let loss { throw loss }
     // SQLite would make a log that is missing anew, and the next server take it for the store's.
     if let open = state.withLock({ $0.open }) { _ = try open.check() }
     var status = stat()
@@ -136,6 +140,20 @@ final class StoreFiles: Sendable {
       throw error
     }
     return files
+  }
+
+  /// What is lost; nil where all is well.
+  var loss: StoreError? { state.withLock { $0.loss } }
+
+  /// Something is lost: from now on no connection is opened, and those that are open are of no use.
+  ///
+  /// - Returns: What was lost first.
+  func note(_ loss: StoreError) -> StoreError {
+    state.withLock { state in
+      let first = state.loss ?? loss
+      state.loss = first
+      return first
+    }
   }
 
   /// A connection that was taken in is closed.
@@ -252,5 +270,20 @@ extension StoreError {
       .unavailable,
       "\(side), a part of the store \(path), was removed or replaced while this server had it open: "
         + "stop all servers of this store, then start them again")
+  }
+
+  /// What is said where a file was emptied, or cut off, and is still in its place.
+  static func hasEmptied(_ file: String, of path: String) -> StoreError {
+    let (name, remedy) =
+      file == path
+      ? ("the store", "restore a backup")
+      : (
+        "a part of the store \(path)",
+        "start them again with what the database still has, or restore a backup"
+      )
+    return StoreError(
+      .unavailable,
+      "\(file), \(name), was emptied or cut off while this server had it open, and what was in it "
+        + "is lost: stop all servers of this store, then \(remedy)")
   }
 }

@@ -109,6 +109,56 @@ import Testing
     try await second.end()
   }
 
+  // MARK: - Files that are emptied in their place
+
+  /// What somebody does to a file that fills the disk, with a server at work or at rest, which is
+  /// killed then or ended.
+  @Test(
+    arguments: [("-wal", 0), ("-wal", 4_096), ("-wal", 60_000), ("", 0)],
+    [(false, SIGKILL), (false, SIGTERM), (true, SIGKILL), (true, SIGTERM)])
+  func aFileThatIsCutOffIsNoticedAndNothingIsCopiedFromIt(
+    _ cut: (side: String, bytes: Int), _ server: (isBusy: Bool, end: CInt)
+  ) async throws {
+    let folder = try StoreFolder()
+    let first = try await ServerProgram.start(store: folder.file)
+    for key in 0..<20 {
+      #expect(try await Self.send(Self.acquire("copied-\(key)", "a"), to: first).status == 200)
+    }
+    try SQLiteFile(folder.file).run("PRAGMA wal_checkpoint(PASSIVE)")
+    for key in 0..<20 {
+      #expect(try await Self.send(Self.acquire("late-\(key)", "a"), to: first).status == 200)
+    }
+    // Those at work go on until they are refused.
+    let busy = (0..<(server.isBusy ? 4 : 0)).map { client in
+      Task {
+        for key in 0... {
+          let answer = try await Self.send(Self.acquire("busy-\(client)-\(key)", "a"), to: first)
+          if answer.status != 200 { return }
+        }
+      }
+    }
+    let file = folder.file + cut.side
+    #expect(truncate(file, cut.bytes) == 0)
+    while try await !Self.untilUnready(first).contains("\(file), ") {}
+    let refused = try await Self.send(Self.acquire("later", "a"), to: first)
+    #expect(
+      refused.status == 503 && refused.body.contains("\(file), ")
+        && refused.body.contains("was emptied or cut off"), "\(refused)")
+    for client in busy { try await client.value }
+    first.program.signal(server.end)
+    #expect(
+      try await first.program.exit() == (server.end == SIGKILL ? .killed(SIGKILL) : .exited(0)))
+    guard cut.side == "-wal" else { return }
+    let check = try SQLiteFile(folder.file).run("PRAGMA integrity_check")
+    #expect(check.first?["integrity_check"] == "ok")
+    let second = try await ServerProgram.start(store: folder.file)
+    for key in 0..<20 {
+      let held = try await Self.send(Self.acquire("copied-\(key)", "b"), to: second)
+      #expect(held.status == 409 && held.body.contains("held-by-another"), "\(held)")
+    }
+    try await second.end()
+  }
+
   // MARK: - Modes
 
   @Test func newFilesAreForTheirOwnerOnly() async throws {

@@ -1,0 +1,249 @@
+import Glibc
+import LockCore
+import TestKit
+import Testing
+
+@testable import Storage
+@testable import StorageSQLite
+
+/// Files that somebody empties, or cuts off, in their place while a server has them open.
+@Suite(.timeLimit(.minutes(5))) struct SQLiteCutOffTests {
+  /// What is left of a file.
+  enum Rest: CaseIterable {
+    case nothing
+    case header
+    case half
+    case allButTheEnd
+
+    func bytes(of whole: Int) -> Int {
+      switch self {
+      case .nothing: 0
+      case .header: 32
+      case .half: whole / 2
+      case .allButTheEnd: whole - 1
+      }
+    }
+  }
+
+  /// By path: closing a descriptor would end the locks that this process has on the file.
+  private func cut(_ path: String, to rest: Rest) {
+    #expect(truncate(path, rest.bytes(of: size(of: path))) == 0)
+  }
+
+  private func size(of path: String) -> Int {
+    var status = stat()
+    return stat(path, &status) == 0 ? status.st_size : -1
+  }
+
+  private func expectLoss(
+    _ results: [StoreResult], of file: String, sourceLocation: SourceLocation = #_sourceLocation
+  ) {
+    for result in results {
+      guard case .failure(let error) = result else {
+        Issue.record("it was answered \(result)", sourceLocation: sourceLocation)
+        return
+      }
+      #expect(error.code == .unavailable, sourceLocation: sourceLocation)
+      #expect(
+        error.message.hasPrefix("\(file), ")
+          && error.message.contains("was emptied or cut off while this server had it open")
+          && !error.message.contains("\n"), "\(error)", sourceLocation: sourceLocation)
+    }
+  }
+
+  /// Grants and renews so much that pages are in the log many times, and has all of it copied;
+  /// then, where `goesOn`, grants more behind that.
+  private func fill(_ bench: TurnBench, _ database: SQLiteDatabase, goesOn: Bool) throws {
+    for round: Int64 in 1...20 {
+      for result in bench.turn((0..<20).map { .hold("copied-\($0)", "a") }) {
+        #expect(try result.get().claimedRevision == .some(round))
+      }
+    }
+    // While it is read from, the log does not begin anew.
+    let shell = try database.connection()
+    try shell.execute("BEGIN")
+    _ = try shell.integer("SELECT count(*) FROM \(S1.metaTable)")
+    #expect(try database.integer("PRAGMA wal_checkpoint(PASSIVE)") == 0)
+    guard goesOn else { return }
+    for key in 0..<20 { _ = try bench.turn(.hold("late-\(key)", "a"))[0].get() }
+  }
+
+  /// What the next server finds is whole, and has all that was copied before.
+  private func expectCopied(_ database: SQLiteDatabase) throws {
+    #expect(try database.integrity() == "ok")
+    let bench = try TurnBench(database)
+    for key in 0..<20 {
+      #expect(bench.turn(.hold("copied-\(key)", "b")) == [.heldByAnother])
+      #expect(try database.row(forKey: "copied-\(key)")?.revision == 20)
+    }
+  }
+
+  // MARK: - The log
+
+  @Test(arguments: Rest.allCases)
+  func aServerWhoseLogWasCutOffServesNothingAndSpoilsNothing(_ rest: Rest) throws {
+    let database = try SQLiteDatabase()
+    do {
+      let bench = try TurnBench(database)
+      try fill(bench, database, goesOn: true)
+      cut(database.path + "-wal", to: rest)
+      for _ in 1...3 {
+        expectLoss(bench.turn(.hold("late", "a")), of: database.path + "-wal")
+        guard case .failing = bench.health else {
+          Issue.record("it takes itself for healthy")
+          return
+        }
+      }
+    }
+    try expectCopied(database)
+  }
+
+  @Test func nothingIsReadFromALogThatWasCutOff() throws {
+    let database = try SQLiteDatabase()
+    let engine = SQLiteEngine(path: database.path)
+    let (writer, reader) = (try engine.openWriter(), try engine.openReader())
+    try writer.begin()
+    try writer.set(.epoch, to: 7)
+    try writer.commit()
+    cut(database.path + "-wal", to: .nothing)
+    let log = database.path + "-wal"
+    expectLoss([failure { () throws(StoreError) in try reader.begin() }], of: log)
+    // Nor does a connection that would be opened now.
+    expectLoss([failure { () throws(StoreError) in _ = try engine.openReader() }], of: log)
+  }
+
+  @Test func itIsNoticedThoughNobodyAsks() throws {
+    let database = try SQLiteDatabase()
+    let bench = try TurnBench(database)
+    bench.turn(.hold("key", "a", lease: 3_600))
+    bench.pass(seconds: 2)
+    #expect(bench.health == .working)
+    cut(database.path + "-wal", to: .nothing)
+    bench.pass(seconds: 2)
+    guard case .failing(let error) = bench.health else {
+      Issue.record("nothing was noticed")
+      return
+    }
+    #expect(error.message.contains("was emptied or cut off"))
+  }
+
+  /// SQLite writes behind the end that was, and what it writes there is lost with the hole before
+  /// it.
+  @Test func whatATransactionWouldWriteBehindTheEndIsNotAcknowledged() throws {
+    let database = try SQLiteDatabase()
+    do {
+      let bench = try TurnBench(database)
+      try fill(bench, database, goesOn: false)
+    }
+    do {
+      let writer = try SQLiteEngine(path: database.path).openWriter()
+      try writer.begin()
+      try writer.set(.epoch, to: 7)
+      try writer.commit()
+      try writer.begin()
+      try writer.set(.epoch, to: 8)
+      cut(database.path + "-wal", to: .nothing)
+      expectLoss(
+        [failure { () throws(StoreError) in try writer.commit() }], of: database.path + "-wal")
+      writer.rollback()
+    }
+    try expectCopied(database)
+  }
+
+  /// As a server does that does not look, or one that looked a moment too early.
+  @Test func aHoleInTheLogIsNoticedAndNotCopied() throws {
+    let database = try SQLiteDatabase()
+    do {
+      let bench = try TurnBench(database)
+      try fill(bench, database, goesOn: true)
+      let whole = size(of: database.path + "-wal")
+      cut(database.path + "-wal", to: .nothing)
+      try database.execute("UPDATE \(S1.metaTable) SET value = value + 1 WHERE name = 'epoch'")
+      #expect(size(of: database.path + "-wal") > whole)
+      expectLoss(bench.turn(.hold("late", "a")), of: database.path + "-wal")
+    }
+    try expectCopied(database)
+  }
+
+  /// Nobody looked in between, as where the server is told to end.
+  @Test(arguments: Rest.allCases)
+  func theEndOfAServerCopiesNothingFromALogThatWasCutOff(_ rest: Rest) throws {
+    let database = try SQLiteDatabase()
+    do {
+      let bench = try TurnBench(database)
+      try fill(bench, database, goesOn: true)
+      cut(database.path + "-wal", to: rest)
+    }
+    #expect(database.folder.files.contains("store.db-wal"))
+    try expectCopied(database)
+  }
+
+  // MARK: - The database
+
+  @Test(arguments: Rest.allCases)
+  func aServerWhoseDatabaseWasCutOffServesNothing(_ rest: Rest) throws {
+    let database = try SQLiteDatabase()
+    let bench = try TurnBench(database)
+    try fill(bench, database, goesOn: false)
+    cut(database.path, to: rest)
+    let log = size(of: database.path + "-wal")
+    for _ in 1...3 { expectLoss(bench.turn(.hold("key", "a")), of: database.path) }
+    #expect(size(of: database.path) < 20 * 4_096 && size(of: database.path + "-wal") == log)
+  }
+
+  /// Though there is more in the log.
+  @Test func aDatabaseWithoutItsFirstPageIsNeverServed() throws {
+    let database = try SQLiteDatabase()
+    let bench = try TurnBench(database)
+    #expect(bench.turn(.hold("key", "a")) == [.granted(token: 1, revision: 1)])
+    cut(database.path, to: .nothing)
+    expectLoss(bench.turn(.hold("key", "a")), of: database.path)
+  }
+
+  // MARK: - What is no loss
+
+  /// All that SQLite and its users do to a log while servers have it open.
+  @Test func whatOthersRightlyDoToLogAndDatabaseIsNotTakenForALoss() throws {
+    let database = try SQLiteDatabase()
+    let benches = [try TurnBench(database), try TurnBench(database)]
+    for round in 1...200 {
+      for (index, bench) in benches.enumerated() {
+        let keys = (0..<(round * 7 % 40)).map { "key-\(index)-\($0)" }
+        let results = bench.turn(
+          keys.map { round % 3 == 0 ? .release(key: $0, owner: "a") : .hold($0, "a") })
+        for result in results { _ = try result.get() }
+        let shell = try database.connection()
+        switch (round + index) % 8 {
+        case 0: try shell.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        case 1: try shell.execute("PRAGMA wal_checkpoint(RESTART)")
+        case 2: try shell.execute("PRAGMA wal_checkpoint(PASSIVE)")
+        case 3: try shell.execute("VACUUM")
+        case 4:
+          try shell.execute("BEGIN IMMEDIATE; CREATE TABLE other (a)")
+          try shell.execute("INSERT INTO other VALUES (zeroblob(1000000)); ROLLBACK")
+        case 5: _ = try TurnBench(database).turn(.hold("passing", "a"))
+        default: try shell.execute("PRAGMA journal_size_limit = 0; PRAGMA wal_checkpoint(FULL)")
+        }
+        bench.pass(seconds: 1)
+        #expect(bench.health == .working)
+      }
+    }
+    #expect(try database.integrity() == "ok")
+  }
+
+  private func failure(_ body: () throws(StoreError) -> Void) -> StoreResult {
+    do {
+      try body()
+      return .released
+    } catch {
+      return .failure(error)
+    }
+  }
+}
+
+extension Outcome {
+  fileprivate var claimedRevision: Int64? {
+    if case .claimed(_, let revision, _) = self { return revision }
+    return nil
+  }
+}
