@@ -5,8 +5,8 @@
 
 // What Swift cannot call of SQLite, or has no memory order for.
 
-// The files of a connection as SQLite has them open, and the first page of the index of its log in the
-// memory that all servers of the store share. Valid for as long as the connection is open.
+// The files of a connection as SQLite has them open, and the first page of the index of its log in
+// the memory that all servers of the store share. Valid for as long as the connection is open.
 struct csqlite_files {
   sqlite3_file *database;
   sqlite3_file *log;
@@ -19,7 +19,8 @@ static inline bool csqlite_get_files(sqlite3 *connection, struct csqlite_files *
   if (sqlite3_file_control(connection, "main", SQLITE_FCNTL_FILE_POINTER, &files->database) ||
       sqlite3_file_control(connection, "main", SQLITE_FCNTL_JOURNAL_POINTER, &files->log))
     return false;
-  if (!files->database || !files->database->pMethods || files->database->pMethods->iVersion < 2) return false;
+  if (!files->database || !files->database->pMethods) return false;
+  if (files->database->pMethods->iVersion < 2) return false;
   if (!files->log || !files->log->pMethods) return false;
   if (files->database->pMethods->xShmMap(files->database, 0, 32768, 0, &index)) return false;
   files->index = (const volatile uint8_t *)index;
