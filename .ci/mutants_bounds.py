@@ -70,7 +70,7 @@ MUTANTS = [
     (ANSWERS, "answers: what was not needed is not given back twice", "taken.subtract(surplus, ordering: .relaxed)\n",
      "if !MUTANT { taken.subtract(surplus, ordering: .relaxed) }\n"),
     (HEAVY, "heavy requests: connections take turns", "        turns.append(connection)\n",
-     "        MUTANT ? turns.insert(connection, at: 0) : turns.append(connection)\n"),
+     "        MUTANT ? turns.prepend(connection) : turns.append(connection)\n"),
     (HEAVY, "heavy requests: those that were read make room", "line.room.giveBack(request.bytes)",
      "if !MUTANT { line.room.giveBack(request.bytes) }"),
     (HEAVY, "heavy requests: what nobody waits for is not read", "if request.exchange.isOpen { return request.start() }",
