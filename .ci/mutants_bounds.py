@@ -3,7 +3,7 @@
 # As in mutants.py. Single tests where a suite of the running program takes long.
 SUITES = {
     "Sources/HTTP2": ["HTTP2Tests.TakenBackTests", "HTTP2Tests.ClosedStreamTests"],
-    "Sources/HTTP2/ArrivalBudget.swift": ["HTTP2Tests.ArrivalBudgetTests", "HTTP2Tests.AnswerRoomTests"],
+    "Sources/HTTP2/RoomBudget.swift": ["HTTP2Tests.RoomBudgetTests", "HTTP2Tests.AnswerRoomTests"],
     "Sources/HTTP2/HTTP2ServerHandler+Arriving.swift": ["HTTP2Tests.AnswerRoomTests"],
     "Sources/HTTP2/HTTP2ServerHandler+SignsOfLife.swift": ["HTTP2Tests.SignOfLifeTests", "HTTP2Tests.GonePeerTests"],
     "Sources/HTTP2/HTTP2ServerHandler+Frames.swift": ["HTTP2Tests.TakenBackTests", "HTTP2Tests.GonePeerTests"],
@@ -32,7 +32,7 @@ SUITES = {
     "Sources/StorageSQLite": ["StorageTests.SQLiteFileTests", "StorageTests.SQLitePlaceTests"],
 }
 
-ARRIVALS = "Sources/HTTP2/ArrivalBudget.swift"
+ARRIVALS = "Sources/HTTP2/RoomBudget.swift"
 SIGNS = "Sources/HTTP2/HTTP2ServerHandler+SignsOfLife.swift"
 FRAMES = "Sources/HTTP2/HTTP2ServerHandler+Frames.swift"
 CLOSED = "Sources/HTTP2/ClosedStreams.swift"
@@ -70,7 +70,7 @@ MUTANTS = [
     (ANSWERS, "answers: what was not needed is not given back twice", "taken.subtract(surplus, ordering: .relaxed)\n",
      "if !MUTANT { taken.subtract(surplus, ordering: .relaxed) }\n"),
     (HEAVY, "heavy requests: connections take turns", "        turns.append(connection)\n",
-     "        MUTANT ? turns.insert(connection, at: 0) : turns.append(connection)\n"),
+     "        MUTANT ? turns.prepend(connection) : turns.append(connection)\n"),
     (HEAVY, "heavy requests: those that were read make room", "line.room.giveBack(request.bytes)",
      "if !MUTANT { line.room.giveBack(request.bytes) }"),
     (HEAVY, "heavy requests: what nobody waits for is not read", "if request.exchange.isOpen { return request.start() }",
@@ -79,8 +79,8 @@ MUTANTS = [
      "    isPausing = true\n", "    isPausing = !MUTANT\n"),
     (ARRIVALS, "answers: who does not read them asks for nothing more", "granted > 0 && granted >= budget.part",
      "!MUTANT && granted > 0 && granted >= budget.part"),
-    (ARRIVALS, "answers: a long one has to find room", "if count > ArrivalBudget.smallAnswerBytesMax {",
-     "if count > ArrivalBudget.smallAnswerBytesMax, !MUTANT {"),
+    (ARRIVALS, "answers: a long one has to find room", "if count > RoomBudget.smallAnswerBytesMax {",
+     "if count > RoomBudget.smallAnswerBytesMax, !MUTANT {"),
     ("Sources/HTTP2/HTTP2ServerHandler+Arriving.swift", "answers: the newest make room for others",
      "if answering.isAboveItsPart { giveUpAnswer", "if answering.isAboveItsPart, !MUTANT { giveUpAnswer"),
 

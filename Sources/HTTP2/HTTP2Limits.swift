@@ -23,7 +23,7 @@ package struct HTTP2Limits: Sendable {
   /// Streams that the peer may have open at once: SETTINGS_MAX_CONCURRENT_STREAMS of the server.
   package var concurrentStreamsMax = 1_024
   /// Headers and bodies of requests that are still arriving, summed over the connection, in bytes.
-  /// Where they exceed it, or what the ``ArrivalBudget`` of all connections leaves, the newest of
+  /// Where they exceed it, or what the ``RoomBudget`` of all connections leaves, the newest of
   /// them are answered 429, so that the others get through.
   package var bufferedRequestBytesMax = 16_777_216
   /// Answers that wait to be written, summed over the connection, in bytes. While more wait and the

@@ -15,7 +15,7 @@ package struct HTTP2Rejections: Sendable {
   /// 413: the body is larger than ``HTTP2Limits/requestBodyBytesMax``.
   package var bodyTooLarge: Rejection
   /// 429: the connection's requests hold more than ``HTTP2Limits/bufferedRequestBytesMax`` or its
-  /// part of the ``ArrivalBudget``, or its answers more than ``HTTP2Limits/unsentAnswerBytesMax``.
+  /// part of the ``RoomBudget``, or its answers more than ``HTTP2Limits/unsentAnswerBytesMax``.
   package var tooManyBytes: Rejection
   /// 400: a header field is not valid. What is worse, such as a missing `:path`, is reset with
   /// PROTOCOL_ERROR (RFC 9113 8.1.1).

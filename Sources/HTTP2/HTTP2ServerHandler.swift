@@ -29,9 +29,9 @@ package final class HTTP2ServerHandler: HTTP2Handler {
   unowned(unsafe) var lastStream: ServerStream?
   var streamCount = 0
   /// What requests take that are still arriving.
-  @exclusivity(unchecked) var arriving: ArrivalBudget.Share
+  @exclusivity(unchecked) var arriving: RoomBudget.Share
   /// What answers take that nobody else counts, until they are out.
-  @exclusivity(unchecked) var answering: ArrivalBudget.Share
+  @exclusivity(unchecked) var answering: RoomBudget.Share
   var waitingAnswerBytes = 0
   /// Streams that ended while nghttp2 may still have pointers into their answers.
   var retired: [ServerStream] = []
@@ -61,11 +61,11 @@ package final class HTTP2ServerHandler: HTTP2Handler {
   ///   - answers: Theirs for answers that wait to be written.
   package init(
     receiver: any RequestReceiver, offer: HandshakeOffer, limits: HTTP2Limits, grease: Grease,
-    rejections: HTTP2Rejections, arrivals: ArrivalBudget = ArrivalBudget(),
-    answers: ArrivalBudget = ArrivalBudget(), events: (any HTTP2ServerEvents)?
+    rejections: HTTP2Rejections, arrivals: RoomBudget = RoomBudget(),
+    answers: RoomBudget = RoomBudget(), events: (any HTTP2ServerEvents)?
   ) {
-    arriving = ArrivalBudget.Share(of: arrivals, bytesMax: limits.bufferedRequestBytesMax)
-    answering = ArrivalBudget.Share(of: answers, bytesMax: .max)
+    arriving = RoomBudget.Share(of: arrivals, bytesMax: limits.bufferedRequestBytesMax)
+    answering = RoomBudget.Share(of: answers, bytesMax: .max)
     self.receiver = receiver
     self.rejections = rejections
     self.events = events

@@ -11,13 +11,13 @@ struct ServerMemory: Sendable {
   /// The bodies of long answers, from their first byte being made.
   let longAnswers = AnswerBudgets()
   /// Every other answer, from its being made.
-  let answers = ArrivalBudget(bytesMax: Self.answerBytesMax)
+  let answers = RoomBudget(bytesMax: Self.answerBytesMax)
   /// Requests that are not complete.
-  let arrivals: ArrivalBudget
+  let arrivals: RoomBudget
 
   /// - Parameter connectionArrivalBytesMax: What the requests of one connection may take, in bytes.
   init(connectionArrivalBytesMax: Int) {
-    arrivals = ArrivalBudget(connectionBytesMax: connectionArrivalBytesMax)
+    arrivals = RoomBudget(connectionBytesMax: connectionArrivalBytesMax)
   }
 
   private var bytesUsed: Int { longAnswers.bytesUsed + answers.bytesUsed + arrivals.bytesUsed }

@@ -12,7 +12,7 @@ final class HTTP1Handler: ChannelDuplexHandler, RemovableChannelHandler {
   typealias OutboundIn = Never
   typealias OutboundOut = HTTPServerResponsePart
 
-  private enum State {
+  enum State {
     /// Nothing of a request is here. Next: receiving.
     case idle(since: NIODeadline)
     /// Next: answering, or writing where the request is refused before it is complete.
@@ -27,38 +27,38 @@ final class HTTP1Handler: ChannelDuplexHandler, RemovableChannelHandler {
   }
 
   private let receiver: any RequestReceiver
-  private let limits: HTTP1Limits
-  private let rejections: HTTP1Rejections
+  let limits: HTTP1Limits
+  let rejections: HTTP1Rejections
   private let turns: Turns
-  private var state: State
+  var state: State
   private let reader: HTTP1RequestReader
   /// What has come and is not understood yet: some of a line, or requests whose turn has not come.
-  private var pending = ByteBuffer()
+  var pending = ByteBuffer()
   /// What is kept of requests that are arriving, as the budget of all connections counts it.
-  private var arriving: ArrivalBudget.Share
+  private var arriving: RoomBudget.Share
   /// What the answer takes that waits to be written, where nobody else counts it.
-  private var answering: ArrivalBudget.Share
+  var answering: RoomBudget.Share
   /// Nothing comes any more: the peer has ended its side of the connection, or
   /// ``HTTP1Limits/aheadBytesMax`` was passed, or what was ahead was dropped. What is whole of what is
   /// here is still answered.
-  private var isInputEnded = false
+  var isInputEnded = false
   /// Somebody asked to read while there was enough to do.
   private var isReadWanted = false
   private var isAdvancing = false
   /// Whether others are served before the next request.
   private var isTurnOver = false
   /// Whether the connection may go on after the answer to the request in hand.
-  private var isKeptAlive = true
+  var isKeptAlive = true
   /// Whether something that the peer sends is not read.
-  private var isRestUnread = false
-  private weak var lingering: LingeringClose?
+  var isRestUnread = false
+  weak var lingering: LingeringClose?
   /// The request in hand, until its answer is out.
-  private var exchange: HTTP1Exchange?
+  var exchange: HTTP1Exchange?
   /// Told when the exchange in hand ends, and then forgotten.
   private var watcher: (any ExchangeWatcher)?
-  private var context: ChannelHandlerContext?
+  var context: ChannelHandlerContext?
   private var timer: RepeatedTask?
-  private var isDraining = false
+  var isDraining = false
 
   /// - Parameters:
   ///   - reader: Stands right behind this handler.
@@ -68,13 +68,13 @@ final class HTTP1Handler: ChannelDuplexHandler, RemovableChannelHandler {
   ///   - now: When the first bytes of the first request came.
   init(
     reader: HTTP1RequestReader, receiver: any RequestReceiver, limits: HTTP1Limits,
-    rejections: HTTP1Rejections, turns: Turns, arrivals: ArrivalBudget, answers: ArrivalBudget,
+    rejections: HTTP1Rejections, turns: Turns, arrivals: RoomBudget, answers: RoomBudget,
     at now: NIODeadline
   ) {
     self.turns = turns
     // What this connection alone may keep is bounded part by part.
-    arriving = ArrivalBudget.Share(of: arrivals, bytesMax: .max)
-    answering = ArrivalBudget.Share(of: answers, bytesMax: .max)
+    arriving = RoomBudget.Share(of: arrivals, bytesMax: .max)
+    answering = RoomBudget.Share(of: answers, bytesMax: .max)
     self.receiver = receiver
     self.limits = limits
     self.rejections = rejections
@@ -110,7 +110,7 @@ final class HTTP1Handler: ChannelDuplexHandler, RemovableChannelHandler {
     exchangeEnded()
   }
 
-  private func exchangeEnded() {
+  func exchangeEnded() {
     answering.giveBack(answering.bytesUsed)
     let watcher = watcher
     self.watcher = nil
@@ -118,14 +118,14 @@ final class HTTP1Handler: ChannelDuplexHandler, RemovableChannelHandler {
     watcher?.exchangeEnded()
   }
 
-  private func close() {
+  func close() {
     state = .ended
     forgetRequest()
     context?.closeSoon()
   }
 
   /// Nothing that has come is looked at any more.
-  private func forgetRequest() {
+  func forgetRequest() {
     pending = ByteBuffer()
     reader.forgetRequest()
     _ = keep(0)
@@ -192,7 +192,7 @@ final class HTTP1Handler: ChannelDuplexHandler, RemovableChannelHandler {
   }
 
   /// Takes requests, one after the other, as long as each is answered at once.
-  private func advance() {
+  func advance() {
     // Whoever answers in place comes by here from within the loop below, which then goes on.
     guard !isAdvancing else { return }
     isAdvancing = true
@@ -289,75 +289,6 @@ final class HTTP1Handler: ChannelDuplexHandler, RemovableChannelHandler {
       let (handler, watcher) = bound.value
       if handler.watcher === watcher, case .answering = handler.state { watcher.inputEnded() }
     }
-  }
-
-  // MARK: - Answers
-
-  private func refuse(_ refusal: HTTP1Refusal) { refuse(rejections[refusal]) }
-
-  /// Answers what is no HTTP at all, in place of any request.
-  func refuse(_ foreign: ForeignProtocol) { refuse(rejections[foreign]) }
-
-  /// Answers before the request is complete. Its rest is not waited for: the connection closes
-  /// (``LingeringClose``).
-  private func refuse(_ rejection: HTTP2Rejections.Rejection) {
-    isKeptAlive = false
-    isRestUnread = true
-    forgetRequest()
-    write(rejection.headers, body: rejection.body, isBodyCounted: false, isHead: false)
-  }
-
-  func write(
-    _ headers: ResponseHeaders, body: [UInt8], isBodyCounted: Bool, isHead: Bool,
-    isOld: Bool = false
-  ) {
-    guard let context else { return }
-    guard isBodyCounted || answering.takeAnswer(body.count) else { return close() }
-    state = .writing(left: .max, since: context.eventLoop.now)
-    if isDraining || (isInputEnded && pending.readableBytes == 0) { isKeptAlive = false }
-    let head = HTTPResponseHead(
-      headers, bodyBytes: body.count, isKeptAlive: isKeptAlive, isOld: isOld)
-    let written = context.eventLoop.makePromise(of: Void.self)
-    let bound = NIOLoopBound(self, eventLoop: context.eventLoop)
-    written.futureResult.whenComplete { result in
-      switch result {
-      case .success: bound.value.wasWritten()
-      case .failure: bound.value.couldNotWrite()
-      }
-    }
-    if isHead || body.isEmpty {
-      context.writeAndFlush(wrapOutboundOut(.head(head)), promise: written)
-    } else {
-      context.write(wrapOutboundOut(.head(head)), promise: nil)
-      let buffer = context.channel.allocator.buffer(bytes: body)
-      context.writeAndFlush(wrapOutboundOut(.body(.byteBuffer(buffer))), promise: written)
-    }
-  }
-
-  /// The answer is out. Only now is its end told, and only now comes the next request: a peer that
-  /// sends many and reads nothing has one answer waiting, not all.
-  private func wasWritten() {
-    exchange?.isAnswerSent = true
-    exchangeEnded()
-    guard let context else { return }
-    guard isKeptAlive, !isDraining else { return closeAfterAnswer(context) }
-    state = .idle(since: context.eventLoop.now)
-    advance()
-  }
-
-  /// The peer shall get to read the answer, whatever it sends meanwhile.
-  private func closeAfterAnswer(_ context: ChannelHandlerContext) {
-    guard isRestUnread || pending.readableBytes > 0 else { return close() }
-    state = .ended
-    forgetRequest()
-    lingering = LingeringClose.begin(on: context, limits)
-    if isDraining { lingering?.beginDrain() }
-  }
-
-  /// Nobody reads: nothing that is pending has to be answered.
-  private func couldNotWrite() {
-    exchangeEnded()
-    close()
   }
 
   /// Finishes the request in hand, then closes.

@@ -16,7 +16,7 @@ package struct HTTP1Limits: Sendable {
   /// What is kept of requests behind the one in hand, in bytes: more than comes in one go, so a peer
   /// passes it only where it has ended its side, since the system then hands over all that came
   /// before. What is beyond is dropped, and the connection ends there. So is all of it where room
-  /// is scarce, see ``ArrivalBudget``: the request in hand may wait for an hour.
+  /// is scarce, see ``RoomBudget``: the request in hand may wait for an hour.
   package var aheadBytesMax = 327_680
   /// Requests that are begun before other connections of the event loop get their turn.
   package var turnRequestsMax = 256

@@ -10,8 +10,8 @@ package struct ServerPipeline: Sendable {
   private let http2: HTTP2Limits
   private let http1: HTTP1Limits
   private let grease: Grease
-  private let arrivals: ArrivalBudget
-  private let answers: ArrivalBudget
+  private let arrivals: RoomBudget
+  private let answers: RoomBudget
   private let rejections: HTTP2Rejections
   private let http1Rejections: HTTP1Rejections
 
@@ -22,7 +22,7 @@ package struct ServerPipeline: Sendable {
   ///     protocol.
   package init(
     http2: HTTP2Limits = HTTP2Limits(), http1: HTTP1Limits = HTTP1Limits(), grease: Grease,
-    arrivals: ArrivalBudget = ArrivalBudget(), answers: ArrivalBudget = ArrivalBudget(),
+    arrivals: RoomBudget = RoomBudget(), answers: RoomBudget = RoomBudget(),
     commonFields: [(String, String)]
   ) {
     self.arrivals = arrivals

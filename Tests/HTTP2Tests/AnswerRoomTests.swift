@@ -11,7 +11,7 @@ import Testing
     Frame(type: Frame.windowUpdate, payload: Frame.number(1 << 30)),
   ]
 
-  private static func client(_ budget: ArrivalBudget, answering count: Int) throws -> RawClient {
+  private static func client(_ budget: RoomBudget, answering count: Int) throws -> RawClient {
     let client = try RawClient(answers: budget)
     client.receiver.answer = {
       $0.exchange.respond(TestReceiver.ok, body: [UInt8](repeating: 1, count: count))
@@ -21,7 +21,7 @@ import Testing
 
   /// A client that lets no answer out, and sends `count` requests.
   private static func greedy(
-    _ budget: ArrivalBudget, answering bytes: Int, count: Int
+    _ budget: RoomBudget, answering bytes: Int, count: Int
   ) throws -> RawClient {
     let client = try client(budget, answering: bytes)
     try client.send([Frame(type: Frame.settings, payload: Frame.setting(4, 0))])
@@ -33,12 +33,12 @@ import Testing
 
   @Test(arguments: [1, 100, 4_000, 30_000])
   func allConnectionsShareOneBudget(answerBytes: Int) throws {
-    let budget = ArrivalBudget(bytesMax: Self.bytesMax)
+    let budget = RoomBudget(bytesMax: Self.bytesMax)
     var greedy: [RawClient] = []
     for _ in 0..<50 {
       greedy.append(try Self.greedy(budget, answering: answerBytes, count: 150))
       // Of the last answer of each connection there may be too much.
-      #expect(budget.bytesUsed <= Self.bytesMax + greedy.count * ArrivalBudget.chunkBytes)
+      #expect(budget.bytesUsed <= Self.bytesMax + greedy.count * RoomBudget.chunkBytes)
     }
     #expect(budget.bytesUsed > Self.bytesMax / 2)
     for client in greedy {
@@ -59,7 +59,7 @@ import Testing
   }
 
   @Test func whatIsReadMakesRoom() throws {
-    let budget = ArrivalBudget(bytesMax: Self.bytesMax)
+    let budget = RoomBudget(bytesMax: Self.bytesMax)
     let client = try Self.greedy(budget, answering: 4_000, count: 300)
     #expect([7, 11].contains(client.resetCode(599)))
     try client.send(Self.openWindows)
@@ -69,7 +69,7 @@ import Testing
   }
 
   @Test func whatWasDoneIsToldWithoutRoomAndALongAnswerIsReset() throws {
-    let budget = ArrivalBudget(bytesMax: 0)
+    let budget = RoomBudget(bytesMax: 0)
     let client = try RawClient(answers: budget)
     try client.send([Frame(type: Frame.settings, payload: Frame.setting(4, 0))])
     for stream in [1, 3, 5] as [UInt32] {
@@ -86,7 +86,7 @@ import Testing
   }
 
   @Test func whatIsCountedElsewhereIsNotCountedTwice() throws {
-    let budget = ArrivalBudget(bytesMax: 1 << 20)
+    let budget = RoomBudget(bytesMax: 1 << 20)
     let client = try RawClient(answers: budget)
     client.receiver.answer = {
       let body = [UInt8](repeating: 1, count: 1 << 20)

@@ -19,7 +19,7 @@ import Testing
 
   @Test func allConnectionsShareOneBudget() throws {
     let bytesMax = 4 << 20
-    let budget = ArrivalBudget(bytesMax: bytesMax)
+    let budget = RoomBudget(bytesMax: bytesMax)
     var greedy: [RawClient] = []
     for _ in 0..<50 {
       let client = try RawClient(arrivals: budget)
@@ -60,7 +60,7 @@ import Testing
   }
 
   @Test func bodiesCountUntilTheirRequestIsComplete() throws {
-    let budget = ArrivalBudget()
+    let budget = RoomBudget()
     let client = try RawClient(arrivals: budget)
     let chunk = [UInt8](repeating: 1, count: 16_000)
     for stream in [1, 3, 5] as [UInt32] {
@@ -81,7 +81,7 @@ import Testing
   }
 
   @Test func aHeaderListCountsBeforeItHasEnded() throws {
-    let budget = ArrivalBudget()
+    let budget = RoomBudget()
     let client = try RawClient(arrivals: budget)
     try client.send([Frame(type: Frame.headers, stream: 1, payload: Self.entry)])
     try client.send([Frame(type: Frame.continuation, stream: 1, payload: [0xBE, 0xBE])])
@@ -90,7 +90,7 @@ import Testing
 
   /// What is refused is not stored, but read: the peer's later requests refer to it.
   @Test func theHeaderTableStaysInStepWithWhatIsRefused() throws {
-    let budget = ArrivalBudget(bytesMax: 0)
+    let budget = RoomBudget(bytesMax: 0)
     let client = try RawClient(arrivals: budget)
     let padding = PlainHPACK.block([("x-padding", String(repeating: "p", count: 5_000))])
     let named: [UInt8] = [0x40, 1] + Array("n".utf8) + [5] + Array("value".utf8)

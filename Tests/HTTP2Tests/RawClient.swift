@@ -101,7 +101,7 @@ final class RawClient {
 
   init(
     limits: HTTP2Limits = HTTP2Limits(), loop: EmbeddedEventLoop = EmbeddedEventLoop(),
-    arrivals: ArrivalBudget = ArrivalBudget(), answers: ArrivalBudget = ArrivalBudget(),
+    arrivals: RoomBudget = RoomBudget(), answers: RoomBudget = RoomBudget(),
     sendsPreface: Bool = true
   ) throws {
     self.loop = loop

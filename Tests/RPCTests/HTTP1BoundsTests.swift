@@ -97,7 +97,7 @@ struct HTTP1BoundsTests {
   @Test("what comes all the same is kept up to a bound, and what is whole of it is answered")
   func aheadBound() throws {
     let limits = HTTP1Limits()
-    let arrivals = ArrivalBudget()
+    let arrivals = RoomBudget()
     let connection = try TestConnection(arrivals: arrivals)
     connection.receiver.answersAtOnce = false
     try connection.send(Self.get)
@@ -185,7 +185,7 @@ struct HTTP1BoundsTests {
   @Test(
     "what is arriving is counted with all connections', and given back when it is complete or gone")
   func budget() throws {
-    let arrivals = ArrivalBudget()
+    let arrivals = RoomBudget()
     let connection = try TestConnection(arrivals: arrivals)
     let half = String(repeating: "x", count: 100_000)
     for length in ["content-length: 200000\r\n\r\n", "transfer-encoding: chunked\r\n\r\n30d40\r\n"]
@@ -204,7 +204,7 @@ struct HTTP1BoundsTests {
 
   @Test("what waits behind a request counts as well")
   func budgetOfPipelinedRequests() throws {
-    let arrivals = ArrivalBudget()
+    let arrivals = RoomBudget()
     let connection = try TestConnection(arrivals: arrivals)
     connection.receiver.answersAtOnce = false
     try connection.send(String(repeating: Self.get, count: 2_000))
@@ -218,7 +218,7 @@ struct HTTP1BoundsTests {
 
   @Test("where there is no room, a request that is arriving is refused, and small ones go on")
   func noRoom() throws {
-    let arrivals = ArrivalBudget(bytesMax: 1 << 20)
+    let arrivals = RoomBudget(bytesMax: 1 << 20)
     let greedy = try TestConnection(arrivals: arrivals)
     try greedy.send("POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 500000\r\n\r\n")
     for _ in 0..<20 { try greedy.send(String(repeating: "x", count: 16_384)) }

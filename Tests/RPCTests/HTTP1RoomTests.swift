@@ -11,21 +11,21 @@ struct HTTP1RoomTests {
 
   /// Another connection, which takes all that it can get.
   private final class Greedy {
-    private var share: ArrivalBudget.Share
+    private var share: RoomBudget.Share
 
-    init(_ budget: ArrivalBudget) {
-      share = ArrivalBudget.Share(of: budget, bytesMax: .max)
+    init(_ budget: RoomBudget) {
+      share = RoomBudget.Share(of: budget, bytesMax: .max)
       while share.take(1_024) {}
     }
   }
 
-  private static func greedy(_ count: Int, _ budget: ArrivalBudget) -> [Greedy] {
+  private static func greedy(_ count: Int, _ budget: RoomBudget) -> [Greedy] {
     (0..<count).map { _ in Greedy(budget) }
   }
 
   @Test("a request that arrives gives way when many others came after it")
   func giveWay() throws {
-    let arrivals = ArrivalBudget(bytesMax: Self.bytesMax)
+    let arrivals = RoomBudget(bytesMax: Self.bytesMax)
     let connection = try TestConnection(arrivals: arrivals)
     let half = String(repeating: "x", count: 100_000)
     try connection.send("POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 200000\r\n\r\n\(half)")
@@ -40,7 +40,7 @@ struct HTTP1RoomTests {
 
   @Test("what waits behind a request counts with all the room that it is kept in")
   func capacity() throws {
-    let arrivals = ArrivalBudget()
+    let arrivals = RoomBudget()
     let connection = try TestConnection(arrivals: arrivals)
     connection.receiver.answersAtOnce = false
     try connection.send(Self.get)
@@ -51,7 +51,7 @@ struct HTTP1RoomTests {
 
   @Test("what waits behind a request is dropped when room becomes scarce")
   func dropAhead() throws {
-    let arrivals = ArrivalBudget(bytesMax: Self.bytesMax)
+    let arrivals = RoomBudget(bytesMax: Self.bytesMax)
     let connection = try TestConnection(arrivals: arrivals)
     connection.receiver.answersAtOnce = false
     try connection.send(String(repeating: Self.get, count: 2_000))
@@ -69,7 +69,7 @@ struct HTTP1RoomTests {
 
   @Test("where room is scarce, only a little is kept behind a request", arguments: [2, 1_000])
   func scarce(_ count: Int) throws {
-    let arrivals = ArrivalBudget(bytesMax: Self.bytesMax)
+    let arrivals = RoomBudget(bytesMax: Self.bytesMax)
     let others = Self.greedy(8, arrivals)
     let used = arrivals.bytesUsed
     let connection = try TestConnection(arrivals: arrivals)

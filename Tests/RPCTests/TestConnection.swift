@@ -10,7 +10,7 @@ final class TestConnection {
   let receiver = TestReceiver()
   private let opening = Opening()
 
-  init(http1: HTTP1Limits = HTTP1Limits(), arrivals: ArrivalBudget = ArrivalBudget()) throws {
+  init(http1: HTTP1Limits = HTTP1Limits(), arrivals: RoomBudget = RoomBudget()) throws {
     channel = EmbeddedChannel(loop: loop)
     let pipeline = ServerPipeline(
       http1: http1, grease: .none, arrivals: arrivals, commonFields: [("x-common", "yes")])

@@ -13,7 +13,7 @@ final class HeavyRequests {
   /// A body of so many bytes, as it was sent, is large: reading it takes a millisecond and more.
   static let bodyBytesMin = 16_384
   /// Bodies that wait to be read for an event loop, in bytes. A connection has its part of it, as
-  /// ``ArrivalBudget`` says. With more, requests are refused.
+  /// ``RoomBudget`` says. With more, requests are refused.
   static let waitingBytesMax = 64 << 20
   /// What a request counts besides its body, in bytes.
   private static let overheadBytes = 1_024
@@ -27,15 +27,15 @@ final class HeavyRequests {
   /// What waits of one connection.
   private final class Line {
     var requests = CircularBuffer<Request>()
-    var room: ArrivalBudget.Share
+    var room: RoomBudget.Share
 
-    init(_ budget: ArrivalBudget) { room = ArrivalBudget.Share(of: budget, bytesMax: .max) }
+    init(_ budget: RoomBudget) { room = RoomBudget.Share(of: budget, bytesMax: .max) }
   }
 
   private let eventLoop: any EventLoop
   /// Has another thread do something.
   private let elsewhere: (@escaping @Sendable () -> Void) -> Void
-  private let room = ArrivalBudget(bytesMax: waitingBytesMax)
+  private let room = RoomBudget(bytesMax: waitingBytesMax)
   private var lines: [ObjectIdentifier: Line] = [:]
   /// Each connection of which something waits, once; the next one first.
   private var turns = CircularBuffer<ObjectIdentifier>()

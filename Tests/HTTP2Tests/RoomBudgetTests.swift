@@ -1,27 +1,27 @@
 import HTTP2
 import Testing
 
-@Suite struct ArrivalBudgetTests {
+@Suite struct RoomBudgetTests {
   private static let mebibyte = 1 << 20
 
   @Test func smallRequestsTakeNothingOfTheBudget() {
-    let budget = ArrivalBudget()
-    var share = ArrivalBudget.Share(of: budget, bytesMax: Self.mebibyte)
-    let isTaken = share.take(ArrivalBudget.freeBytes)
+    let budget = RoomBudget()
+    var share = RoomBudget.Share(of: budget, bytesMax: Self.mebibyte)
+    let isTaken = share.take(RoomBudget.freeBytes)
     #expect(isTaken && budget.bytesUsed == 0)
-    share.giveBack(ArrivalBudget.freeBytes)
+    share.giveBack(RoomBudget.freeBytes)
     #expect(share.bytesUsed == 0 && budget.bytesUsed == 0)
   }
 
   @Test func whatIsTakenCountsAndIsGivenBack() {
-    let budget = ArrivalBudget()
-    var share = ArrivalBudget.Share(of: budget, bytesMax: 2 * Self.mebibyte)
+    let budget = RoomBudget()
+    var share = RoomBudget.Share(of: budget, bytesMax: 2 * Self.mebibyte)
     for _ in 0..<1_000 {
       let isTaken = share.take(1_000)
       #expect(isTaken)
     }
     #expect(share.bytesUsed == 1_000_000)
-    #expect(budget.bytesUsed >= 1_000_000 - ArrivalBudget.freeBytes)
+    #expect(budget.bytesUsed >= 1_000_000 - RoomBudget.freeBytes)
     #expect(budget.bytesUsed < 1_100_000)
     for _ in 0..<997 { share.giveBack(1_000) }
     #expect(share.bytesUsed == 3_000 && budget.bytesUsed == 0)
@@ -30,9 +30,9 @@ import Testing
   }
 
   @Test func aConnectionHasABoundOfItsOwn() {
-    let budget = ArrivalBudget()
-    for bytesMax in [100, ArrivalBudget.freeBytes, Self.mebibyte] {
-      var share = ArrivalBudget.Share(of: budget, bytesMax: bytesMax)
+    let budget = RoomBudget()
+    for bytesMax in [100, RoomBudget.freeBytes, Self.mebibyte] {
+      var share = RoomBudget.Share(of: budget, bytesMax: bytesMax)
       let isTaken = share.take(bytesMax)
       let isMore = share.take(1)
       #expect(isTaken && !isMore)
@@ -43,9 +43,9 @@ import Testing
   }
 
   @Test func theEndOfAConnectionGivesAllBack() {
-    let budget = ArrivalBudget()
+    let budget = RoomBudget()
     do {
-      var share = ArrivalBudget.Share(of: budget, bytesMax: Self.mebibyte)
+      var share = RoomBudget.Share(of: budget, bytesMax: Self.mebibyte)
       _ = share.take(Self.mebibyte)
       #expect(budget.bytesUsed > 0)
     }
@@ -55,7 +55,7 @@ import Testing
   @Test(arguments: [1, 10, 100, 1_000], [true, false])
   func theGreedyLeaveAGoodPartToEachNewcomer(count: Int, atOnce: Bool) {
     let bytesMax = 256 * Self.mebibyte
-    let budget = ArrivalBudget(bytesMax: bytesMax)
+    let budget = RoomBudget(bytesMax: bytesMax)
     let greedy = (0..<count).map { _ in Connection(budget) }
     if atOnce {
       while greedy.count(where: { $0.take() }) > 0 {}
@@ -67,12 +67,12 @@ import Testing
     let newcomer = Connection(budget)
     while newcomer.take() {}
     #expect(newcomer.bytesUsed >= (greedy.map(\.bytesUsed).max() ?? 0) / 4)
-    #expect(newcomer.bytesUsed >= 8 * ArrivalBudget.freeBytes)
+    #expect(newcomer.bytesUsed >= 8 * RoomBudget.freeBytes)
     #expect(budget.bytesUsed <= bytesMax)
   }
 
   @Test func theGreedyLeaveARoomForTheModest() {
-    let budget = ArrivalBudget(bytesMax: 64 * Self.mebibyte)
+    let budget = RoomBudget(bytesMax: 64 * Self.mebibyte)
     let greedy = (0..<1_000).map { _ in Connection(budget) }
     for connection in greedy.prefix(100) { while connection.take() {} }
     for _ in 0..<3 {
@@ -83,10 +83,10 @@ import Testing
   }
 
   private final class Connection {
-    private var share: ArrivalBudget.Share
+    private var share: RoomBudget.Share
 
-    init(_ budget: ArrivalBudget) {
-      share = ArrivalBudget.Share(of: budget, bytesMax: 16 * ArrivalBudgetTests.mebibyte)
+    init(_ budget: RoomBudget) {
+      share = RoomBudget.Share(of: budget, bytesMax: 16 * RoomBudgetTests.mebibyte)
     }
 
     var bytesUsed: Int { share.bytesUsed }

@@ -16,7 +16,7 @@ import Synchronization
 /// that they may is to read them before it asks for more (``Share/isFull``). So nobody takes all: a few
 /// greedy connections leave a good part, and hundreds of them leave to each newcomer what each of them
 /// has. The last sixteenth of all is there for connections that have no more than ``modestBytes``.
-package final class ArrivalBudget: Sendable {
+package final class RoomBudget: Sendable {
   /// Bytes of all requests of a server that are arriving.
   package static let serverBytesMax = 256 << 20
   /// What each connection has for ordinary small requests or answers, in bytes; not part of the budget.
@@ -36,7 +36,7 @@ package final class ArrivalBudget: Sendable {
   private let used = Atomic<Int>(0)
   private let peak = Atomic<Int>(0)
 
-  package init(bytesMax: Int = ArrivalBudget.serverBytesMax) { self.bytesMax = bytesMax }
+  package init(bytesMax: Int = RoomBudget.serverBytesMax) { self.bytesMax = bytesMax }
 
   /// Room for connections that may take `connectionBytesMax` each: several of them get it at once.
   package convenience init(connectionBytesMax: Int) {
@@ -77,7 +77,7 @@ package final class ArrivalBudget: Sendable {
 
   /// What the requests of one connection take. Belongs to its event loop.
   package struct Share: ~Copyable {
-    private let budget: ArrivalBudget
+    private let budget: RoomBudget
     private let bytesMax: Int
     /// Bytes that are taken here.
     package private(set) var bytesUsed = 0
@@ -87,10 +87,10 @@ package final class ArrivalBudget: Sendable {
     private var ceiling: Int
 
     /// - Parameter bytesMax: The bound on this connection alone, in bytes.
-    package init(of budget: ArrivalBudget, bytesMax: Int) {
+    package init(of budget: RoomBudget, bytesMax: Int) {
       self.budget = budget
       self.bytesMax = bytesMax
-      ceiling = min(ArrivalBudget.freeBytes, bytesMax)
+      ceiling = min(RoomBudget.freeBytes, bytesMax)
     }
 
     deinit { budget.giveBack(granted) }
@@ -140,17 +140,17 @@ package final class ArrivalBudget: Sendable {
 
     private mutating func grow(to bytes: Int) -> Bool {
       guard bytes <= bytesMax else { return false }
-      let more = Self.chunks(bytes - ArrivalBudget.freeBytes) - granted
+      let more = Self.chunks(bytes - RoomBudget.freeBytes) - granted
       guard budget.take(more, held: granted) else { return false }
       change(to: granted + more)
       return true
     }
 
     private mutating func takeMore(forAnswer count: Int) -> Bool {
-      if count > ArrivalBudget.smallAnswerBytesMax {
+      if count > RoomBudget.smallAnswerBytesMax {
         guard grow(to: bytesUsed + count) else { return false }
       } else {
-        let more = max(0, Self.chunks(bytesUsed + count - ArrivalBudget.freeBytes) - granted)
+        let more = max(0, Self.chunks(bytesUsed + count - RoomBudget.freeBytes) - granted)
         budget.add(more)
         change(to: granted + more)
       }
@@ -160,20 +160,20 @@ package final class ArrivalBudget: Sendable {
 
     /// Keeps a chunk that is not needed for the next request, but not without any.
     private mutating func shrink() {
-      let needed = Self.chunks(bytesUsed - ArrivalBudget.freeBytes)
-      guard needed == 0 || granted - needed > ArrivalBudget.chunkBytes else { return }
+      let needed = Self.chunks(bytesUsed - RoomBudget.freeBytes)
+      guard needed == 0 || granted - needed > RoomBudget.chunkBytes else { return }
       budget.giveBack(granted - needed)
       change(to: needed)
     }
 
     private mutating func change(to granted: Int) {
       self.granted = granted
-      ceiling = min(ArrivalBudget.freeBytes + granted, bytesMax)
+      ceiling = min(RoomBudget.freeBytes + granted, bytesMax)
     }
 
     /// The least number of whole chunks that holds `bytes`, in bytes.
     private static func chunks(_ bytes: Int) -> Int {
-      let size = ArrivalBudget.chunkBytes
+      let size = RoomBudget.chunkBytes
       return max(0, (bytes + size - 1) / size * size)
     }
   }
