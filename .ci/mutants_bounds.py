@@ -82,7 +82,7 @@ MUTANTS = [
     (ARRIVALS, "answers: a long one has to find room", "if count > RoomBudget.smallAnswerBytesMax {",
      "if count > RoomBudget.smallAnswerBytesMax, !MUTANT {"),
     ("Sources/HTTP2/HTTP2ServerHandler+Arriving.swift", "answers: the newest make room for others",
-     "if answering.isAboveItsPart { giveUpAnswer", "if answering.isAboveItsPart, !MUTANT { giveUpAnswer"),
+     "if answering.isAboveItsPart, stream", "if answering.isAboveItsPart, !MUTANT, stream"),
 
     # HTTP/1.1 takes one request at a time, within its bounds.
     (READER, "HTTP/1.1: lines count until the request ends", "    lineBytes += count\n",

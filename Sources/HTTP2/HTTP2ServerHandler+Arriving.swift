@@ -31,7 +31,8 @@ extension HTTP2ServerHandler {
     while let stream = newest, arriving.isAboveItsPart || answering.isAboveItsPart {
       newest = stream.previous
       if stream.answer != nil {
-        if answering.isAboveItsPart { giveUpAnswer(of: stream) }
+        // What was given up before may not be out yet.
+        if answering.isAboveItsPart, stream.answeringBytes > 0 { giveUpAnswer(of: stream) }
       } else if stream.state == .receivingBody, arriving.isAboveItsPart {
         reject(stream, rejections.tooManyBytes)
       }

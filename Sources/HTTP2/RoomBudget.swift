@@ -38,9 +38,11 @@ package final class RoomBudget: Sendable {
 
   package init(bytesMax: Int = RoomBudget.serverBytesMax) { self.bytesMax = bytesMax }
 
-  /// Room for connections that may take `connectionBytesMax` each: several of them get it at once.
-  package convenience init(connectionBytesMax: Int) {
-    self.init(bytesMax: max(Self.serverBytesMax, 2 * Self.partsOfFree * connectionBytesMax))
+  /// At least so much that several connections may take `connectionBytesMax` each.
+  package convenience init(
+    bytesMax: Int = RoomBudget.serverBytesMax, connectionBytesMax: Int
+  ) {
+    self.init(bytesMax: max(bytesMax, 2 * Self.partsOfFree * connectionBytesMax))
   }
 
   /// Bytes that are taken at the moment.

@@ -73,7 +73,13 @@ final class ServerStream: FrameStream, Exchange {
 
   func tellEnd(to watcher: any ExchangeWatcher) {
     eventLoop.assertInEventLoop()
-    if isOpen { self.watcher = watcher } else { watcher.exchangeEnded() }
+    guard isOpen, let connection else { return watcher.exchangeEnded() }
+    self.watcher = watcher
+    guard connection.isInputEnded else { return }
+    // In a turn of its own: who has just begun to watch may not be ready to hear.
+    eventLoop.assumeIsolated().execute { [self] in
+      if isOpen, self.watcher === watcher { watcher.inputEnded() }
+    }
   }
 
   func askForSignOfLife(_ completion: @escaping (SignOfLife) -> Void) {

@@ -79,7 +79,8 @@ package final class LatchkeyServer: Service {
     let offer = makeOffer(own.range, own.reason)
     loops = group.makeIterator().map {
       EventLoopContext(
-        eventLoop: $0, store: store, clock: clock, offer: offer, longAnswers: memory.longAnswers)
+        eventLoop: $0, store: store, clock: clock, offer: offer, longAnswers: memory.longAnswers,
+        bodyBytesMax: configuration.limits.bodyBytesMax)
     }
     drained = group.next().makePromise()
   }

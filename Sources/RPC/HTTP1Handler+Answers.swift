@@ -57,7 +57,7 @@ extension HTTP1Handler {
   }
 
   /// The peer shall get to read the answer, whatever it sends meanwhile.
-  private func closeAfterAnswer(_ context: ChannelHandlerContext) {
+  func closeAfterAnswer(_ context: ChannelHandlerContext) {
     guard isRestUnread || pending.readableBytes > 0 else { return close() }
     state = .ended
     forgetRequest()

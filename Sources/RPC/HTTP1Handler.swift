@@ -148,6 +148,7 @@ final class HTTP1Handler: ChannelDuplexHandler, RemovableChannelHandler {
       keepSmall()
     } else {
       isInputEnded = true
+      isRestUnread = true
     }
   }
 
@@ -227,7 +228,7 @@ final class HTTP1Handler: ChannelDuplexHandler, RemovableChannelHandler {
   }
 
   private func waitForMore(_ context: ChannelHandlerContext) {
-    guard !isInputEnded else { return close() }
+    guard !isInputEnded else { return isRestUnread ? closeAfterAnswer(context) : close() }
     if case .idle = state, reader.isWithinRequest {
       state = .receiving(since: context.eventLoop.now)
     }
@@ -308,6 +309,7 @@ final class HTTP1Handler: ChannelDuplexHandler, RemovableChannelHandler {
     case .receiving(let since) where now - since > limits.requestTimeout: close()
     case .receiving where arriving.isAboveItsPart: refuse(.noRoom)
     case .answering where arriving.isRoomScarce: dropAhead()
+    case .writing where answering.isAboveItsPart: close()
     case .writing(let left, let since):
       if arriving.isRoomScarce { dropAhead() }
       let buffered = (try? context.channel.syncOptions?.getOption(.bufferedWritableBytes)) ?? 0

@@ -1,4 +1,5 @@
 """Attacks by HTTP/1.1."""
+import select
 import socket
 import time
 
@@ -26,6 +27,22 @@ def pipelined_and_gone(target):
 def pipelined_by_many(target):
     """Pipelines on 50 connections and reads nothing."""
     target.flood(b"", SMALL * 2_600, connections=50)
+
+
+@attack(mebibytes_max=128)
+def pipelined_and_read(target):
+    """Pipelines requests for all metrics on 20 connections, and reads what comes."""
+    piece = b"GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n" * 1_000
+    at = {target.connect(): 0 for _ in range(20)}
+    for connection in at:
+        connection.setblocking(False)
+    while not target.is_over():
+        readable, writable, _ = select.select(list(at), list(at), [], 0.1)
+        for connection in readable:
+            if not connection.recv(1 << 20):
+                return
+        for connection in writable:
+            at[connection] = (at[connection] + connection.send(piece[at[connection]:])) % len(piece)
 
 
 @attack(mebibytes_max=128)

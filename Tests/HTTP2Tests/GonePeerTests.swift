@@ -111,6 +111,17 @@ import Testing
     #expect(!client.channel.isActive)
   }
 
+  @Test func whoBeginsToWaitOnlyThenLearnsItAsWell() throws {
+    let client = try RawClient()
+    try client.send([client.openStream(1, endStream: true)])
+    try closeInput(client)
+    let watcher = LineWatcher()
+    client.receiver.received[0].exchange.tellEnd(to: watcher)
+    #expect(watcher.events.isEmpty)
+    client.loop.run()
+    #expect(watcher.events == ["input ended"])
+  }
+
   private func closeInput(_ client: RawClient) throws {
     client.channel.pipeline.fireUserInboundEventTriggered(ChannelEvent.inputClosed)
     try client.settle()

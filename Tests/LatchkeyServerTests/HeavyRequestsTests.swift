@@ -12,8 +12,12 @@ import Testing
   private let thread = OtherThread()
 
   private var requests: HeavyRequests {
-    HeavyRequests(eventLoop: loop) { [thread] in thread.work.append($0) }
+    HeavyRequests(eventLoop: loop, bodyBytesMax: Self.bodyBytesMax) { [thread] in
+      thread.work.append($0)
+    }
   }
+
+  private static let bodyBytesMax = 524_288
 
   /// Does what it has to do when the test says so.
   private final class OtherThread {
@@ -86,13 +90,20 @@ import Testing
     #expect(read == ["now", "patient", "one more"])
   }
 
+  @Test("the largest body there may be is read")
+  func largest() {
+    let requests = HeavyRequests(eventLoop: loop, bodyBytesMax: 16 << 20) { _ in }
+    #expect(requests.add(WaitingExchange(), bodyBytes: 16 << 20, read: {}) {})
+    #expect(requests.add(WaitingExchange(), bodyBytes: 16 << 20, read: {}) {})
+  }
+
   @Test("however many send large requests, another one's is read as well")
   func everybodyHasAPart() {
     let requests = requests
     let greedy = (0..<300).map { _ in WaitingExchange() }
     for exchange in greedy {
       let isRefused = (0..<200).contains { _ in
-        !requests.add(exchange, bodyBytes: 524_288, read: {}) {}
+        !requests.add(exchange, bodyBytes: Self.bodyBytesMax, read: {}) {}
       }
       #expect(isRefused)
     }

@@ -31,4 +31,22 @@ import Testing
     _ = ask()
     #expect(answered.count == 3)
   }
+
+  /// As who pipelines does over HTTP/1.1.
+  @Test func whoAsksAgainWhenItIsAnsweredHasToWait() {
+    let loop = EmbeddedEventLoop()
+    let shared = SharedAnswer(eventLoop: loop)
+    var count = 0
+    func ask() {
+      shared.add(WaitingExchange()) { readers in
+        count += readers.count
+        ask()
+      }
+    }
+    ask()
+    for turn in 1...5 {
+      #expect(count == turn)
+      loop.advanceTime(by: SharedAnswer.pause)
+    }
+  }
 }

@@ -48,5 +48,8 @@ import Testing
     silent.send(Self.post("Content-Length: 999999999999"))
     #expect(String(decoding: silent.readToEnd(), as: UTF8.self).hasPrefix("HTTP/1.1 413 "))
     try await server.end()
+    let log = try await server.program.errors.all()
+    #expect(log.contains { $0.contains("shutting down") })
+    #expect(!log.contains { $0.contains("not finished in time") })
   }
 }

@@ -67,6 +67,21 @@ struct LingeringCloseTests {
     #expect(!connection.isOpen)
   }
 
+  @Test("so it is where more was sent ahead than is kept")
+  func ahead() throws {
+    let connection = try TestConnection()
+    let socket = HalfClosing()
+    try connection.channel.pipeline.syncOperations.addHandler(socket, position: .first)
+    connection.receiver.answersAtOnce = false
+    try connection.send("GET / HTTP/1.1\r\nhost: a\r\n\r\n")
+    try connection.send([UInt8](repeating: 0x61, count: HTTP1Limits().aheadBytesMax + 1))
+    connection.receiver.requests[0].answer()
+    #expect(try connection.takeText().hasPrefix("HTTP/1.1 200 OK\r\n"))
+    #expect(socket.isOutputClosed && connection.isOpen)
+    connection.endInput()
+    #expect(!connection.isOpen)
+  }
+
   @Test(
     "so it is where the connection ends with requests behind the last one",
     arguments: [false, true])

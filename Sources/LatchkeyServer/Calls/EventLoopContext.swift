@@ -35,7 +35,7 @@ final class EventLoopContext: ReplyTarget, @unchecked Sendable {
 
   init(
     eventLoop: any EventLoop, store: Store, clock: @escaping @Sendable () -> MonotonicTime,
-    offer: WireOffer, longAnswers: AnswerBudgets
+    offer: WireOffer, longAnswers: AnswerBudgets, bodyBytesMax: Int
   ) {
     self.eventLoop = eventLoop
     self.store = store
@@ -43,7 +43,7 @@ final class EventLoopContext: ReplyTarget, @unchecked Sendable {
     self.offer = offer
     self.longAnswers = longAnswers
     metricsReaders = SharedAnswer(eventLoop: eventLoop)
-    heavyRequests = HeavyRequests(eventLoop: eventLoop)
+    heavyRequests = HeavyRequests(eventLoop: eventLoop, bodyBytesMax: bodyBytesMax)
     turns = Turns(eventLoop: eventLoop)
     pulse = Pulse(at: clock())
     store.watch(pulse)

@@ -12,8 +12,8 @@ import NIOPosix
 final class HeavyRequests {
   /// A body of so many bytes, as it was sent, is large: reading it takes a millisecond and more.
   static let bodyBytesMin = 16_384
-  /// Bodies that wait to be read for an event loop, in bytes. A connection has its part of it, as
-  /// ``RoomBudget`` says. With more, requests are refused.
+  /// Bodies that wait to be read for an event loop, in bytes, or more where one alone may be large. A
+  /// connection has its part of it, as ``RoomBudget`` says. With more, requests are refused.
   static let waitingBytesMax = 64 << 20
   /// What a request counts besides its body, in bytes.
   private static let overheadBytes = 1_024
@@ -35,7 +35,7 @@ final class HeavyRequests {
   private let eventLoop: any EventLoop
   /// Has another thread do something.
   private let elsewhere: (@escaping @Sendable () -> Void) -> Void
-  private let room = RoomBudget(bytesMax: waitingBytesMax)
+  private let room: RoomBudget
   private var lines: [ObjectIdentifier: Line] = [:]
   /// Each connection of which something waits, once; the next one first.
   private var turns = CircularBuffer<ObjectIdentifier>()
@@ -43,14 +43,16 @@ final class HeavyRequests {
   /// What is told when nothing is being read any more; nothing new is begun from then on.
   private var ended: EventLoopPromise<Void>?
 
+  /// - Parameter bodyBytesMax: The largest body there may be, in bytes.
   init(
-    eventLoop: any EventLoop,
+    eventLoop: any EventLoop, bodyBytesMax: Int,
     elsewhere: @escaping (@escaping @Sendable () -> Void) -> Void = { work in
       NIOThreadPool.singleton.submit { _ in work() }
     }
   ) {
     self.eventLoop = eventLoop
     self.elsewhere = elsewhere
+    room = RoomBudget(bytesMax: Self.waitingBytesMax, connectionBytesMax: bodyBytesMax)
   }
 
   /// Whether `body` takes long to read, or may do so once it is inflated (RFC 1952: how gzip begins).

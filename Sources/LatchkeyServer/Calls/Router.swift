@@ -71,8 +71,7 @@ final class Router: RequestReceiver {
     guard !isAdmitted else { return }
     refuse(
       RPCError(
-        .resourceExhausted,
-        "large requests of \(HeavyRequests.waitingBytesMax) bytes wait to be read already"),
+        .resourceExhausted, "large requests that wait to be read take all the room there is"),
       route, arrival)
   }
 

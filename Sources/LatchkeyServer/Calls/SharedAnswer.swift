@@ -19,23 +19,19 @@ final class SharedAnswer {
   /// Has `answer` answer `exchange`, in place or, where one was made a moment ago, later. It is called
   /// once for all who wait by then.
   func add(_ exchange: any Exchange, answer: @escaping ([any Exchange]) -> Void) {
-    guard isPausing else {
-      answer([exchange])
-      return pause(answer)
-    }
     waiting.append(exchange)
+    if !isPausing { answerAll(answer) }
   }
 
-  private func pause(_ answer: @escaping ([any Exchange]) -> Void) {
-    isPausing = true
+  private func answerAll(_ answer: @escaping ([any Exchange]) -> Void) {
+    let readers = waiting.filter(\.isOpen)
+    waiting = []
+    isPausing = !readers.isEmpty
+    guard isPausing else { return }
+    // Before it answers: who is answered may ask again in place.
     eventLoop.assumeIsolated().scheduleTask(in: Self.pause) { [weak self] in
-      guard let self else { return }
-      isPausing = false
-      let readers = waiting.filter(\.isOpen)
-      waiting = []
-      guard !readers.isEmpty else { return }
-      answer(readers)
-      pause(answer)
+      self?.answerAll(answer)
     }
+    answer(readers)
   }
 }
