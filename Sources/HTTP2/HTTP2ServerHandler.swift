@@ -30,7 +30,7 @@ package final class HTTP2ServerHandler: HTTP2Handler {
   var streamCount = 0
   /// What requests take that are still arriving.
   @exclusivity(unchecked) var arriving: RoomBudget.Share
-  /// What answers take that nobody else counts, until they are out.
+  /// What open streams take, and answers that nobody else counts, until they are out.
   @exclusivity(unchecked) var answering: RoomBudget.Share
   var waitingAnswerBytes = 0
   /// Streams that ended while nghttp2 may still have pointers into their answers.
@@ -58,7 +58,7 @@ package final class HTTP2ServerHandler: HTTP2Handler {
 
   /// - Parameters:
   ///   - arrivals: The budget of all connections of the server for requests that are arriving.
-  ///   - answers: Theirs for answers that wait to be written.
+  ///   - answers: Theirs for open streams, and for answers that wait to be written.
   package init(
     receiver: any RequestReceiver, offer: HandshakeOffer, limits: HTTP2Limits, grease: Grease,
     rejections: HTTP2Rejections, arrivals: RoomBudget = RoomBudget(),
@@ -102,12 +102,16 @@ package final class HTTP2ServerHandler: HTTP2Handler {
     else {
       return current = nil
     }
-    guard streamCount < limits.concurrentStreamsMax, !answering.isFull else {
+    // From here on, since a request may wait as long as an answer that nobody reads.
+    guard streamCount < limits.concurrentStreamsMax,
+      answering.take(HTTP2ServerHandler.streamOverheadBytes)
+    else {
       current = nil
       return refuse(frame.pointee.hd.stream_id)
     }
     let stream = ServerStream(
       id: frame.pointee.hd.stream_id, connection: self, eventLoop: loop, at: receivedAt)
+    stream.answeringBytes = HTTP2ServerHandler.streamOverheadBytes
     append(stream)
     if !store(HTTP2ServerHandler.arrivalOverheadBytes, of: stream) { stream.headFault = .noRoom }
     nghttp2_session_set_stream_user_data(
@@ -172,9 +176,9 @@ package final class HTTP2ServerHandler: HTTP2Handler {
     _ headers: ResponseHeaders, _ body: [UInt8], isBodyCounted: Bool, on stream: ServerStream
   ) {
     stream.answer = headers
-    let bytes = HTTP2ServerHandler.answerOverheadBytes + (isBodyCounted ? 0 : body.count)
+    let bytes = isBodyCounted ? 0 : body.count
     guard answering.takeAnswer(bytes) else { return giveUpAnswer(of: stream) }
-    stream.answeringBytes = bytes
+    stream.answeringBytes += bytes
     stream.outgoing = body
     stream.waitingBytes = body.count + HTTP2ServerHandler.answerOverheadBytes
     waitingAnswerBytes += stream.waitingBytes
@@ -217,7 +221,10 @@ package final class HTTP2ServerHandler: HTTP2Handler {
   }
 
   /// What an answer counts besides its body, in bytes.
-  static let answerOverheadBytes = 1_280
+  static let answerOverheadBytes = 512
+  /// What a stream counts from its beginning to its end, in bytes: as much as an open one takes here, in
+  /// nghttp2 and at whoever answers it.
+  static let streamOverheadBytes = 2_048
   /// What a request that is arriving counts besides its header list and its body, in bytes.
   static let arrivalOverheadBytes = 1_024
 

@@ -1,8 +1,8 @@
 import Synchronization
 
 /// Bounds what the requests of a server take that are still arriving, their header lists and
-/// bodies, over all of its connections and both protocols; another one what its answers take that wait
-/// to be written.
+/// bodies, over all of its connections and both protocols; another one what its open streams and the
+/// answers take that wait to be written.
 ///
 /// Each connection has a ``Share``. What is about to be stored is taken there first, and given back
 /// when the request is complete or gone, or the answer out. Ordinary small ones touch no more than the
@@ -12,9 +12,8 @@ import Synchronization
 /// gives up what is newest where it has far more than that because others came after it
 /// (``Share/isAboveItsPart``): over HTTP/2 its newest requests, over HTTP/1.1 the one that arrives.
 /// What a peer of HTTP/1.1 sends ahead, behind a request in hand, counts with the room that it is
-/// kept in, and is kept only while half of all is free (``Share/isRoomScarce``). Whose answers take all
-/// that they may is to read them before it asks for more (``Share/isFull``). So nobody takes all: a few
-/// greedy connections leave a good part, and hundreds of them leave to each newcomer what each of them
+/// kept in, and is kept only while half of all is free (``Share/isRoomScarce``). So nobody takes all: a
+/// few greedy connections leave a good part, and hundreds of them leave to each newcomer what each of them
 /// has. The last sixteenth of all is there for connections that have no more than ``modestBytes``.
 package final class RoomBudget: Sendable {
   /// Bytes of all requests of a server that are arriving.
@@ -26,7 +25,7 @@ package final class RoomBudget: Sendable {
   /// A connection has at most one part in so many of what is free.
   static let partsOfFree = 8
   /// An answer up to this size, in bytes, is never given up for want of room.
-  static let smallAnswerBytesMax = 2_048
+  static let smallAnswerBytesMax = 1_024
   /// What a connection has at most while it counts as modest, in bytes.
   static let modestBytes = 65_536
   /// One part in so many of all is left to modest connections.
@@ -71,11 +70,6 @@ package final class RoomBudget: Sendable {
 
   private func giveBack(_ count: Int) { used.subtract(count, ordering: .relaxed) }
 
-  /// Bytes of which a connection with `held` has at most one part in ``partsOfFree``.
-  private func bytesFree(held: Int) -> Int {
-    let kept = held > Self.modestBytes ? bytesMax / Self.partsOfReserve : 0
-    return bytesMax - bytesUsed - kept
-  }
 
   /// What the requests of one connection take. Belongs to its event loop.
   package struct Share: ~Copyable {
@@ -116,11 +110,6 @@ package final class RoomBudget: Sendable {
         return true
       }
       return takeMore(forAnswer: count)
-    }
-
-    /// Whether the connection has all that it may take, or more: then it is to ask for nothing else.
-    package var isFull: Bool {
-      granted > 0 && granted >= budget.part(of: budget.bytesFree(held: granted))
     }
 
     /// Gives back `count` of the bytes that were taken.

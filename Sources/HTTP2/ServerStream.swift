@@ -48,7 +48,7 @@ final class ServerStream: FrameStream, Exchange {
   var isAnswerSent = false
   /// What `outgoing` counts in the connection's `waitingAnswerBytes`.
   var waitingBytes = 0
-  /// What the answer counts in the connection's `answering`.
+  /// What the stream and its answer count in the connection's `answering`.
   var answeringBytes = 0
   /// How much of the answer has to be taken until the peer counts as slow, and since when.
   var goal: (taken: Int, since: NIODeadline)?

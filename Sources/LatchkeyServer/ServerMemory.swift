@@ -3,14 +3,15 @@ import NIOPosix
 
 /// What a server keeps for its peers, over all of its connections: each kind within a bound of its own.
 struct ServerMemory: Sendable {
-  /// Bytes of all answers that wait to be written, but for the bodies of the long ones.
-  private static let answerBytesMax = 128 << 20
+  /// Bytes of all open streams, and of all answers that wait to be written, but for the bodies of the long
+  /// ones.
+  private static let answerBytesMax = 256 << 20
   /// Less than this in bytes is not worth the trouble of giving it back.
   private static let trimBytesMin = 16 << 20
 
   /// The bodies of long answers, from their first byte being made.
   let longAnswers = AnswerBudgets()
-  /// Every other answer, from its being made.
+  /// Open streams of HTTP/2, and every other answer from its being made.
   let answers = RoomBudget(bytesMax: Self.answerBytesMax)
   /// Requests that are not complete.
   let arrivals: RoomBudget

@@ -193,12 +193,12 @@ final class HTTP1Handler: ChannelDuplexHandler, RemovableChannelHandler {
   }
 
   /// Takes requests, one after the other, as long as each is answered at once.
-  func advance() {
+  func advance(isTurn: Bool = false) {
     // Whoever answers in place comes by here from within the loop below, which then goes on.
     guard !isAdvancing else { return }
     isAdvancing = true
     defer { isAdvancing = false }
-    var turn = Turn()
+    var turn = Turn(isAwaited: isTurn)
     while mayTakeRequest, let context {
       guard !turn.isOver(on: context.eventLoop, limits) else { return endTurn() }
       switch reader.next(&pending, context) {
@@ -223,7 +223,7 @@ final class HTTP1Handler: ChannelDuplexHandler, RemovableChannelHandler {
     turns.wait { [weak self] in
       guard let self else { return }
       isTurnOver = false
-      advance()
+      advance(isTurn: true)
     }
   }
 

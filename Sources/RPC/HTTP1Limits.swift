@@ -18,7 +18,9 @@ package struct HTTP1Limits: Sendable {
   /// before. What is beyond is dropped, and the connection ends there. So is all of it where room
   /// is scarce, see ``RoomBudget``: the request in hand may wait for an hour.
   package var aheadBytesMax = 327_680
-  /// Requests that are begun before other connections of the event loop get their turn.
+  /// Requests that are begun as soon as they are read, before the connection waits for its turn.
+  package var readRequestsMax = 8
+  /// Requests that are begun in a turn, before other connections of the event loop get theirs.
   package var turnRequestsMax = 256
   /// How long they may take, of two requests or more.
   package var turnTimeMax = TimeAmount.milliseconds(1)

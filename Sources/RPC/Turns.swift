@@ -34,8 +34,13 @@ package final class Turns {
 
 /// What a connection has done in one turn.
 struct Turn {
+  /// Whether it waited for the turn; otherwise all connections of which something has come may have theirs
+  /// one after the other, before the sockets are looked at again.
+  let isAwaited: Bool
   private var requests = 0
   private var start = NIODeadline.uptimeNanoseconds(0)
+
+  init(isAwaited: Bool) { self.isAwaited = isAwaited }
 
   /// The clock is not read for a connection that sends one request at a time.
   mutating func begins(on eventLoop: any EventLoop) {
@@ -44,7 +49,7 @@ struct Turn {
   }
 
   func isOver(on eventLoop: any EventLoop, _ limits: HTTP1Limits) -> Bool {
-    requests >= limits.turnRequestsMax
+    requests >= (isAwaited ? limits.turnRequestsMax : limits.readRequestsMax)
       || (requests > 2 && eventLoop.now - start >= limits.turnTimeMax)
   }
 }

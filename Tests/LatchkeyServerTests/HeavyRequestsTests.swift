@@ -43,7 +43,7 @@ import Testing
     let (first, second) = (WaitingExchange(), WaitingExchange())
     var read: [String] = []
     func add(_ exchange: WaitingExchange, _ name: String) {
-      let isAdmitted = requests.add(exchange, bodyBytes: 100, read: { name }) { read.append($0) }
+      let isAdmitted = requests.add(exchange, bodyBytes: 100, cost: 100, read: { name }) { read.append($0) }
       #expect(isAdmitted)
     }
     for number in 1...3 { add(first, "first \(number)") }
@@ -68,7 +68,7 @@ import Testing
     let (gone, patient) = (WaitingExchange(), WaitingExchange())
     var read: [String] = []
     func add(_ exchange: WaitingExchange, _ bytes: Int, _ name: String) -> Bool {
-      requests.add(exchange, bodyBytes: bytes, read: { name }) { read.append($0) }
+      requests.add(exchange, bodyBytes: bytes, cost: bytes, read: { name }) { read.append($0) }
     }
     func readNext() {
       thread.doNext()
@@ -90,11 +90,33 @@ import Testing
     #expect(read == ["now", "patient", "one more"])
   }
 
+  @Test("what costs little does not wait for what costs much, however many send that")
+  func cheapOnesFirst() {
+    let requests = requests
+    var read: [String] = []
+    func add(_ cost: Int, _ name: String) {
+      let isAdmitted = requests.add(
+        WaitingExchange(), bodyBytes: 100, cost: cost, read: { name }
+      ) { read.append($0) }
+      #expect(isAdmitted)
+    }
+    let gzip = [0x1f, 0x8b] + [UInt8](repeating: 0, count: 600)
+    let most = HeavyRequests.cost(of: gzip, bodyBytesMax: Self.bodyBytesMax)
+    #expect(most == Self.bodyBytesMax)
+    for _ in 1...100 { add(most, "dear") }
+    add(18_000, "cheap")
+    for _ in 1...2 {
+      thread.doNext()
+      loop.run()
+    }
+    #expect(read == ["dear", "cheap"])
+  }
+
   @Test("the largest body there may be is read")
   func largest() {
     let requests = HeavyRequests(eventLoop: loop, bodyBytesMax: 16 << 20) { _ in }
-    #expect(requests.add(WaitingExchange(), bodyBytes: 16 << 20, read: {}) {})
-    #expect(requests.add(WaitingExchange(), bodyBytes: 16 << 20, read: {}) {})
+    #expect(requests.add(WaitingExchange(), bodyBytes: 16 << 20, cost: 16 << 20, read: {}) {})
+    #expect(requests.add(WaitingExchange(), bodyBytes: 16 << 20, cost: 16 << 20, read: {}) {})
   }
 
   @Test("however many send large requests, another one's is read as well")
@@ -103,11 +125,11 @@ import Testing
     let greedy = (0..<300).map { _ in WaitingExchange() }
     for exchange in greedy {
       let isRefused = (0..<200).contains { _ in
-        !requests.add(exchange, bodyBytes: Self.bodyBytesMax, read: {}) {}
+        !requests.add(exchange, bodyBytes: Self.bodyBytesMax, cost: Self.bodyBytesMax, read: {}) {}
       }
       #expect(isRefused)
     }
-    #expect(requests.add(WaitingExchange(), bodyBytes: HeavyRequests.bodyBytesMin, read: {}) {})
+    #expect(requests.add(WaitingExchange(), bodyBytes: HeavyRequests.bodyBytesMin, cost: HeavyRequests.bodyBytesMin, read: {}) {})
   }
 
   @Test("at the end nothing is begun, and what is being read is waited for")
@@ -116,7 +138,7 @@ import Testing
     let exchange = WaitingExchange()
     var read: [String] = []
     func add(_ name: String) -> Bool {
-      requests.add(exchange, bodyBytes: 1, read: { name }) { read.append($0) }
+      requests.add(exchange, bodyBytes: 1, cost: 1, read: { name }) { read.append($0) }
     }
     #expect(add("one") && add("two"))
     let hasEnded = Mutex(false)

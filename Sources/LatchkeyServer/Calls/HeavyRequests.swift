@@ -5,8 +5,9 @@ import NIOPosix
 /// Requests that take long to read: large ones, and those that may become large when they are inflated.
 ///
 /// The worst of them take a tenth of a second, whatever their form. So another thread reads them, and the
-/// event loop serves everybody else meanwhile. One is read at a time, and connections take turns, so that
-/// nobody waits for all that one peer has sent.
+/// event loop serves everybody else meanwhile. One is read at a time, and of the connections the one whose
+/// next request, with what it had before, costs least: so nobody waits for all that one peer has sent, nor
+/// behind the worst that many send.
 ///
 /// Belongs to one event loop.
 final class HeavyRequests {
@@ -20,6 +21,7 @@ final class HeavyRequests {
 
   private struct Request {
     let bytes: Int
+    let cost: Int
     let exchange: any Exchange
     let start: () -> Void
   }
@@ -28,17 +30,24 @@ final class HeavyRequests {
   private final class Line {
     var requests = CircularBuffer<Request>()
     var room: RoomBudget.Share
+    /// When the first one is due, and which of those that are due at once comes first.
+    var due: (cost: Int, order: Int)
 
-    init(_ budget: RoomBudget) { room = RoomBudget.Share(of: budget, bytesMax: .max) }
+    init(_ budget: RoomBudget, due: (cost: Int, order: Int)) {
+      room = RoomBudget.Share(of: budget, bytesMax: .max)
+      self.due = due
+    }
   }
 
   private let eventLoop: any EventLoop
   /// Has another thread do something.
   private let elsewhere: (@escaping @Sendable () -> Void) -> Void
   private let room: RoomBudget
+  /// Of each connection of which something waits.
   private var lines: [ObjectIdentifier: Line] = [:]
-  /// Each connection of which something waits, once; the next one first.
-  private var turns = CircularBuffer<ObjectIdentifier>()
+  /// What a connection has cost that always had its turn: a clock by which requests are due.
+  private var costSoFar = 0
+  private var order = 0
   private var isReading = false
   /// What is told when nothing is being read any more; nothing new is begun from then on.
   private var ended: EventLoopPromise<Void>?
@@ -60,21 +69,28 @@ final class HeavyRequests {
     body.count >= bodyBytesMin || (body.count > 2 && body[0] == 0x1f && body[1] == 0x8b)
   }
 
+  /// What reading `body` may cost at most: its bytes, once it is inflated (RFC 1951 makes 1,032 bytes of
+  /// one at most).
+  static func cost(of body: [UInt8], bodyBytesMax: Int) -> Int {
+    body.first == 0x1f ? min(1_032 * body.count, bodyBytesMax) : body.count
+  }
+
   /// Calls `read` on another thread, once it is this request's turn, and `then` with what came of it back
   /// on the event loop: neither where nobody waits for the answer by then.
   ///
   /// - Returns: False where too much waits already; nothing was done then.
   func add<Value: Sendable>(
-    _ exchange: any Exchange, bodyBytes: Int, read: @escaping @Sendable () -> Value,
+    _ exchange: any Exchange, bodyBytes: Int, cost: Int, read: @escaping @Sendable () -> Value,
     then: @escaping (Value) -> Void
   ) -> Bool {
     let bytes = bodyBytes + Self.overheadBytes
     guard ended == nil, let connection = exchange.connectionID else { return false }
-    let line = lines[connection] ?? Line(room)
+    order += 1
+    let line = lines[connection] ?? Line(room, due: (costSoFar + cost, order))
     guard line.room.take(bytes) else { return false }
-    if lines.updateValue(line, forKey: connection) == nil { turns.append(connection) }
+    lines[connection] = line
     line.requests.append(
-      Request(bytes: bytes, exchange: exchange) { [unowned self] in
+      Request(bytes: bytes, cost: cost, exchange: exchange) { [unowned self] in
         start(read) { if exchange.isOpen { then($0) } }
       })
     if !isReading { readNext() }
@@ -104,15 +120,15 @@ final class HeavyRequests {
   }
 
   private func readNext() {
-    while !turns.isEmpty {
-      let connection = turns.removeFirst()
-      guard let line = lines[connection] else { continue }
+    while let (connection, line) = lines.min(by: { $0.value.due < $1.value.due }) {
       let request = line.requests.removeFirst()
       line.room.giveBack(request.bytes)
-      if line.requests.isEmpty {
-        lines[connection] = nil
+      costSoFar = max(costSoFar, line.due.cost)
+      if let next = line.requests.first {
+        order += 1
+        line.due = (line.due.cost + next.cost, order)
       } else {
-        turns.append(connection)
+        lines[connection] = nil
       }
       if request.exchange.isOpen { return request.start() }
     }
@@ -126,7 +142,6 @@ final class HeavyRequests {
     let promise = ended ?? eventLoop.makePromise()
     ended = promise
     lines = [:]
-    turns = []
     if !isReading { promise.succeed() }
     return promise.futureResult
   }

@@ -61,7 +61,10 @@ final class Router: RequestReceiver {
       }
     }
     let time = arrival.time
-    let isAdmitted = loop.heavyRequests.add(exchange, bodyBytes: body.count) {
+    let isAdmitted = loop.heavyRequests.add(
+      exchange, bodyBytes: body.count,
+      cost: HeavyRequests.cost(of: body, bodyBytesMax: bytesMax)
+    ) {
       Result { () throws(RPCError) in
         try endpoint.read(head, body: body, bytesMax: bytesMax, at: time)
       }

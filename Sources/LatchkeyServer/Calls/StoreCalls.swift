@@ -108,8 +108,8 @@ private final class GetCall: UnaryCall, @unchecked Sendable {
       try makeRoom(for: estimate)
     }
     let body = try written { () throws(WireError) in try Locks.answer(toGet: key, outcome) }
-    // Some versions have more to say of it.
-    if body.count > 2 * estimate { try makeRoom(for: body.count) }
+    // Some versions have more to say of it, and JSON says it at length.
+    if body.count > estimate { try makeRoom(for: body.count) }
     return body
   }
 }
