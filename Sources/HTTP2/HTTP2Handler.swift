@@ -211,16 +211,26 @@ package class HTTP2Handler: ChannelDuplexHandler {
     }
   }
 
+  /// In pieces, since nghttp2 goes on to the end of what it has got, whatever is found to be wrong with
+  /// the connection meanwhile.
   private func hand(_ bytes: UnsafeRawBufferPointer) {
-    isReceiving = true
-    let result = nghttp2_session_mem_recv(
-      session.handle, bytes.baseAddress?.assumingMemoryBound(to: UInt8.self), bytes.count)
-    isReceiving = false
-    if let (end, code) = pendingEnd {
-      self.end(end, code: code)
-    } else if result < 0 {
-      let failure = ErrorCode.end(of: result)
-      end(failure.end, code: failure.code)
+    var handed = 0
+    while handed < bytes.count, phase == .open {
+      let count = min(bytes.count - handed, Self.pieceBytes)
+      isReceiving = true
+      let result = nghttp2_session_mem_recv(
+        session.handle, bytes.baseAddress?.advanced(by: handed).assumingMemoryBound(to: UInt8.self),
+        count)
+      isReceiving = false
+      handed += count
+      if let (end, code) = pendingEnd {
+        self.end(end, code: code)
+      } else if result < 0 {
+        let failure = ErrorCode.end(of: result)
+        end(failure.end, code: failure.code)
+      }
     }
   }
+
+  private static let pieceBytes = 4_096
 }

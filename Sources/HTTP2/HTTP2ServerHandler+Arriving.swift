@@ -24,6 +24,16 @@ extension HTTP2ServerHandler {
     }
   }
 
+  /// Refuses a stream because others, or those that are open here, take all the room there is.
+  func refuseForWantOfRoom(_ id: Int32) {
+    refuse(id)
+    if streamsWithoutRoom?.take(at: receivedAt) == false {
+      end(
+        HTTP2ConnectionEnd(.resetFlood, "too many streams were opened while there was no room"),
+        code: ErrorCode.enhanceYourCalm)
+    }
+  }
+
   /// Refuses the newest requests that are arriving, and gives the newest answers up that wait, while
   /// they take more than this connection's part.
   func leaveRoomForOthers() {

@@ -37,6 +37,7 @@ package final class HTTP2ServerHandler: HTTP2Handler {
   var retired: [ServerStream] = []
   var oversizedHeaders: TokenBucket?
   var longWaitsEnded: TokenBucket?
+  var streamsWithoutRoom: TokenBucket?
   /// The peer sends no more.
   var isInputEnded = false
   var idleSince = NIODeadline.uptimeNanoseconds(0)
@@ -97,17 +98,20 @@ package final class HTTP2ServerHandler: HTTP2Handler {
 
   override func headersBegan(_ frame: UnsafePointer<nghttp2_frame>) {
     // Trailers (RFC 9113 8.1) are dropped.
-    guard frame.pointee.headers.cat == NGHTTP2_HCAT_REQUEST, phase != .ended,
+    // Nor is anything begun on a connection that is about to end.
+    guard frame.pointee.headers.cat == NGHTTP2_HCAT_REQUEST, phase != .ended, pendingEnd == nil,
       let loop = context?.eventLoop
     else {
       return current = nil
     }
-    // From here on, since a request may wait as long as an answer that nobody reads.
-    guard streamCount < limits.concurrentStreamsMax,
-      answering.take(HTTP2ServerHandler.streamOverheadBytes)
-    else {
+    guard streamCount < limits.concurrentStreamsMax else {
       current = nil
       return refuse(frame.pointee.hd.stream_id)
+    }
+    // From here on, since a request may wait as long as an answer that nobody reads.
+    guard answering.take(HTTP2ServerHandler.streamOverheadBytes) else {
+      current = nil
+      return refuseForWantOfRoom(frame.pointee.hd.stream_id)
     }
     let stream = ServerStream(
       id: frame.pointee.hd.stream_id, connection: self, eventLoop: loop, at: receivedAt)
@@ -234,6 +238,7 @@ package final class HTTP2ServerHandler: HTTP2Handler {
     idleSince = now
     oversizedHeaders = TokenBucket(limits.oversizedHeaders, at: now)
     longWaitsEnded = TokenBucket(limits.longWaitsEnded, at: now)
+    streamsWithoutRoom = TokenBucket(limits.streamsWithoutRoom, at: now)
     // What was asked for before the peer closed its side is still answered.
     try? context?.channel.syncOptions?.setOption(.allowRemoteHalfClosure, value: true)
     if case .announced = drain { announceDrain(at: now) }

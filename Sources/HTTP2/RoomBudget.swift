@@ -70,7 +70,6 @@ package final class RoomBudget: Sendable {
 
   private func giveBack(_ count: Int) { used.subtract(count, ordering: .relaxed) }
 
-
   /// What the requests of one connection take. Belongs to its event loop.
   package struct Share: ~Copyable {
     private let budget: RoomBudget

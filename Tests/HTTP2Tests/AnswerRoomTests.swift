@@ -36,7 +36,7 @@ import Testing
     let budget = RoomBudget(bytesMax: Self.bytesMax)
     var greedy: [RawClient] = []
     for _ in 0..<50 {
-      greedy.append(try Self.greedy(budget, answering: answerBytes, count: 150))
+      greedy.append(try Self.greedy(budget, answering: answerBytes, count: 90))
       // Of the last answer of each connection there may be too much.
       #expect(budget.bytesUsed <= Self.bytesMax + greedy.count * RoomBudget.chunkBytes)
     }
@@ -44,7 +44,7 @@ import Testing
     for client in greedy {
       // The request is refused and may be tried again, elsewhere perhaps (RFC 9113 8.7), or its answer
       // is too long for what is left.
-      #expect(client.channel.isActive && [7, 11].contains(client.resetCode(299)))
+      #expect(client.channel.isActive && [7, 11].contains(client.resetCode(179)))
       try client.advance(by: .seconds(6))
     }
     let other = try Self.client(budget, answering: answerBytes)
@@ -58,14 +58,23 @@ import Testing
     #expect(budget.takePeak() > Self.bytesMax / 2)
   }
 
+  @Test func whoGoesOnWithoutRoomIsDisconnected() throws {
+    let client = try RawClient(answers: RoomBudget(bytesMax: 0))
+    try client.send((0..<1_000).map { client.openStream(1 + 2 * $0, endStream: true) })
+    #expect(client.goAwayCode == 11 && !client.channel.isActive)
+    #expect(client.events.ends.map(\.code) == [.resetFlood])
+    let refused = client.frames.count { $0.type == Frame.reset }
+    #expect(refused > 50 && refused < 200)
+  }
+
   /// A request may wait for an hour, and takes as much as one whose answer nobody reads.
   @Test func requestsThatAreNotAnsweredHaveTheSameBudget() throws {
     let budget = RoomBudget(bytesMax: Self.bytesMax)
     var clients: [RawClient] = []
     for _ in 0..<50 {
       let client = try RawClient(answers: budget)
-      try client.send((0..<150).map { client.openStream(1 + 2 * $0, endStream: true) })
-      #expect(client.resetCode(299) == 7 && client.channel.isActive)
+      try client.send((0..<90).map { client.openStream(1 + 2 * $0, endStream: true) })
+      #expect(client.resetCode(179) == 7 && client.channel.isActive)
       clients.append(client)
     }
     let open = clients.map { client in client.receiver.received.count(where: \.exchange.isOpen) }
@@ -77,8 +86,8 @@ import Testing
 
   @Test func whatIsReadMakesRoom() throws {
     let budget = RoomBudget(bytesMax: Self.bytesMax)
-    let client = try Self.greedy(budget, answering: 4_000, count: 300)
-    #expect([7, 11].contains(client.resetCode(599)))
+    let client = try Self.greedy(budget, answering: 4_000, count: 90)
+    #expect([7, 11].contains(client.resetCode(179)))
     try client.send(Self.openWindows)
     #expect(budget.bytesUsed == 0)
     try client.send([client.openStream(601, endStream: true)])

@@ -43,7 +43,9 @@ import Testing
     let (first, second) = (WaitingExchange(), WaitingExchange())
     var read: [String] = []
     func add(_ exchange: WaitingExchange, _ name: String) {
-      let isAdmitted = requests.add(exchange, bodyBytes: 100, cost: 100, read: { name }) { read.append($0) }
+      let isAdmitted = requests.add(exchange, bodyBytes: 100, cost: 100, read: { name }) {
+        read.append($0)
+      }
       #expect(isAdmitted)
     }
     for number in 1...3 { add(first, "first \(number)") }
@@ -129,7 +131,11 @@ import Testing
       }
       #expect(isRefused)
     }
-    #expect(requests.add(WaitingExchange(), bodyBytes: HeavyRequests.bodyBytesMin, cost: HeavyRequests.bodyBytesMin, read: {}) {})
+    #expect(
+      requests.add(
+        WaitingExchange(), bodyBytes: HeavyRequests.bodyBytesMin, cost: HeavyRequests.bodyBytesMin,
+        read: {}
+      ) {})
   }
 
   @Test("at the end nothing is begun, and what is being read is waited for")
