@@ -12,6 +12,8 @@ import Testing
   enum Rest: CaseIterable {
     case nothing
     case header
+    /// Ends among the copied pages.
+    case quarter
     case half
     case allButTheEnd
 
@@ -19,6 +21,7 @@ import Testing
       switch self {
       case .nothing: 0
       case .header: 32
+      case .quarter: whole / 4
       case .half: whole / 2
       case .allButTheEnd: whole - 1
       }
