@@ -35,6 +35,8 @@ struct csqlite_index {
   uint32_t pages, page_bytes;
   // What the log itself begins with, from its 17th byte on.
   uint32_t salts[2];
+  // Whether the checksums in the log are over numbers as this machine has them in memory.
+  bool has_native_checksums;
 };
 
 // False while somebody writes it, and where it is of a format that is not known here.
@@ -56,6 +58,8 @@ static inline bool csqlite_read_index(const volatile uint8_t *page, struct csqli
   index->pages = first[5];
   index->salts[0] = first[8];
   index->salts[1] = first[9];
+  bool is_big_endian = __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__;
+  index->has_native_checksums = (bool)((const uint8_t *)first)[13] == is_big_endian;
   return true;
 }
 
@@ -73,6 +77,49 @@ static inline bool csqlite_log_begins_with(sqlite3_file *log, struct csqlite_ind
   case SQLITE_IOERR_SHORT_READ: return false;
   default: return true;
   }
+}
+
+static inline uint32_t csqlite_from_big_endian(uint32_t number) {
+  return __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__ ? number : __builtin_bswap32(number);
+}
+
+static inline void csqlite_add_to_checksum(
+    uint32_t sums[2], const uint32_t *words, uint32_t count) {
+  for (uint32_t word = 0; word < count; word += 2) {
+    sums[0] += words[word] + sums[1];
+    sums[1] += words[word + 1] + sums[0];
+  }
+}
+
+// Whether a frame (a page of the log with what stands before it), counted from 1, is one of this
+// log; and if it is the last of a commit, whether all of it is what was written. Also where that
+// cannot be read. https://sqlite.org/fileformat2.html, section 4.1 and 4.2.
+static inline bool csqlite_frame_is_sound(
+    sqlite3_file *log, struct csqlite_index index, uint32_t frame) {
+  int64_t frame_bytes = 24 + (int64_t)index.page_bytes;
+  int64_t place = 32 + (int64_t)(frame - 1) * frame_bytes;
+  uint32_t header[6], sums[2], words[1024];
+  int code = log->pMethods->xRead(log, header, sizeof header, place);
+  if (code != SQLITE_OK) return code != SQLITE_IOERR_SHORT_READ;
+  if (memcmp(header + 2, index.salts, sizeof index.salts)) return false;
+  bool ends_commit = header[1];
+  if (!ends_commit || !index.has_native_checksums) return true;
+  // The checksum goes on from the one before, which is in the header of the log for the first.
+  int64_t sums_place = frame == 1 ? 24 : place - frame_bytes + 16;
+  code = log->pMethods->xRead(log, sums, sizeof sums, sums_place);
+  if (code != SQLITE_OK) return code != SQLITE_IOERR_SHORT_READ;
+  sums[0] = csqlite_from_big_endian(sums[0]);
+  sums[1] = csqlite_from_big_endian(sums[1]);
+  csqlite_add_to_checksum(sums, header, 2);
+  // The bytes of a page are a power of two.
+  uint32_t part = index.page_bytes < sizeof words ? index.page_bytes : (uint32_t)sizeof words;
+  for (uint32_t done = 0; done < index.page_bytes; done += part) {
+    code = log->pMethods->xRead(log, words, (int)part, place + 24 + done);
+    if (code != SQLITE_OK) return code != SQLITE_IOERR_SHORT_READ;
+    csqlite_add_to_checksum(sums, words, part / 4);
+  }
+  return sums[0] == csqlite_from_big_endian(header[4])
+      && sums[1] == csqlite_from_big_endian(header[5]);
 }
 
 static inline void csqlite_empty(sqlite3_file *file) { file->pMethods->xTruncate(file, 0); }

@@ -9,7 +9,15 @@ import CSQLite
 ///
 /// All servers of the store share the index of the log (https://sqlite.org/walformat.html), which
 /// says how much is in it. SQLite changes it after the log has grown and before the log is cut back
-/// or begun anew, so while the index stays as it is, the log is never shorter than it says.
+/// or begun anew, so while the index stays as it is, the log is never shorter than it says, and what
+/// was committed to it is not changed.
+///
+/// Whoever writes after a cut and does not look (0.3.0, a `sqlite3` shell, or this server where it
+/// looked a moment before the cut) makes the log as long as it was, with zeros from the cut to the
+/// end of a commit. So each look also takes up where the last one was: at the last frame of then,
+/// and at those that came since. What it does not find is a hole that is neither at a commit that
+/// this connection has looked at nor among the last ``framesMax`` frames: others must have written
+/// that much since the last look, both before the cut and after it.
 struct LogIndex {
   /// Lengths in bytes.
   struct Sizes: Equatable {
@@ -23,6 +31,8 @@ struct LogIndex {
   }
 
   private let files: csqlite_files
+  /// As of the last look at which there was something to lose, and nothing was missing.
+  private var seen: csqlite_index?
 
   /// - Parameter connection: In WAL mode, and has read from its database. It stays open for as long
   ///   as this is used.
@@ -32,11 +42,12 @@ struct LogIndex {
     self.files = files
   }
 
-  /// What is missing for certain. Reads 8 bytes of the log and the memory of the index, and no more
-  /// where nothing is missing.
+  /// What is missing for certain. Reads 8 bytes of the log and the memory of the index where nothing
+  /// was committed since the last look; otherwise also 24 bytes of each frame since then, up to
+  /// ``framesMax``, and all of those that end a commit.
   ///
   /// - Parameter sizes: As of a moment ago; nil where nobody has looked.
-  func loss(_ sizes: Sizes?) -> Loss? {
+  mutating func loss(_ sizes: Sizes?) -> Loss? {
     guard loss(sizes ?? measure(), index()) != nil else { return nil }
     // Other servers may have written between the looks: it counts only if the index stays.
     for _ in 1...Self.looksMax {
@@ -48,8 +59,9 @@ struct LogIndex {
   }
 
   private static let looksMax = 100
+  private static let framesMax: UInt32 = 64
 
-  private func loss(_ sizes: Sizes?, _ index: csqlite_index?) -> Loss? {
+  private mutating func loss(_ sizes: Sizes?, _ index: csqlite_index?) -> Loss? {
     guard let sizes, let index else { return nil }
     // The first page is there before the first log is.
     if sizes.database < max(Int64(index.page_bytes), Self.pageBytesMin) { return .database }
@@ -60,10 +72,24 @@ struct LogIndex {
       if sizes.log < index.logBytes { return .log }
       // Whoever wrote behind the end that was has left a hole.
       if !csqlite_log_begins_with(files.log, index) { return .log }
+      if hasHole(index) { return .log }
+      seen = index
     }
     // Once all is copied, the database has the length that the last commit gave it.
     let pages = Int64(index.pages) * Int64(index.page_bytes)
     return index.copied == index.frames && sizes.database < pages ? .database : nil
+  }
+
+  /// A hole ends where a commit began to write, so the very last frame is left to the next look.
+  private func hasHole(_ index: csqlite_index) -> Bool {
+    var next: UInt32 = 1
+    if let seen, seen.salts == index.salts {
+      guard index.frames > seen.frames else { return false }
+      if !csqlite_frame_is_sound(files.log, index, seen.frames) { return true }
+      next = seen.frames + 1
+    }
+    if index.frames > Self.framesMax { next = max(next, index.frames - Self.framesMax) }
+    return (next..<index.frames).contains { !csqlite_frame_is_sound(files.log, index, $0) }
   }
 
   private static let pageBytesMin: Int64 = 512
@@ -82,9 +108,14 @@ struct LogIndex {
   /// were as well, and it would be read as if it came after them: then the database is right
   /// without it.
   func settle() {
-    guard let index = index(), let sizes = measure(), sizes.log > 0,
-      sizes.log < csqlite_index.logBytes(index.copied + 1, pageBytes: index.page_bytes)
-    else { return }
+    guard let index = index(), let sizes = measure(), sizes.log > 0 else { return }
+    let hasMore = sizes.log >= csqlite_index.logBytes(index.copied + 1, pageBytes: index.page_bytes)
+    // The next start reads as far as the first hole.
+    if hasMore,
+      (0..<index.copied).allSatisfy({ csqlite_frame_is_sound(files.log, index, $0 + 1) })
+    {
+      return
+    }
     csqlite_empty(files.log)
   }
 }

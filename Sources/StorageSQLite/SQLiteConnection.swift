@@ -127,10 +127,10 @@ final class SQLiteConnection {
 
   /// - Throws: Where a file was emptied in its place, from then on for as long as the server runs.
   func checkContents(_ sizes: LogIndex.Sizes? = nil) throws(StoreError) {
-    guard let logIndex, let (open, owner) = files else { return }
+    guard logIndex != nil, let (open, owner) = files else { return }
     if let loss = owner.loss { throw loss }
-    guard let loss = logIndex.loss(sizes) else { return }
-    if loss == .log { logIndex.settle() }
+    guard let loss = logIndex?.loss(sizes) else { return }
+    if loss == .log { logIndex?.settle() }
     throw owner.note(.hasEmptied(loss == .log ? open.logPath : open.path, of: open.path))
   }
 

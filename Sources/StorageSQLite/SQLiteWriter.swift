@@ -65,8 +65,8 @@ final class SQLiteWriter: StoreWriter {
 
   /// Looks once more, as no other server writes now: what SQLite wrote behind the end of a log that
   /// was cut off is lost. (Between this look and the writing that follows at once somebody may
-  /// still do so: then the next look finds the log without its beginning, or what was acknowledged
-  /// in between is lost.)
+  /// still do so: then the next look finds the hole, and only what was acknowledged before it is
+  /// lost.)
   func commit() throws(StoreError) {
     try connection.checkContents()
     try commitStatement.run()

@@ -12,6 +12,8 @@ import Testing
   enum Rest: CaseIterable {
     case nothing
     case header
+    /// Ends among the copied pages.
+    case quarter
     case half
     case allButTheEnd
 
@@ -19,6 +21,7 @@ import Testing
       switch self {
       case .nothing: 0
       case .header: 32
+      case .quarter: whole / 4
       case .half: whole / 2
       case .allButTheEnd: whole - 1
       }
@@ -159,6 +162,42 @@ import Testing
       let whole = size(of: database.path + "-wal")
       cut(database.path + "-wal", to: .nothing)
       try database.execute("UPDATE \(S1.metaTable) SET value = value + 1 WHERE name = 'epoch'")
+      #expect(size(of: database.path + "-wal") > whole)
+      expectLoss(bench.turn(.hold("late", "a")), of: database.path + "-wal")
+    }
+    try expectCopied(database)
+  }
+
+  /// The same where the log's header stays: its length is right again, and there is a hole in it.
+  @Test(arguments: Rest.allCases, [true, false])
+  func aHoleBehindTheHeaderIsNoticedAndNotCopied(_ rest: Rest, looks: Bool) throws {
+    let database = try SQLiteDatabase()
+    do {
+      let bench = try TurnBench(database)
+      try fill(bench, database, goesOn: true)
+      if looks { bench.pass(seconds: 2) }
+      let whole = size(of: database.path + "-wal")
+      cut(database.path + "-wal", to: rest)
+      try database.execute("UPDATE \(S1.metaTable) SET value = value + 1 WHERE name = 'epoch'")
+      #expect(size(of: database.path + "-wal") > whole)
+      expectLoss(bench.turn(.hold("late", "a")), of: database.path + "-wal")
+    }
+    try expectCopied(database)
+  }
+
+  /// Frames that no server ever looked at: others wrote them, and what comes behind the hole.
+  @Test(arguments: [1, 4_096, 4_120, 3 * 4_120])
+  func aHoleInWhatOthersWroteIsNoticed(_ missing: Int) throws {
+    let database = try SQLiteDatabase()
+    do {
+      let bench = try TurnBench(database)
+      try database.execute("CREATE TABLE before (a); CREATE TABLE behind (a)")
+      try fill(bench, database, goesOn: true)
+      bench.pass(seconds: 2)
+      for _ in 1...4 { try database.execute("INSERT INTO before VALUES (1)") }
+      let whole = size(of: database.path + "-wal")
+      #expect(truncate(database.path + "-wal", whole - missing) == 0)
+      for _ in 1...4 { try database.execute("INSERT INTO behind VALUES (1)") }
       #expect(size(of: database.path + "-wal") > whole)
       expectLoss(bench.turn(.hold("late", "a")), of: database.path + "-wal")
     }
