@@ -103,7 +103,7 @@ let package = Package(
       name: "latchkeyd",
       dependencies: [
         "LatchkeyServer", "LockCore", "Storage", "StorageSQLite", "WireSchema", arguments, logging,
-        metrics, lifecycle, nio.core, "CLinux",
+        metrics, lifecycle, nio.core, nio.posix, "CLinux",
       ],
       swiftSettings: strict),
     .executableTarget(

@@ -5,6 +5,8 @@ import Glibc
 import LatchkeyServer
 import Logging
 import Metrics
+import NIOCore
+import NIOPosix
 import ServiceLifecycle
 import Storage
 import StorageSQLite
@@ -17,8 +19,7 @@ enum Main {
   static func main() {
     linux_open_standard_streams()
     ProcessSignals.ignore()
-    // Those that tasks share, as many as there are cores, and what is made of them where they block.
-    Latchkeyd.checkRoom(threads: max(1, sysconf(Int32(_SC_NPROCESSORS_ONLN))) + 2)
+    Latchkeyd.checkRoom(threads: Latchkeyd.taskThreads)
     Task {
       await Latchkeyd.main(nil)
       exit(0)
@@ -62,7 +63,7 @@ struct Latchkeyd: AsyncParsableCommand {
     }
     ProcessSetup.prepare()
     var configuration = settings.configuration
-    Self.checkRoom(threads: configuration.eventLoops + Self.otherThreads)
+    Self.startPool(eventLoops: configuration.eventLoops)
     configuration.trimMemory = ProcessSetup.trimMemory
     let server: LatchkeyServer
     do throws(StoreError) {
@@ -119,8 +120,23 @@ struct Latchkeyd: AsyncParsableCommand {
     }
   }
 
-  /// Threads beside the event loops: the store's, those of signals and of the output, and one to spare.
+  /// Threads beside event loops, pool and tasks: the store's, those of signals and of the output, and
+  /// one to spare.
   private static let otherThreads = 8
+
+  /// Those that tasks share, as many as there are cores, and what is made of them where they block.
+  fileprivate static var taskThreads: Int { max(1, sysconf(Int32(_SC_NPROCESSORS_ONLN))) + 2 }
+
+  /// Starts the threads that read heavy requests and do what blocks, where there is room for all
+  /// that the server will ever start: otherwise the first such request would start them, and end
+  /// the program where they do not fit any more.
+  private static func startPool(eventLoops: Int) {
+    // Each event loop has one heavy request read at a time; and one for the end and for the memory.
+    let poolThreads = eventLoops + 1
+    checkRoom(threads: eventLoops + poolThreads + taskThreads + otherThreads)
+    NIOSingletons.blockingPoolThreadCountSuggestion = poolThreads
+    _ = NIOThreadPool.singleton
+  }
 
   /// Ends the program where the system has no room for so many threads: libdispatch would try for ever
   /// to start one, without a word, and NIO would crash.

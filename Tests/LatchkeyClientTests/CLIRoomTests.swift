@@ -76,4 +76,44 @@ struct CLIRoomTests {
     #expect(result.errors.count == 1)
     #expect(result.errors.first?.contains(Self.said) == true)
   }
+
+  @Test(
+    "A server that just fits lives on when its first large request comes",
+    .enabled("needs a user of its own") { await prefix(1) != nil })
+  func largeRequest() async throws {
+    // Each event loop, core and part of the server takes some threads.
+    let countMax = 32 + 4 * sysconf(Int32(_SC_NPROCESSORS_ONLN))
+    for count in 9...countMax {
+      let prefix = try #require(await Self.prefix(count))
+      let folder = try StoreFolder()
+      // The server's user is another one.
+      #expect(chmod(folder.path(""), 0o777) == 0)
+      let server = try Program(
+        prefix[0],
+        prefix.dropFirst() + [
+          "\(Program.folder)/latchkeyd", "--listen", "127.0.0.1:0", "--threads", "1", "--store",
+          "sqlite:\(folder.file)",
+        ],
+        // Whatever the machine has: more than may be started.
+        environment: ["NIO_SINGLETON_BLOCKING_POOL_THREAD_COUNT=\(countMax)"])
+      defer { server.signal(SIGKILL) }
+      guard let line = try? await server.output.line(containing: "listening on ") else {
+        #expect(try await server.exit() == .exited(1))
+        #expect(try await server.errors.all().first?.contains(Self.said) == true)
+        continue
+      }
+      let words = line.split { $0 == " " || $0 == "," }
+      let address = try #require(words.first { $0.hasPrefix("127.0.0.1:") })
+      let large = try await Program.run(
+        "latchkey",
+        [
+          "claim", "k", "--owner", "x", "--ttl", "1h", "--timeout", "20s", "--value",
+          String(repeating: "v", count: 20 << 10),
+        ], environment: ["LATCHKEY_SERVER=\(address)"])
+      #expect(large.end == .exited(0))
+      #expect(!server.hasEnded)
+      return
+    }
+    Issue.record("no server has room with \(countMax) threads")
+  }
 }

@@ -142,28 +142,37 @@ struct CLISupervisionTests {
   func start() {
     var it = supervision()
     let grace = it.nextAlarm ?? 0
-    #expect(it.mayStart(at: grace - 1))
-    #expect(!it.mayStart(at: grace))
+    #expect(it.refusal(at: grace - 1) == nil)
+    #expect(it.refusal(at: grace) == .tooLate)
     #expect(it.handle(.leaseGood(until: 20 * Self.second), at: grace) == [])
-    #expect(it.mayStart(at: grace))
+    #expect(it.refusal(at: grace) == nil)
     _ = it.handle(.stop, at: grace)
-    #expect(!it.mayStart(at: grace))
+    #expect(it.refusal(at: grace) == .tooLate)
+  }
+
+  @Test("A command that was asked to end before it started does not start")
+  func noStart() {
+    var it = supervision()
+    #expect(it.handle(.endRequested(SIGINT), at: 0) == [])
+    #expect(it.handle(.endRequested(SIGTERM), at: 0) == [])
+    #expect(it.refusal(at: 1) == .interrupted(SIGINT))
   }
 
   @Test("The witness kills after the supervisor should have, and before the lease's end")
   func lastMoment() {
-    #expect(supervision().lastMoment == 9 * Self.second + Self.second * 3 / 4)
+    let moment = Supervision.lastMoment(ofLease: .seconds(10), until: 10 * Self.second)
+    #expect(moment == 9 * Self.second + Self.second * 3 / 4)
   }
 
   @Test("Messages come out as they went in")
   func messages() {
     let instructions: [SupervisorInstruction] = [
       .start(
-        lease: 1, leaseEnd: .max, waitsForDescendants: true,
+        lease: .max, waitsForDescendants: true,
         changes: [
           EnvironmentChange(name: "A", value: "b=c é"), EnvironmentChange(name: "B", value: nil),
           EnvironmentChange(name: "C", value: ""),
-        ]), .leaseGood(until: 7), .stop,
+        ]), .stop,
       .signal(ReceivedSignal(number: 15, sender: 4711, isFromKernel: true)),
     ]
     for instruction in instructions {

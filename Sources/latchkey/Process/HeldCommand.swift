@@ -26,8 +26,7 @@ final class HeldCommand: Sendable {
   func run(_ grant: LockGrant) async throws -> Supervision.Outcome {
     let watch = LeaseWatch(grant, supervisor)
     let start = SupervisorInstruction.start(
-      lease: grant.lease.nanoseconds, leaseEnd: watch.leaseEnd,
-      waitsForDescendants: waitsForDescendants,
+      lease: grant.lease.nanoseconds, waitsForDescendants: waitsForDescendants,
       changes: [
         EnvironmentChange(name: "LATCHKEY_KEY", value: grant.key),
         EnvironmentChange(name: "LATCHKEY_OWNER", value: grant.owner),
@@ -37,6 +36,7 @@ final class HeldCommand: Sendable {
         EnvironmentChange(name: ConnectionOptions.variable, value: servers),
       ])
     isStarted.withLock { isStarted in
+      watch.tell()
       supervisor.send(start)
       isStarted = true
     }

@@ -27,11 +27,10 @@ final class LeaseWatch: Sendable {
     loop = MultiThreadedEventLoopGroup.singleton.any()
   }
 
-  /// When the lease ends if it is not renewed, on the clock that goes on while the machine sleeps, in
-  /// nanoseconds.
-  var leaseEnd: Int64 {
+  /// Tells the supervisor how far the lease reaches.
+  func tell() {
     // The clock first: being interrupted in between must not make the lease longer.
-    Supervisor.now + grant.remaining.nanoseconds
+    supervisor.leaseGood(until: Supervisor.now + grant.remaining.nanoseconds)
   }
 
   /// Goes on by itself until the command has ended.
@@ -41,7 +40,7 @@ final class LeaseWatch: Sendable {
     let remaining = grant.remaining
     let spare = remaining - Supervision.killMargin(ofLease: grant.lease) / 2
     guard spare > .zero else { return stop() }
-    supervisor.send(.leaseGood(until: leaseEnd))
+    tell()
     let part =
       remaining < grant.lease / 2 ? Self.lateIntervalPartOfLease : Self.intervalPartOfLease
     let interval = min(Self.intervalMax, grant.lease / part)
@@ -55,7 +54,7 @@ final class LeaseWatch: Sendable {
       return isStopping
     }
     guard !wasStopping else { return }
-    supervisor.send(.leaseGood(until: leaseEnd))
+    tell()
     supervisor.send(.stop)
     // Half of what is left of the lease, if anything is.
     let left = grant.remaining

@@ -1,6 +1,5 @@
 import CLinux
 import Glibc
-import Synchronization
 
 /// A process that notes which signals reach it. It stands in the process group of the command,
 /// and in the cgroup of `latchkey`, in which that of the command is (``CommandCgroup``), so what was
@@ -8,7 +7,8 @@ import Synchronization
 ///
 /// It also watches over the lease's end: where that comes so near that the supervisor must have killed
 /// the command, and has not, as where somebody suspended it and `latchkey`, it kills what the
-/// supervisor has started.
+/// supervisor has started. How far the lease reaches it knows from `latchkey` itself
+/// (``SharedLeaseEnd``): where only the supervisor is suspended, the command goes on.
 struct SignalWitness {
   /// What it tells of each signal.
   struct Record {
@@ -19,8 +19,6 @@ struct SignalWitness {
   let process: pid_t
   /// ``Record``s come out of it.
   let descriptor: Int32
-  /// See ``Supervision/lastMoment``; in memory that both processes share, for this process' life.
-  private let lastMoment: UnsafeMutablePointer<Atomic<Int64>>
 
   /// The signal that it is asked by, the last one: what reached it before comes out before, since
   /// the kernel hands out pending signals in the order of their numbers.
@@ -33,30 +31,31 @@ struct SignalWitness {
   ///
   /// - Parameters:
   ///   - cgroup: What to end where the parent is killed, and perhaps `latchkey` with it.
-  ///   - lastMoment: See ``Supervision/lastMoment``.
-  static func start(_ cgroup: CommandCgroup?, until lastMoment: Int64) -> SignalWitness? {
-    let page = mmap(
-      nil, MemoryLayout<Atomic<Int64>>.size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1,
-      0)
-    guard let page, page != MAP_FAILED else { return nil }
-    let shared = page.bindMemory(to: Atomic<Int64>.self, capacity: 1)
-    shared.initialize(to: Atomic(lastMoment))
+  ///   - lease: How long it is.
+  ///   - leaseEnd: When it ends.
+  static func start(
+    _ cgroup: CommandCgroup?, lease: Duration, until leaseEnd: SharedLeaseEnd
+  ) -> SignalWitness? {
     var ends: [Int32] = [0, 0]
     guard linux_pipe(&ends) == 0 else { return nil }
     let parent = getpid()
     let process = linux_fork()
-    if process == 0 { run(parent: parent, output: ends[1], cgroup, until: shared) }
+    if process == 0 {
+      run(parent: parent, output: ends[1], cgroup) {
+        Supervision.lastMoment(ofLease: lease, until: leaseEnd.value)
+      }
+    }
     close(ends[1])
     guard process > 0 else {
       close(ends[0])
       return nil
     }
-    return SignalWitness(process: process, descriptor: ends[0], lastMoment: shared)
+    return SignalWitness(process: process, descriptor: ends[0])
   }
 
   private static func run(
     parent: pid_t, output: Int32, _ cgroup: CommandCgroup?,
-    until lastMoment: UnsafeMutablePointer<Atomic<Int64>>
+    until lastMoment: () -> Int64
   ) -> Never {
     guard linux_set_parent_death_signal(parentDeath) == 0, getppid() == parent else { _exit(0) }
     linux_set_name("lock-witness")
@@ -64,18 +63,18 @@ struct SignalWitness {
     linux_close_all_but(output)
     var set = Signals.set(of: Signals.numbers)
     let alarm = Alarm()
-    alarm?.set(at: lastMoment.pointee.load(ordering: .relaxed))
+    alarm?.set(at: lastMoment())
     while true {
       var info = siginfo_t()
       guard sigwaitinfo(&set, &info) > 0 else { continue }
+      // Before all else: once the supervisor is gone, its id may be another's.
+      guard getppid() == parent else { break }
       if info.si_code == Self.ofTimer {
-        alarm?.set(at: watch(until: lastMoment, parent, cgroup))
+        alarm?.set(at: watch(until: lastMoment(), parent, cgroup))
         continue
       }
       var record = Record(number: info.si_signo, sender: info._sifields._kill.si_pid)
-      guard getppid() == parent,
-        write(output, &record, MemoryLayout<Record>.size) > 0
-      else { break }
+      guard write(output, &record, MemoryLayout<Record>.size) > 0 else { break }
     }
     if getppid() != parent { cgroup?.end() }
     _exit(0)
@@ -113,10 +112,8 @@ struct SignalWitness {
   ///
   /// - Returns: When to look again.
   private static func watch(
-    until lastMoment: UnsafeMutablePointer<Atomic<Int64>>, _ supervisor: pid_t,
-    _ cgroup: CommandCgroup?
+    until lastMoment: Int64, _ supervisor: pid_t, _ cgroup: CommandCgroup?
   ) -> Int64 {
-    let lastMoment = lastMoment.pointee.load(ordering: .relaxed)
     guard lastMoment <= Supervisor.now else { return lastMoment }
     cgroup?.kill()
     var isAnyLeft = false
@@ -128,11 +125,6 @@ struct SignalWitness {
     }
     let interval = isAnyLeft ? Supervision.killInterval : Supervision.stuckInterval
     return Supervisor.now + interval.nanoseconds
-  }
-
-  /// Tells it that the lease was renewed.
-  func leaseGood(until lastMoment: Int64) {
-    self.lastMoment.pointee.store(lastMoment, ordering: .relaxed)
   }
 
   /// Has it write an answer behind all that reached it.

@@ -58,7 +58,7 @@ struct Supervision {
     enum Reason: Equatable, Sendable {
       case byItself
       case leaseEnded
-      /// Waiting for the command's descendants was ended by this signal.
+      /// Waiting for the command's descendants, or for its start, was ended by this signal.
       case interrupted(Int32)
       /// As was waiting for those that cannot be ended.
       case abandoned(Int32)
@@ -86,13 +86,14 @@ struct Supervision {
     min(killMarginMax, lease / killMarginPartOfLease)
   }
 
-  private let lease: Duration
+  let lease: Duration
   private let waitsForDescendants: Bool
   private var leaseEnd: Int64
   private var phase = Phase.running
   private var reason = Outcome.Reason.byItself
   private var commandEnd: ProcessEnd?
-  private var isEndRequested = false
+  /// The first signal that asked for the end.
+  private var endRequest: Int32?
   private var isAlone = false
   private var isHurried = false
   private var firstKill: Int64?
@@ -116,9 +117,12 @@ struct Supervision {
     }
   }
 
-  /// Whether there is still time for the command to be started.
-  func mayStart(at now: Int64) -> Bool {
-    phase == .running && nextAlarm.map { now < $0 } ?? false
+  /// Why the command is not to be started any more. Nil where it may be.
+  func refusal(at now: Int64) -> Outcome.Reason? {
+    // Nobody else would learn of it: there is no command yet.
+    if let endRequest { return .interrupted(endRequest) }
+    let isInTime = phase == .running && nextAlarm.map { now < $0 } ?? false
+    return isInTime ? nil : .tooLate
   }
 
   /// Whether what the command started is being ended.
@@ -128,7 +132,9 @@ struct Supervision {
 
   /// When whoever else watches has to kill what is left: in the middle of the time that is left for
   /// dying.
-  var lastMoment: Int64 { leaseEnd - Self.killMargin(ofLease: lease).nanoseconds / 2 }
+  static func lastMoment(ofLease lease: Duration, until leaseEnd: Int64) -> Int64 {
+    leaseEnd - killMargin(ofLease: lease).nanoseconds / 2
+  }
 
   mutating func handle(_ event: Event, at now: Int64) -> [Action] {
     switch event {
@@ -146,7 +152,7 @@ struct Supervision {
   }
 
   private mutating func endRequested(by number: Int32, at now: Int64) -> [Action] {
-    isEndRequested = true
+    endRequest = endRequest ?? number
     // The command gets it itself.
     guard commandEnd != nil else { return [] }
     switch phase {
@@ -163,7 +169,7 @@ struct Supervision {
     commandEnd = end
     guard phase == .running else { return [] }
     // What it left behind without an error and of its own accord is left on purpose.
-    guard end == .exited(0), !isEndRequested else { return beginEnding(.byItself, at: now) }
+    guard end == .exited(0), endRequest == nil else { return beginEnding(.byItself, at: now) }
     guard waitsForDescendants else { return finish(.byItself) }
     phase = .lingering
     return []

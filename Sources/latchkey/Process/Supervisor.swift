@@ -18,8 +18,9 @@ import Glibc
 /// procps) kills all three.
 ///
 /// While `latchkey` is suspended, or hangs, this process keeps the lease's end by itself: it believes
-/// in the lease as far as `latchkey` has last told. While this process is suspended as well, the
-/// witness does, for as long as the command itself lives.
+/// in the lease as far as `latchkey` has last told (``SharedLeaseEnd``). While this process is
+/// suspended as well, the witness does, for as long as the command itself lives. Where only this
+/// process is suspended, `latchkey` goes on renewing the lease, and the witness knows.
 ///
 /// A fork of `latchkey` from before its threads: it has one thread, and needs neither /proc nor the
 /// program's file.
@@ -27,6 +28,7 @@ struct Supervisor {
   /// -1 once `latchkey` is gone.
   private var link: Int32
   private var supervision: Supervision
+  private let leaseEnd: SharedLeaseEnd
   private var relay = SignalRelay()
   private var witness: SignalWitness?
   /// Nil once it has ended: its process id may be another's then.
@@ -43,6 +45,9 @@ struct Supervisor {
     guard linux_adopt_orphans() == 0 else {
       throw Failure(.system, "cannot keep an eye on the command's processes: \(errorText(errno))")
     }
+    guard let leaseEnd = SharedLeaseEnd() else {
+      throw Failure(.system, "cannot get a page of memory: \(errorText(errno))")
+    }
     var ends: [Int32] = [0, 0]
     let kind = Int32(SOCK_SEQPACKET.rawValue | SOCK_CLOEXEC.rawValue)
     guard socketpair(AF_UNIX, kind, 0, &ends) == 0 else {
@@ -51,16 +56,18 @@ struct Supervisor {
     let process = linux_fork()
     if process == 0 {
       close(ends[0])
-      run(link: ends[1], argumentCount)
+      run(link: ends[1], leaseEnd, argumentCount)
     }
     close(ends[1])
     guard process > 0 else {
       throw Failure(noRoomFor: "a process", errno)
     }
-    return SupervisorLink(descriptor: ends[0], supervisor: process)
+    return SupervisorLink(descriptor: ends[0], supervisor: process, leaseEnd)
   }
 
-  private static func run(link: Int32, _ argumentCount: Int) -> Never {
+  private static func run(
+    link: Int32, _ leaseEnd: SharedLeaseEnd, _ argumentCount: Int
+  ) -> Never {
     var all = Signals.set(of: Signals.numbers)
     sigprocmask(SIG_BLOCK, &all, nil)
     // Not the program's own: who kills every "latchkey", or by the command line, shall not kill this
@@ -70,18 +77,17 @@ struct Supervisor {
       guard case .message(let message) = SupervisorMessage.receive(on: link, waits: true) else {
         _exit(0)
       }
-      guard
-        case .start(let lease, let leaseEnd, let waits, let changes) = message.instruction
-      else { continue }
+      guard case .start(let lease, let waits, let changes) = message.instruction else { continue }
       let supervision = Supervision(
-        lease: .nanoseconds(lease), until: leaseEnd, waitsForDescendants: waits)
-      guard var supervisor = Supervisor(link: link, supervision) else {
+        lease: .nanoseconds(lease), until: leaseEnd.value, waitsForDescendants: waits)
+      guard var supervisor = Supervisor(link: link, supervision, leaseEnd) else {
         finish(.failed(errno), on: link)
       }
       // What was said since: this process may have been suspended.
       supervisor.hearLatchkey()
-      guard supervisor.supervision.mayStart(at: now) else {
-        finish(.finished(Supervision.Outcome(end: nil, reason: .tooLate)), on: link)
+      supervisor.learnLeaseEnd()
+      if let reason = supervisor.supervision.refusal(at: now) {
+        finish(.finished(Supervision.Outcome(end: nil, reason: reason)), on: link)
       }
       guard supervisor.start(argumentCount, changes) else { finish(.failed(errno), on: link) }
       supervisor.serve()
@@ -94,9 +100,10 @@ struct Supervisor {
   }
 
   /// Nil, with errno set, where the system does not give what is needed.
-  private init?(link: Int32, _ supervision: Supervision) {
+  private init?(link: Int32, _ supervision: Supervision, _ leaseEnd: SharedLeaseEnd) {
     self.link = link
     self.supervision = supervision
+    self.leaseEnd = leaseEnd
     var ends = Signals.set(of: [SIGCHLD])
     children = signalfd(-1, &ends, Int32(SFD_CLOEXEC | SFD_NONBLOCK))
     alarm = timerfd_create(CLOCK_BOOTTIME, Int32(TFD_CLOEXEC | TFD_NONBLOCK))
@@ -108,7 +115,7 @@ struct Supervisor {
   /// - Returns: Whether it could, or errno says why not.
   private mutating func start(_ argumentCount: Int, _ changes: [EnvironmentChange]) -> Bool {
     cgroup = CommandCgroup.make()
-    witness = SignalWitness.start(cgroup, until: supervision.lastMoment)
+    witness = SignalWitness.start(cgroup, lease: supervision.lease, until: leaseEnd)
     let process = CommandLaunch.start(argumentCount: argumentCount, changes, in: cgroup) {
       // Witness and command stay in the group of `latchkey`, and with it in the foreground of a
       // terminal; signals to the group do not reach this process from here on.
@@ -141,7 +148,7 @@ struct Supervisor {
       if polled[2].revents != 0 { drain(alarm, by: MemoryLayout<UInt64>.size) }
       // What died while this process was suspended does not resist.
       if supervision.isEnding { reap() }
-      perform(supervision.handle(.time, at: Self.now))
+      decide(.time)
       perform(relay.timePassed(at: Self.now))
       // Also without SIGCHLD: which of several were sent is not told.
       reap()
@@ -194,7 +201,7 @@ struct Supervisor {
       switch SupervisorMessage.receive(on: link, waits: false) {
       case .nothing: return
       case .end:
-        perform(supervision.handle(.latchkeyEnded, at: Self.now))
+        decide(.latchkeyEnded)
         close(link)
         // Is not polled.
         link = -1
@@ -202,10 +209,7 @@ struct Supervisor {
       case .message(let message):
         switch message.instruction {
         case .start: break
-        case .leaseGood(let end):
-          perform(supervision.handle(.leaseGood(until: end), at: Self.now))
-          witness?.leaseGood(until: supervision.lastMoment)
-        case .stop: perform(supervision.handle(.stop, at: Self.now))
+        case .stop: decide(.stop)
         case .signal(let signal): received(signal)
         }
       }
@@ -218,7 +222,7 @@ struct Supervisor {
       relay.received(signal.number, from: signal.sender, at: Self.now)
     }
     guard Signals.endRequests.contains(signal.number) else { return }
-    perform(supervision.handle(.endRequested(signal.number), at: Self.now))
+    decide(.endRequested(signal.number))
   }
 
   private mutating func reap() {
@@ -231,9 +235,19 @@ struct Supervisor {
       self.command = nil
       // There is nobody to pass signals on to.
       witness?.end()
-      perform(supervision.handle(.commandEnded(ended), at: Self.now))
+      decide(.commandEnded(ended))
     }
-    if isNobodyLeft { perform(supervision.handle(.allEnded, at: Self.now)) }
+    if isNobodyLeft { decide(.allEnded) }
+  }
+
+  /// Has what happened decided upon, by the lease's end as it is now.
+  private mutating func decide(_ event: Supervision.Event) {
+    learnLeaseEnd()
+    perform(supervision.handle(event, at: Self.now))
+  }
+
+  private mutating func learnLeaseEnd() {
+    perform(supervision.handle(.leaseGood(until: leaseEnd.value), at: Self.now))
   }
 
   // MARK: - Actions

@@ -24,17 +24,24 @@ final class SupervisorLink: Sendable {
 
   private let descriptor: Int32
   private let supervisor: pid_t
+  private let leaseEnd: SharedLeaseEnd
   private let shared = Mutex(Shared())
 
-  init(descriptor: Int32, supervisor: pid_t) {
+  init(descriptor: Int32, supervisor: pid_t, _ leaseEnd: SharedLeaseEnd) {
     self.descriptor = descriptor
     self.supervisor = supervisor
+    self.leaseEnd = leaseEnd
   }
 
   /// Whether the command is being ended because its lease is, or has ended.
   var isEnding: Bool { shared.withLock { $0.isEnding || $0.result != nil } }
 
   var hasFinished: Bool { shared.withLock { $0.result != nil } }
+
+  /// Tells the supervisor, and the witness, how far the lease reaches if no later word comes.
+  ///
+  /// - Parameter end: In nanoseconds on the clock of ``Supervisor/now``.
+  func leaseGood(until end: Int64) { leaseEnd.value = end }
 
   /// Sends an instruction, or drops it where the supervisor is gone or takes nothing: it is suspended
   /// then, and ``kill()`` is what is left.

@@ -2,10 +2,9 @@ import Glibc
 
 /// What `latchkey` tells the supervisor of its command.
 enum SupervisorInstruction: Equatable {
-  /// Start the command. `changes` are to be made to its environment.
-  case start(
-    lease: Int64, leaseEnd: Int64, waitsForDescendants: Bool, changes: [EnvironmentChange])
-  case leaseGood(until: Int64)
+  /// Start the command. `changes` are to be made to its environment. How far the lease reaches is told
+  /// by ``SharedLeaseEnd``.
+  case start(lease: Int64, waitsForDescendants: Bool, changes: [EnvironmentChange])
   case signal(ReceivedSignal)
   case stop
 }
@@ -86,28 +85,24 @@ struct SupervisorMessage: Equatable {
 
   init(_ instruction: SupervisorInstruction) {
     switch instruction {
-    case .start(let lease, let leaseEnd, let waits, let changes):
+    case .start(let lease, let waits, let changes):
       let text = changes.map { "\($0.name)=" + ($0.value.map { "=\($0)" } ?? "") + "\0" }
-      self.init(1, lease, leaseEnd, waits ? 1 : 0, text: Array(text.joined().utf8))
-    case .leaseGood(let end): self.init(2, end)
+      self.init(1, lease, waits ? 1 : 0, text: Array(text.joined().utf8))
     case .signal(let signal):
-      self.init(3, Int64(signal.number), Int64(signal.sender), signal.isFromKernel ? 1 : 0)
-    case .stop: self.init(4)
+      self.init(2, Int64(signal.number), Int64(signal.sender), signal.isFromKernel ? 1 : 0)
+    case .stop: self.init(3)
     }
   }
 
   var instruction: SupervisorInstruction {
     switch words[0] {
     case 1:
-      .start(
-        lease: words[1], leaseEnd: words[2], waitsForDescendants: words[3] == 1,
-        changes: changes)
-    case 2: .leaseGood(until: words[1])
-    case 3:
+      .start(lease: words[1], waitsForDescendants: words[2] == 1, changes: changes)
+    case 2:
       .signal(
         ReceivedSignal(
           number: Int32(words[1]), sender: pid_t(words[2]), isFromKernel: words[3] == 1))
-    case 4: .stop
+    case 3: .stop
     default: preconditionFailure("an instruction of another program")
     }
   }
