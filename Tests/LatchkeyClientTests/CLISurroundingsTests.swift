@@ -38,6 +38,23 @@ struct CLISurroundingsTests {
     }
   }
 
+  /// The system sends SIGHUP to a process group that is cut off from its session while one of it is
+  /// stopped.
+  @Test("The script that calls goes on, also where something in its process group is stopped")
+  func stoppedSibling() async throws {
+    try await CLIServer.run { server in
+      let result = try await Program.run(
+        "/usr/bin/setsid",
+        [
+          "-w", "/bin/sh", "-c",
+          "sleep 300 & kill -STOP $!; \(Program.folder)/latchkey lock k -- echo locked; "
+            + "echo goes on; kill -KILL $!",
+        ], environment: ["LATCHKEY_SERVER=\(server.address)"])
+      #expect(result.end == .exited(0))
+      #expect(result.output == ["locked", "goes on"])
+    }
+  }
+
   @Test("Nobody reads what --verbose says: the command runs all the same")
   func unreadErrors() async throws {
     try await CLIServer.run { server in

@@ -66,10 +66,15 @@ struct SignalWitness {
     alarm?.set(at: lastMoment())
     while true {
       var info = siginfo_t()
-      guard sigwaitinfo(&set, &info) > 0 else { continue }
+      // A user has only so many timers; without one it looks now and then.
+      var pause = timespec(nanoseconds: Supervision.killInterval.nanoseconds)
+      let number = alarm == nil ? sigtimedwait(&set, &info, &pause) : sigwaitinfo(&set, &info)
+      let isTimeToLook =
+        number > 0 ? info.si_code == Self.ofTimer : alarm == nil && errno == EAGAIN
+      guard number > 0 || isTimeToLook else { continue }
       // Before all else: once the supervisor is gone, its id may be another's.
       guard getppid() == parent else { break }
-      if info.si_code == Self.ofTimer {
+      if isTimeToLook {
         alarm?.set(at: watch(until: lastMoment(), parent, cgroup))
         continue
       }

@@ -118,8 +118,10 @@ struct Supervisor {
     witness = SignalWitness.start(cgroup, lease: supervision.lease, until: leaseEnd)
     let process = CommandLaunch.start(argumentCount: argumentCount, changes, in: cgroup) {
       // Witness and command stay in the group of `latchkey`, and with it in the foreground of a
-      // terminal; signals to the group do not reach this process from here on.
-      setpgid(0, 0)
+      // terminal; signals to the group do not reach this process from here on. In a session of its own,
+      // since a group whose last member with a parent elsewhere in its session ends gets SIGHUP where
+      // one of it is stopped: so the end of the command would end the script that called `latchkey`.
+      setsid()
     }
     guard process > 0 else {
       let code = errno
