@@ -232,5 +232,5 @@ package class HTTP2Handler: ChannelDuplexHandler {
     }
   }
 
-  private static let pieceBytes = 4_096
+  private static let pieceBytes = 1_024
 }

@@ -79,6 +79,17 @@ extension HTTP2ServerHandler {
     return true
   }
 
+  /// Makes room for a body of `count` bytes so far, in steps that double: it is the room that counts, not
+  /// how much of it is filled.
+  func makeRoom(forBody count: Int, of stream: ServerStream) -> Bool {
+    guard count > stream.bodyRoom else { return true }
+    let room = max(count, min(2 * stream.bodyRoom, limits.requestBodyBytesMax))
+    guard makeRoom(for: room - stream.bodyRoom, of: stream) else { return false }
+    stream.body.reserveCapacity(room)
+    stream.bodyRoom = room
+    return true
+  }
+
   func complete(_ stream: ServerStream) {
     stream.state = .complete
     stream.since = receivedAt

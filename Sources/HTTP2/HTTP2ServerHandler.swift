@@ -162,12 +162,8 @@ package final class HTTP2ServerHandler: HTTP2Handler {
     guard stream.body.count + bytes.count <= limits.requestBodyBytesMax else {
       return reject(stream, rejections.bodyTooLarge)
     }
-    guard makeRoom(for: bytes.count, of: stream) else { return }
-    if stream.body.isEmpty {
-      stream.body = Array(bytes)
-    } else {
-      stream.body.append(contentsOf: bytes)
-    }
+    guard makeRoom(forBody: stream.body.count + bytes.count, of: stream) else { return }
+    stream.body.append(contentsOf: bytes)
   }
 
   override func dataEnded(_ id: Int32) {

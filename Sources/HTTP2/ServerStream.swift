@@ -31,6 +31,8 @@ final class ServerStream: FrameStream, Exchange {
   // they took a tenth of a request's time. Nothing here is entered twice, because nghttp2 is not.
   @exclusivity(unchecked) var head = HeaderBlock()
   @exclusivity(unchecked) var body: [UInt8] = []
+  /// Bytes that `body` has room for.
+  var bodyRoom = 0
   /// What `head` and `body` count in the connection's `arriving`.
   var arrivingBytes = 0
   /// Whether the method is HEAD, whose answers have no body (RFC 9110 9.3.2).

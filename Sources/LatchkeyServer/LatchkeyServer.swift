@@ -107,6 +107,11 @@ package final class LatchkeyServer: Service {
             AcceptPause(failures: connectionFailures))
         }
       }
+      // NIO keeps what a connection reads into, however long nothing comes.
+      .childChannelOption(
+        .recvAllocator,
+        value: AdaptiveRecvByteBufferAllocator(minimum: 1_024, initial: 2_048, maximum: 16_384)
+      )
       .childChannelInitializer { [self] channel in
         channel.eventLoop.makeCompletedFuture { try setUp(channel, routers) }
       }
@@ -115,7 +120,9 @@ package final class LatchkeyServer: Service {
     let address = configuration.address(port: channel.localAddress?.port ?? configuration.port)
     fleet.listens(on: address)
     keepPresence()
-    memory.keepSmall(loops[0], trim: configuration.trimMemory)
+    memory.keepSmall(
+      loops[0], connectionCount: { [self] in connectionCount.load(ordering: .relaxed) },
+      trim: configuration.trimMemory)
     logger.info("listening", metadata: ["address": "\(address)", "store": "\(store.location)"])
     return address
   }

@@ -6,6 +6,8 @@ struct ServerMemory: Sendable {
   /// Bytes of all open streams, and of all answers that wait to be written, but for the bodies of the long
   /// ones.
   private static let answerBytesMax = 256 << 20
+  /// What a connection may leave in the heap besides, in bytes.
+  private static let connectionBytes = 65_536
   /// Less than this in bytes is not worth the trouble of giving it back.
   private static let trimBytesMin = 16 << 20
 
@@ -25,11 +27,16 @@ struct ServerMemory: Sendable {
 
   /// Calls `trim`, on a thread of its own, each time that much less is used than there was. The
   /// allocator keeps what many answers and requests took, piece by piece, unless it is told otherwise.
-  func keepSmall(_ loop: EventLoopContext, trim: @escaping @Sendable () -> Void) {
+  ///
+  /// - Parameter connectionCount: How many connections are open.
+  func keepSmall(
+    _ loop: EventLoopContext, connectionCount: @escaping @Sendable () -> Int,
+    trim: @escaping @Sendable () -> Void
+  ) {
     loop.eventLoop.execute {
       var peak = 0
       loop.repeats(every: .seconds(1)) {
-        let used = bytesUsed
+        let used = bytesUsed + connectionCount() * Self.connectionBytes
         // What many of them take may have come and gone since the last look.
         peak = max(peak, used, answers.takePeak(), arrivals.takePeak())
         guard peak >= Self.trimBytesMin, used < peak / 2 else { return }

@@ -70,7 +70,7 @@ final class HTTP1RequestReader: ChannelInboundHandler {
   var isWithinRequest: Bool { head != nil || lineBytes > 0 }
 
   /// Bytes of the request in hand that were taken off the buffer and are kept.
-  var keptBytes: Int { lineBytes + (head?.block.byteCount ?? 0) + body.count }
+  var keptBytes: Int { lineBytes + (head?.block.byteCount ?? 0) + body.capacity }
 
   /// Keeps nothing of the request in hand; no more may be fed.
   func forgetRequest() {

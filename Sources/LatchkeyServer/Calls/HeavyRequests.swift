@@ -45,7 +45,8 @@ final class HeavyRequests {
   private let room: RoomBudget
   /// Of each connection of which something waits.
   private var lines: [ObjectIdentifier: Line] = [:]
-  /// What a connection has cost that always had its turn: a clock by which requests are due.
+  /// What a connection had cost that always had its turn, when the last request was begun: a clock by
+  /// which requests are due.
   private var costSoFar = 0
   private var order = 0
   private var isReading = false
@@ -123,7 +124,7 @@ final class HeavyRequests {
     while let (connection, line) = lines.min(by: { $0.value.due < $1.value.due }) {
       let request = line.requests.removeFirst()
       line.room.giveBack(request.bytes)
-      costSoFar = max(costSoFar, line.due.cost)
+      costSoFar = max(costSoFar, line.due.cost - request.cost)
       if let next = line.requests.first {
         order += 1
         line.due = (line.due.cost + next.cost, order)
