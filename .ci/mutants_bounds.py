@@ -30,7 +30,8 @@ SUITES = {
     "Sources/Storage/Writing/FrontWatch.swift": ["StorageTests.LivingWaiterTests"],
     "Sources/Storage/Writing/WaitingPeer.swift": ["StorageTests.LivingWaiterTests"],
     "Sources/Storage/Writing/WaitingRoom.swift": ["StorageTests.LivingWaiterTests"],
-    "Sources/StorageSQLite": ["StorageTests.SQLiteFileTests", "StorageTests.SQLitePlaceTests"],
+    "Sources/StorageSQLite": [
+        "StorageTests.SQLiteFileTests", "StorageTests.SQLitePlaceTests", "StorageTests.SQLiteCutOffTests"],
 }
 
 ARRIVALS = "Sources/HTTP2/RoomBudget.swift"

@@ -87,6 +87,8 @@ import Testing
     readNext()
     #expect(read == ["now", "patient", "one more"])
     #expect(add(patient, part, "again") && add(patient, part, "and again"))
+    // The first of them is being read, and takes no room here.
+    #expect(add(patient, part, "a third"))
     patient.isOpen = false
     readNext()
     #expect(read == ["now", "patient", "one more"])
