@@ -87,11 +87,13 @@ import Testing
     readNext()
     #expect(read == ["now", "patient", "one more"])
     #expect(add(patient, part, "again") && add(patient, part, "and again"))
-    // The first of them is being read, and takes no room here.
+    // What is being read takes no room.
     #expect(add(patient, part, "a third"))
+    readNext()
+    #expect(add(patient, part, "a fourth"))
     patient.isOpen = false
     readNext()
-    #expect(read == ["now", "patient", "one more"])
+    #expect(read == ["now", "patient", "one more", "again"])
   }
 
   @Test("what costs little does not wait for what costs much, however many send that")
