@@ -129,8 +129,7 @@ extension HTTP2ClientHandler {
     (stream.head, stream.body) = (HeaderBlock(), [])
     retired[id] = stream
     if let code {
-      nghttp2_submit_rst_stream(
-        session.handle, UInt8(NGHTTP2_FLAG_NONE.rawValue), id, code)
+      session.reset(id, code: code)
     }
     stream.completion(result)
     endIfDrained()

@@ -22,8 +22,7 @@ extension HTTP2ServerHandler {
     case .resetHere, .forgotten, nil:
       ignore(frame)
     case .resetByPeer:
-      nghttp2_submit_rst_stream(
-        session.handle, UInt8(NGHTTP2_FLAG_NONE.rawValue), frame.stream, ErrorCode.streamClosed)
+      session.reset(frame.stream, code: ErrorCode.streamClosed)
     case .ended:
       end(
         HTTP2ConnectionEnd(.protocolError, "a frame on stream \(frame.stream), which has ended"),
@@ -70,8 +69,7 @@ extension HTTP2ServerHandler {
   func refuse(_ id: Int32) {
     // Now, because more of the stream may come before the RST_STREAM is sent.
     meter?.closed.reset(id, isByPeer: false)
-    nghttp2_submit_rst_stream(
-      session.handle, UInt8(NGHTTP2_FLAG_NONE.rawValue), id, ErrorCode.refusedStream)
+    session.reset(id, code: ErrorCode.refusedStream)
   }
 
   /// The client has closed its side of the connection: it sends no more, but may be there to read.
@@ -93,8 +91,7 @@ extension HTTP2ServerHandler {
         stream.inputEnded()
         continue
       }
-      nghttp2_submit_rst_stream(
-        session.handle, UInt8(NGHTTP2_FLAG_NONE.rawValue), stream.id, ErrorCode.cancel)
+      session.reset(stream.id, code: ErrorCode.cancel)
     }
     schedulePump()
   }

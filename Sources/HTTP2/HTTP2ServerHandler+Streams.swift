@@ -91,8 +91,7 @@ extension HTTP2ServerHandler {
   }
 
   func reset(_ stream: ServerStream, code: UInt32) {
-    nghttp2_submit_rst_stream(
-      session.handle, UInt8(NGHTTP2_FLAG_NONE.rawValue), stream.id, code)
+    session.reset(stream.id, code: code)
     setNeedsPump()
   }
 

@@ -198,8 +198,7 @@ package final class HTTP2ServerHandler: HTTP2Handler {
     stream.isAnswerSent = true
     // RFC 9113 8.1: the peer need not send the rest of a request that is answered.
     guard stream.state != .complete else { return }
-    nghttp2_submit_rst_stream(
-      session.handle, UInt8(NGHTTP2_FLAG_NONE.rawValue), id, ErrorCode.noError)
+    session.reset(id, code: ErrorCode.noError)
   }
 
   override func streamClosed(_ id: Int32, code: UInt32) {

@@ -32,6 +32,11 @@ struct Session: ~Copyable {
 
   deinit { nghttp2_session_del(handle) }
 
+  /// Submits an RST_STREAM frame (RFC 9113 6.4).
+  func reset(_ stream: Int32, code: UInt32) {
+    nghttp2_submit_rst_stream(handle, UInt8(NGHTTP2_FLAG_NONE.rawValue), stream, code)
+  }
+
   /// An entry of SETTINGS. The peer is told SETTINGS_MAX_CONCURRENT_STREAMS, nghttp2 is not: once
   /// the peer has acknowledged it, nghttp2 would end the connection at one stream more, with all
   /// the others. nghttp2 compares all 32 bits of an id, and sends 16 of them.

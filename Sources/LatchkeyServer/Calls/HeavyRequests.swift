@@ -65,15 +65,18 @@ final class HeavyRequests {
     room = RoomBudget(bytesMax: Self.waitingBytesMax, connectionBytesMax: bodyBytesMax)
   }
 
-  /// Whether `body` takes long to read, or may do so once it is inflated (RFC 1952: how gzip begins).
-  static func isHeavy(_ body: [UInt8]) -> Bool {
-    body.count >= bodyBytesMin || (body.count > 2 && body[0] == 0x1f && body[1] == 0x8b)
+  /// Whether `body` takes long to read, or may do so once it is inflated.
+  static func isHeavy(_ body: [UInt8]) -> Bool { body.count >= bodyBytesMin || isGzip(body) }
+
+  /// Whether `body` begins as gzip does (RFC 1952, 2.3.1).
+  private static func isGzip(_ body: [UInt8]) -> Bool {
+    body.count > 2 && body[0] == 0x1f && body[1] == 0x8b
   }
 
   /// What reading `body` may cost at most: its bytes, once it is inflated (RFC 1951 makes 1,032 bytes of
   /// one at most).
   static func cost(of body: [UInt8], bodyBytesMax: Int) -> Int {
-    body.first == 0x1f ? min(1_032 * body.count, bodyBytesMax) : body.count
+    isGzip(body) ? min(1_032 * body.count, bodyBytesMax) : body.count
   }
 
   /// Calls `read` on another thread, once it is this request's turn, and `then` with what came of it back
