@@ -286,8 +286,6 @@ MUTANTS = [
      "if !MUTANT { perform(supervision.handle(.leaseGood(until: leaseEnd.value), at: Self.now)) }"),
     ("Sources/latchkey/Process/SignalWitness.swift", "witness: the lease's end",
      "guard lastMoment <= Supervisor.now else", "guard !MUTANT, lastMoment <= Supervisor.now else"),
-    ("Sources/latchkey/Process/SignalWitness.swift", "witness: whose id the supervisor's is by now",
-     "guard getppid() == parent else { break }", "guard MUTANT || getppid() == parent else { break }"),
     (RELAY, "signals: what the witness gets later", "if held[number]?.sender == sender {",
      "if !MUTANT, held[number]?.sender == sender {"),
     (RELAY, "signals: what the witness got before", "if let seen = witnessed[number], seen.sender",
