@@ -112,6 +112,8 @@ package final class LatchkeyServer: Service {
         .recvAllocator,
         value: AdaptiveRecvByteBufferAllocator(minimum: 1_024, initial: 2_048, maximum: 16_384)
       )
+      // One look at a socket brings no more than the handlers can do at once (``PacedReads``).
+      .childChannelOption(.maxMessagesPerRead, value: 1)
       .childChannelInitializer { [self] channel in
         channel.eventLoop.makeCompletedFuture { try setUp(channel, routers) }
       }

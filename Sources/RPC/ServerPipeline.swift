@@ -91,7 +91,9 @@ package struct ServerPipeline: Sendable {
         let handler = HTTP2ServerHandler(
           receiver: receiver, offer: offer(), limits: http2, grease: grease,
           rejections: rejections, arrivals: arrivals, answers: answers, events: events)
-        try channel.pipeline.syncOperations.addHandler(handler)
+        try channel.pipeline.syncOperations.addHandlers([
+          PacedReads(turns: turns, arrivals: arrivals), handler,
+        ])
         opened(handler, "http/2")
       case .http1:
         opened(try addHTTP1(to: channel, receiver, turns), "http/1.1")

@@ -220,6 +220,35 @@ def windows_that_stay_shut_before_values(target):
     shut_windows(target, 100, lambda stream: request(stream, "/latchkey.v3.Locks/Get", b'{"key":"short"}'))
 
 
+def bursts(target, connection_count, opening, one):
+    """As many requests as may be on each of thousands of connections: all at once, again and again."""
+    burst = opening + b"".join(one(stream) for stream in range(1, 2_049, 2))
+    while not target.is_over():
+        with contextlib.ExitStack() as connections, contextlib.suppress(OSError):
+            all_of_them = [connections.enter_context(target.connect()) for _ in range(connection_count)]
+            for connection in all_of_them:
+                connection.setblocking(False)
+            for connection in all_of_them:
+                with contextlib.suppress(OSError):
+                    connection.send(burst)
+
+
+@attack(extra_seconds=60)
+def bursts_of_short_requests(target):
+    bursts(target, 4_000, opening(), get)
+
+
+@attack(extra_seconds=60)
+def bursts_before_shut_windows(target):
+    bursts(target, 4_000, opening((4, 0)), get)
+
+
+@attack(extra_seconds=60)
+def bursts_of_refusals(target):
+    """None of them needs the store."""
+    bursts(target, 4_000, opening(), lambda stream: request(stream, "/latchkey.v3.Locks/List", b"[]"))
+
+
 @attack(mebibytes_max=128)
 def settings_that_contradict(target):
     """Windows, table sizes and frame sizes that go up and down between requests."""

@@ -14,16 +14,20 @@ import Testing
   private final class Receiver: RequestReceiver {
     private let paths: Shared
     private let ask: () -> Void
+    private let each: () -> Void
 
-    init(_ paths: Shared, ask: @escaping () -> Void) {
+    /// - Parameter each: Called for every request.
+    init(_ paths: Shared, ask: @escaping () -> Void, each: @escaping () -> Void) {
       self.paths = paths
       self.ask = ask
+      self.each = each
     }
 
     func receive(_ head: HeaderBlock, body: [UInt8], exchange: any Exchange) {
       let path = head.value(of: ":path") ?? ""
       if path == "/a", !paths.now.contains("/a") { ask() }
       paths.note(path)
+      each()
       exchange.respond(ResponseHeaders(status: 200, fields: []), body: [])
     }
   }
@@ -47,43 +51,104 @@ import Testing
   /// Few enough to be read at once.
   private static let burst = 50
 
-  @Test func othersAreServedBetweenPipelinedRequests() async throws {
+  /// A server of one event loop, whose receiver has `bystander` ask when the first request of a burst comes.
+  private struct Server {
     let group = MultiThreadedEventLoopGroup(numberOfThreads: 1)
-    let loop = group.next()
     let paths = Shared()
-    let bystander = Mutex<PlainSocket?>(nil)
-    let turns = try await loop.submit {
-      NIOLoopBound(Turns(eventLoop: loop), eventLoop: loop)
-    }.get()
-    let listener = try await ServerBootstrap(group: group)
-      .childChannelInitializer { channel in
-        channel.eventLoop.makeCompletedFuture {
-          var limits = HTTP1Limits()
-          limits.turnRequestsMax = 1
-          // What is sent on this machine is there to be read when `send` returns.
-          let receiver = Receiver(paths) { bystander.withLock { _ = $0?.send(Self.get("/b")) } }
-          try ServerPipeline(http1: limits, grease: .none, commonFields: []).configure(
-            channel, receiver: receiver, turns: turns.value,
-            offer: { HandshakeOffer(settingsValue: 0x0001_0001, hello: []) }, events: NoEvents(),
-            opened: { _, _ in }, failed: { _ in })
+    private let listener: any Channel
+    let turns: NIOLoopBound<Turns>
+    let port: Int
+    /// Asks for `/b` when the first `/a` has come.
+    let bystander: PlainSocket
+
+    init(_ http1: HTTP1Limits = HTTP1Limits(), each: @escaping @Sendable () -> Void = {})
+      async throws
+    {
+      let loop = group.next()
+      let turns = try await loop.submit {
+        NIOLoopBound(Turns(eventLoop: loop), eventLoop: loop)
+      }.get()
+      let paths = paths
+      let asked = Mutex<PlainSocket?>(nil)
+      let listener = try await ServerBootstrap(group: group)
+        .childChannelOption(.maxMessagesPerRead, value: 1)
+        .childChannelInitializer { channel in
+          channel.eventLoop.makeCompletedFuture {
+            // What is sent on this machine is there to be read when `send` returns.
+            let receiver = Receiver(
+              paths, ask: { asked.withLock { _ = $0?.send(TurnsTests.get("/b")) } }, each: each)
+            try ServerPipeline(http1: http1, grease: .none, commonFields: []).configure(
+              channel, receiver: receiver, turns: turns.value,
+              offer: { HandshakeOffer(settingsValue: 0x0001_0001, hello: []) }, events: NoEvents(),
+              opened: { _, _ in }, failed: { _ in })
+          }
         }
-      }
-      .bind(host: InProcessServer.host, port: 0).get()
-    let port = try #require(listener.localAddress?.port)
-    // Both are accepted, and read from, before the burst.
-    let waiting = try PlainSocket(port: port)
-    waiting.send(Self.get("/first"))
-    while !paths.now.contains("/first") { try await Task.sleep(for: .milliseconds(1)) }
-    bystander.withLock { $0 = waiting }
-    let busy = try PlainSocket(port: port)
+        .bind(host: InProcessServer.host, port: 0).get()
+      self.listener = listener
+      self.turns = turns
+      port = try #require(listener.localAddress?.port)
+      bystander = try PlainSocket(port: port)
+      // Accepted, and read from, before the burst.
+      bystander.send(TurnsTests.get("/first"))
+      while !paths.now.contains("/first") { try await Task.sleep(for: .milliseconds(1)) }
+      let bystander = bystander
+      asked.withLock { $0 = bystander }
+    }
+
+    func end() async throws {
+      try await listener.close()
+      try await group.shutdownGracefully()
+    }
+  }
+
+  @Test func othersAreServedBetweenPipelinedRequests() async throws {
+    var limits = HTTP1Limits()
+    limits.turnRequestsMax = 1
+    let server = try await Server(limits)
+    let busy = try PlainSocket(port: server.port)
     busy.send(
       String(repeating: Self.get("/a"), count: Self.burst) + Self.get("/last", close: true))
     let answers = String(decoding: busy.readToEnd(), as: UTF8.self)
     #expect(answers.ranges(of: "HTTP/1.1 200 OK").count == Self.burst + 1)
-    let order = paths.now
+    let order = server.paths.now
     #expect(order.count(where: { $0 == "/a" }) == Self.burst)
     #expect(order.last == "/last" && order.contains("/b"))
-    try await listener.close()
-    try await group.shutdownGracefully()
+    try await server.end()
+  }
+
+  @Test func othersAreServedBetweenRequestsOfHTTP2() async throws {
+    // Each takes longer than a turn.
+    let server = try await Server { usleep(600) }
+    // Somebody waits at all times.
+    let isOver = Mutex(false)
+    @Sendable func waitOn() {
+      guard !isOver.withLock({ $0 }) else { return }
+      server.turns.value.wait(waitOn)
+    }
+    try await server.group.next().submit { waitOn() }.get()
+    let burst = 500
+    let busy = try PlainSocket(port: server.port)
+    busy.send(Self.http2Requests(for: "/a", count: burst))
+    while server.paths.now.count(where: { $0 == "/a" }) < burst {
+      try await Task.sleep(for: .milliseconds(1))
+    }
+    isOver.withLock { $0 = true }
+    let order = server.paths.now
+    let served = try #require(order.firstIndex(of: "/b"))
+    #expect(served < burst / 2)
+    try await server.end()
+  }
+
+  /// A connection's beginning, and requests on it.
+  private static func http2Requests(for path: String, count: Int) -> [UInt8] {
+    func frame(_ type: UInt8, flags: UInt8, stream: Int, _ payload: [UInt8]) -> [UInt8] {
+      [0, 0, UInt8(payload.count), type, flags, 0, 0, UInt8(stream >> 8), UInt8(stream & 0xFF)]
+        + payload
+    }
+    // RFC 7541, appendix A: GET, http, and literals for the path and the authority.
+    let fields: [UInt8] = [0x82, 0x86, 0x04, UInt8(path.utf8.count)] + path.utf8 + [0x01, 1, 0x78]
+    let requests = (0..<count).flatMap { frame(1, flags: 0x05, stream: 2 * $0 + 1, fields) }
+    return Array("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".utf8) + frame(4, flags: 0, stream: 0, [])
+      + requests
   }
 }
