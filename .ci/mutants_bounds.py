@@ -10,6 +10,8 @@ SUITES = {
     "Sources/HTTP2/HTTP2ServerHandler+Frames.swift": ["HTTP2Tests.TakenBackTests", "HTTP2Tests.GonePeerTests"],
     "Sources/HTTP2/TCPKeepAlive.swift": ["LatchkeyClientTests.SocketTests"],
     "Sources/RPC": ["RPCTests.HTTP1BoundsTests", "RPCTests.HTTP1FramingTests"],
+    "Sources/RPC/PacedReads.swift": ["RPCTests.PacedReadsTests", "LatchkeyServerTests.TurnsTests"],
+    "Sources/RPC/Turns.swift": ["RPCTests.PacedReadsTests", "LatchkeyServerTests.TurnsTests"],
     "Sources/LatchkeyServer/Calls/AnswerBudget.swift": ["LatchkeyServerTests.AnswerBudgetTests"],
     "Sources/LatchkeyServer/Calls/HeavyRequests.swift": ["LatchkeyServerTests.HeavyRequestsTests"],
     "Sources/LatchkeyServer/Calls/SharedAnswer.swift": ["LatchkeyServerTests.SharedAnswerTests"],
@@ -45,6 +47,8 @@ LINES = "Sources/LatchkeyServer/Logs/LineWriter.swift"
 DAEMON = "Sources/latchkeyd/Latchkeyd.swift"
 HTTP1 = "Sources/RPC/HTTP1Handler.swift"
 READER = "Sources/RPC/HTTP1RequestReader.swift"
+PACED = "Sources/RPC/PacedReads.swift"
+TURNS = "Sources/RPC/Turns.swift"
 RENEWALS = "Sources/LatchkeyClient/Locking/RenewalState.swift"
 KEEPER = "Sources/LatchkeyClient/Locking/LeaseKeeper.swift"
 ACQUISITION = "Sources/LatchkeyClient/Locking/Acquisition.swift"
@@ -56,6 +60,16 @@ MARKS = "Sources/LockContent/StreamSafe.swift"
 
 # File, what is disabled, the code as it is, the code with the mutant. The code stands once in the file.
 MUTANTS = [
+    # What comes faster than it can be done.
+    (PACED, "reads: whoever waits is not kept waiting", "|| turns.isTimeLeft {", "|| MUTANT || turns.isTimeLeft {"),
+    (PACED, "reads: what is kept counts", "guard room.take(more) else {", "guard MUTANT || room.take(more) else {"),
+    (PACED, "reads: a turn has a time", "&& context.eventLoop.now - start < Self.turnTimeMax",
+     "&& (MUTANT || context.eventLoop.now - start < Self.turnTimeMax)"),
+    (PACED, "reads: nothing is passed on unasked", "&& isReadWanted\n", "&& (MUTANT || isReadWanted)\n"),
+    (PACED, "reads: the end comes last", "== .inputClosed, kept.readableBytes > 0 {", "== .inputClosed, !MUTANT, kept.readableBytes > 0 {"),
+    (TURNS, "turns: a pass over the sockets has a time", "return now - passStart < Self.passTimeMax",
+     "return MUTANT || now - passStart < Self.passTimeMax"),
+    (TURNS, "turns: who comes while others wait has to wait", "guard waiting.isEmpty else", "guard MUTANT || waiting.isEmpty else"),
     # What many requests and answers may take together.
     (ARRIVALS, "arrivals: the last of the room is for the modest", "held + count > Self.modestBytes ?",
      "!MUTANT && held + count > Self.modestBytes ?"),
