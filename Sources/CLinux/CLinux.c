@@ -132,6 +132,27 @@ int linux_try_threads(int count) {
   return code;
 }
 
+int linux_try_files(int count) {
+  int *files = calloc((size_t)count, sizeof *files);
+  if (!files) return ENOMEM;
+  int opened = 0, code = 0;
+  for (; opened < count && code == 0; opened += code == 0) {
+    files[opened] = open("/", O_PATH | O_CLOEXEC);
+    if (files[opened] < 0) code = errno;
+  }
+  for (int index = 0; index < opened; index++) close(files[index]);
+  free(files);
+  return code;
+}
+
+const char *linux_limit_behind(int error) {
+  switch (error) {
+  case EAGAIN: return ": no more processes and threads are allowed (ulimit -u, TasksMax of systemd, pids.max)";
+  case EMFILE: return ": no more open files are allowed (ulimit -n, LimitNOFILE of systemd)";
+  default: return "";
+  }
+}
+
 extern void *swift_task_enqueueGlobal_hook;
 
 void linux_set_task_hook(void *hook) { swift_task_enqueueGlobal_hook = hook; }

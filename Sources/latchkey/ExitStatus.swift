@@ -1,3 +1,4 @@
+import CLinux
 import Glibc
 import LatchkeyClient
 
@@ -49,14 +50,11 @@ struct Failure: Error {
   }
 
   /// - Parameters:
-  ///   - what: A thread or a process that the system did not start.
+  ///   - what: What the system did not allow, such as "start a thread".
   ///   - code: The errno.
-  init(noRoomFor what: String, _ code: Int32) {
-    let limits =
-      code == EAGAIN
-      ? ": no more processes and threads are allowed (ulimit -u, TasksMax of systemd, pids.max)"
-      : ""
-    self.init(.system, "cannot start \(what): \(errorText(code))\(limits)")
+  init(cannot what: String, _ code: Int32) {
+    let limit = String(cString: linux_limit_behind(code))
+    self.init(.system, "cannot \(what): \(errorText(code))\(limit)")
   }
 }
 

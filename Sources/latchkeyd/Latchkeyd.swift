@@ -131,6 +131,7 @@ struct Latchkeyd: AsyncParsableCommand {
   /// that the server will ever start: otherwise the first such request would start them, and end
   /// the program where they do not fit any more.
   private static func startPool(eventLoops: Int) {
+    check("open a file", linux_try_files(Int32(eventLoops * loopFiles + otherFiles)))
     // Each event loop has one heavy request read at a time; and one for the end and for the memory.
     let poolThreads = eventLoops + 1
     checkRoom(threads: eventLoops + poolThreads + taskThreads + otherThreads)
@@ -141,13 +142,19 @@ struct Latchkeyd: AsyncParsableCommand {
   /// Ends the program where the system has no room for so many threads: libdispatch would try for ever
   /// to start one, without a word, and NIO would crash.
   fileprivate static func checkRoom(threads count: Int) {
-    let code = linux_try_threads(Int32(count))
+    check("start a thread", linux_try_threads(Int32(count)))
+  }
+
+  /// Files beside those of the event loops: the store's, the listener, and some to spare for clients.
+  private static let otherFiles = 24
+  /// Those of an event loop: what it waits by, is woken by, and its clock.
+  private static let loopFiles = 3
+
+  /// - Parameter code: An error number, or 0.
+  private static func check(_ what: String, _ code: Int32) {
     guard code != 0 else { return }
-    let limits =
-      code == EAGAIN
-      ? ": no more processes and threads are allowed (ulimit -u, TasksMax of systemd, pids.max)"
-      : ""
-    fail("cannot start a thread: \(String(cString: strerror(code)))\(limits)", code: .failure)
+    let limit = String(cString: linux_limit_behind(code))
+    fail("cannot \(what): \(String(cString: strerror(code)))\(limit)", code: .failure)
   }
 
   /// One clear line, and out.

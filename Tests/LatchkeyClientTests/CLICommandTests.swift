@@ -31,7 +31,10 @@ struct CLICommandTests {
       ["list", "--kind", "door"], ["list", "--output", "xml"], ["list", "--timeout", "0"],
       ["get", "k", "--server", "a:b:c"], ["bench", "--op", "claim", "--mix", "fetch=1"],
       ["bench", "--connections", "0"], ["bench", "--ttl", "1500ms"], ["frobnicate"],
-      ["list", "--quiet", "--verbose"],
+      ["list", "--quiet", "--verbose"], ["list", "--server", ""], ["list", "--server", ","],
+      ["list", "--label", "a=1", "--label", "a=2"], ["list", "--label", "a"],
+      ["claim", "k", "--owner", "o", "--label", "a=1", "--label", "a=1"],
+      ["lock", "k", "--attribute", "a=1", "--attribute", "a=2", "--", "true"],
     ])
   func usage(arguments: [String]) async throws {
     let result = try await Program.run("latchkey", arguments)
@@ -57,6 +60,20 @@ struct CLICommandTests {
     #expect(result.output.isEmpty)
     #expect(result.errors.count == 1)
     #expect(result.errors.first?.hasPrefix("latchkey: ") == true)
+  }
+
+  @Test("Of several servers each one's reason is told, with an end")
+  func noServerOfSeveral() async throws {
+    let ports = 1...5
+    let result = try await Program.run(
+      "latchkey",
+      ["list", "--timeout", "2s"] + ports.flatMap { ["--server", "127.0.0.1:\($0)"] })
+    #expect(result.end == .exited(69))
+    let line = try #require(result.errors.last)
+    for port in [3, 4, 5] {
+      #expect(line.contains("cannot reach 127.0.0.1:\(port): "), "\(line)")
+    }
+    #expect(line.hasSuffix("; and 2 more"))
   }
 
   @Test("Claim, get, list and release")
@@ -142,7 +159,9 @@ struct CLICommandTests {
             "key": "k", "token": .init(numberValue: Double(token)!), "released": true,
           ])
       }
-      #expect(try await server.run("release", "k", "--token", "2").end == .exited(0))
+      for free in ["k", "never held"] {
+        #expect(try await server.run("release", free, "--token", "2").end == .exited(0))
+      }
       #expect(try await server.run("claim", "k", "--owner", "o").end == .exited(0))
       let old = try await server.run("release", "k", "--token", "2")
       #expect(old.end == .exited(75))

@@ -53,6 +53,38 @@ struct CLIRoomTests {
     }
   }
 
+  @Test(
+    "Whatever the limit on open files is, programs serve or a line says why not",
+    arguments: Array(stride(from: 6, through: 64, by: 2)))
+  func files(count: Int) async throws {
+    let prefix = ["/bin/sh", "-c", #"ulimit -n \#(count); exec "$@""#, "sh"]
+    let tooFew = "no more open files are allowed"
+    let folder = try StoreFolder()
+    let server = try Program(
+      prefix[0],
+      prefix.dropFirst() + [
+        "\(Program.folder)/latchkeyd", "--listen", "127.0.0.1:0", "--store",
+        "sqlite:\(folder.file)",
+      ])
+    let line = try? await server.output.line(containing: "listening")
+    if line == nil {
+      #expect(try await server.errors.all().contains { $0.contains(tooFew) })
+      #expect(try await server.exit() == .exited(1))
+    } else {
+      server.signal(SIGTERM)
+      #expect(try await server.exit() == .exited(0))
+    }
+    try await CLIServer.run { server in
+      let result = try await server.runUnder(prefix, "lock", "free", "--", "echo", "done")
+      if result.end == .exited(0) {
+        #expect(result.output == ["done"])
+      } else {
+        #expect(result.end == .exited(71))
+        #expect(result.errors.count == 1 && result.errors[0].contains(tooFew))
+      }
+    }
+  }
+
   private func expectNoRoom(_ result: Program.Result) {
     #expect(result.end == .exited(71))
     #expect(result.output == [])

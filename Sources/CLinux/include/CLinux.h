@@ -66,6 +66,13 @@ int linux_signal_children(pid_t first, pid_t last, int signal);
 // Returns 0, or the error number. None of them counts any more when it returns.
 int linux_try_threads(int count);
 
+// Opens `count` files and closes them: whether as many may be open beside those that are. Where they may not,
+// NIO ends the program. Returns 0, or the error number.
+int linux_try_files(int count);
+
+// What to say behind the words for an error number where a limit of the system may be the cause; may be empty.
+const char *_Nonnull linux_limit_behind(int error);
+
 // Sets what the Swift runtime calls to have a task run that belongs to no actor.
 void linux_set_task_hook(void *_Nonnull hook);
 

@@ -78,8 +78,9 @@ extension LinkDriver {
     connections[id] = nil
     log(.debug, "cannot connect", ["server": "\(place)", "error": "\(error)"])
     if state.phase == .connecting {
-      latestFailure = LatchkeyError(
+      let failure = LatchkeyError(
         .unavailable, "cannot reach \(place): \(Transport.reason(of: error))", cause: error)
+      failures.note(failure, of: place.endpoint)
     }
     perform(state.connectFailed(id))
   }

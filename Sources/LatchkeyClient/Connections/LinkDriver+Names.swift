@@ -62,7 +62,8 @@ extension LinkDriver {
       .debug, "cannot look up",
       ["endpoint": "\(endpoint)", "reason": "\(reason)", "known": "\(known.count)"])
     if known.isEmpty {
-      latestFailure = LatchkeyError(.unavailable, "cannot reach \(endpoint): \(reason)")
+      failures.note(
+        LatchkeyError(.unavailable, "cannot reach \(endpoint): \(reason)"), of: endpoint)
     }
     perform(state.resolved(index, to: known))
   }

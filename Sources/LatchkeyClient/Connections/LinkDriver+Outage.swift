@@ -23,7 +23,7 @@ extension LinkDriver {
     guard let duration = outage.isToBeSaid(at: time.now, isWanted: !attempts.isEmpty) else {
       return
     }
-    let reason = latestFailure?.message ?? "cannot reach \(endpointNames): no answer yet"
+    let reason = failures.all?.message ?? "cannot reach \(endpointNames): no answer yet"
     log(
       .warning, "no server serves, trying on",
       ["reason": "\(reason)", "for": "\(duration)"]
@@ -35,7 +35,7 @@ extension LinkDriver {
 
   /// Whether there is a server that nothing is wrong with but that its first answer takes long.
   private var isReached: Bool {
-    guard latestFailure == nil, case .ready(let id) = state.phase else { return false }
+    guard failures.latest == nil, case .ready(let id) = state.phase else { return false }
     return connections[id]?.watch.hasSpoken == true
   }
 

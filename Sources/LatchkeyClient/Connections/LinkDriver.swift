@@ -30,7 +30,7 @@ final class LinkDriver {
   var outage = Outage()
   var outageAlarm: Alarm?
   /// Why there is no connection, where that is so.
-  var latestFailure: LatchkeyError?
+  var failures = Failures()
 
   var time: any TimeSource { environment.time }
 
@@ -100,9 +100,9 @@ final class LinkDriver {
   }
 
   private var unreachable: LatchkeyError {
-    if let latestFailure, latestFailure.code == .noCommonVersion { return latestFailure }
+    if let latest = failures.latest, latest.code == .noCommonVersion { return latest }
     return LatchkeyError(
-      .unavailable, "no server could be reached in time at \(endpointNames)", cause: latestFailure)
+      .unavailable, "no server could be reached in time at \(endpointNames)", cause: failures.all)
   }
 
   /// The caller does not want it any more.
@@ -115,7 +115,7 @@ final class LinkDriver {
     guard let flight = attempt.flight else { return giveUp(id, unreachable) }
     let error = LatchkeyError(
       .deadlineExceeded, "\(flight.connection.place) gave no answer in time",
-      cause: latestFailure)
+      cause: failures.all)
     if flight.isSilent, time.now - flight.sentAt >= ClientLimits.suspicionMin {
       perform(state.silent(flight.connection.id))
     }
@@ -222,7 +222,7 @@ final class LinkDriver {
         .failed(
           AttemptFailure(error: error, mayHaveHappened: false, retry: .inAnotherVersion)))
     case .unavailable(let error):
-      latestFailure = error
+      failures.note(error, of: connection.place.endpoint)
       // The pause is decided on before the caller can come back.
       perform(state.unavailable(connection.id))
       complete(id, .failed(AttemptFailure(error: error, mayHaveHappened: true, retry: .again)))
@@ -243,7 +243,7 @@ final class LinkDriver {
     var failure = AttemptFailure(error: error, mayHaveHappened: false)
     if state.hasAlternatives {
       failure.retry = .again
-      latestFailure = error
+      failures.note(error, of: connection.place.endpoint)
       perform(state.unavailable(connection.id))
     }
     complete(id, .failed(failure))
@@ -255,7 +255,7 @@ final class LinkDriver {
     let failure = AttemptFailure(
       error, at: connection.place, hasSpoken: connection.handler.peerSettingsValue != nil)
     if failure.retry == .again {
-      latestFailure = failure.error
+      failures.note(failure.error, of: connection.place.endpoint)
       // Decided on before the caller can come back: it must not meet the same connection again.
       let isOver = !connection.handler.isUsable
       let isFault = error.code == .connectionClosed
@@ -282,7 +282,7 @@ final class LinkDriver {
 
   private func served(_ connection: Connection) {
     state.answered(connection.id)
-    latestFailure = nil
+    failures.clear()
     if outage.since != nil { outageEnded(by: connection.place) }
   }
 

@@ -41,11 +41,17 @@ struct ListCommand: AsyncParsableCommand {
 
   @Option(
     help: ArgumentHelp(
-      "Only those that have this label; may be given several times.", valueName: "name=text"))
+      "Only those that have this label; may be given several times.", valueName: "name=text"),
+    transform: LabelOption.init(argument:))
   var label: [LabelOption] = []
 
   @OptionGroup var output: OutputOptions
   @OptionGroup var connection: ConnectionOptions
+
+  func validate() throws {
+    try ContentOptions.checkOnce("--attribute", attribute.map(\.name))
+    try ContentOptions.checkOnce("--label", label.map(\.name))
+  }
 
   func run() async throws {
     // Servers that can filter have a list of every kind, others one of each.

@@ -56,7 +56,13 @@ struct ReleaseCommand: AsyncParsableCommand {
       do {
         switch grant {
         case .of(let owner): try await client.release(key, owner: owner)
-        case .named(let token): try await client.release(key, token: token)
+        case .named(let token):
+          do {
+            try await client.release(key, token: token)
+          } catch let error as LatchkeyError where error.code == .notTheHolder {
+            // So it says of what nobody holds, too.
+            if try await client.fetch(key) != nil { throw error }
+          }
         }
       } catch let error as LatchkeyError
         where error.code == .heldByAnother || error.code == .notTheHolder

@@ -20,7 +20,12 @@ struct ConnectionOptions: ParsableArguments {
       """, valueName: "host:port"))
   var servers: [String] = []
 
-  @Option(help: ArgumentHelp("How long a request may take, all tries included.", valueName: "time"))
+  @Option(
+    help: ArgumentHelp(
+      """
+      How long a request may take, all tries included. Giving back what may have been granted takes up to \
+      2 s more.
+      """, valueName: "time"))
   var timeout = TimeSpan(.seconds(5))
 
   @Flag(name: [.short, .long], help: "Say nothing but errors.")
@@ -40,7 +45,10 @@ struct ConnectionOptions: ParsableArguments {
     var texts = named.flatMap { $0.split(separator: ",") }.map { text in
       String(text.filter { $0 != " " })
     }
-    if texts.isEmpty { texts = [Self.defaultServer] }
+    if texts.isEmpty {
+      guard servers.isEmpty else { throw Failure(.usage, "\(source)names no server") }
+      texts = [Self.defaultServer]
+    }
     guard texts.count <= Self.serversMax else {
       throw Failure(.usage, "\(source)more than \(Self.serversMax) servers")
     }

@@ -17,8 +17,11 @@ struct ContentOptions: ParsableArguments {
 
   @Option(
     help: ArgumentHelp(
-      "Sticks a label on it; may be given several times. Needs servers of 0.3 or newer.",
-      valueName: "name=text"))
+      """
+      Sticks a label on it, or takes one off where the text is empty; may be given several times. Needs \
+      servers of 0.3 or newer.
+      """,
+      valueName: "name=text"), transform: LabelOption.init(argument:))
   var label: [LabelOption] = []
 
   /// The value, or that of the attributes.
@@ -30,6 +33,16 @@ struct ContentOptions: ParsableArguments {
   func validate() throws {
     guard value.isEmpty || attribute.isEmpty else {
       throw ValidationError("Give --value or --attribute, not both.")
+    }
+    try Self.checkOnce("--attribute", attribute.map(\.name))
+    try Self.checkOnce("--label", label.map(\.name))
+  }
+
+  /// Refuses what is said twice: one of the two would count, and nobody could tell which.
+  static func checkOnce(_ option: String, _ names: [String]) throws {
+    var seen: Set<String> = []
+    for name in names where !seen.insert(name).inserted {
+      throw ValidationError("\(option) \(name) is there twice.")
     }
   }
 }
@@ -63,12 +76,14 @@ struct AttributeOption: Equatable {
 }
 
 /// `name=text`.
-struct LabelOption: ExpressibleByArgument, Equatable {
+struct LabelOption: Equatable {
   let name: String
   let text: String
 
-  init?(argument: String) {
-    guard let (name, text) = argument.splitAtEqualsSign else { return nil }
+  init(argument: String) throws {
+    guard let (name, text) = argument.splitAtEqualsSign else {
+      throw ValidationError("Write name=text.")
+    }
     (self.name, self.text) = (name, text)
   }
 

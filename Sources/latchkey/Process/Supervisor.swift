@@ -60,7 +60,7 @@ struct Supervisor {
     }
     close(ends[1])
     guard process > 0 else {
-      throw Failure(noRoomFor: "a process", errno)
+      throw Failure(cannot: "start a process", errno)
     }
     return SupervisorLink(descriptor: ends[0], supervisor: process, leaseEnd)
   }

@@ -53,7 +53,7 @@ final class SupervisorLink: Sendable {
   /// started.
   func listen() throws(Failure) {
     let code = DetachedThread.start { [self] in receive() }
-    if code != 0 { throw Failure(noRoomFor: "a thread", code) }
+    if code != 0 { throw Failure(cannot: "start a thread", code) }
   }
 
   /// What came of the command, which was told to start.
@@ -95,7 +95,7 @@ final class SupervisorLink: Sendable {
         return finish(.success(outcome))
       case .failed(let code):
         reapSupervisor()
-        return finish(.failure(Failure(noRoomFor: "a process", code)))
+        return finish(.failure(Failure(cannot: "start a process", code)))
       }
     }
     endOrphans()

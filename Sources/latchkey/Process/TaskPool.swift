@@ -10,13 +10,19 @@ enum TaskPool {
   /// said, by the library and by this program, and the look-up of a name.
   private static let otherThreadsMax = 3
 
-  /// Makes sure that there is room for all threads that the program may need. To be called before
-  /// there is one.
+  /// Files that the program may open beside those of a command: those of the loops, a connection, and
+  /// what is read to find a server.
+  private static let filesMax = 16
+
+  /// Makes sure that there is room for all threads and files that the program may need. To be called
+  /// before there is any of them.
   ///
   /// - Parameter more: Threads and processes that the command needs for itself.
   static func checkRoom(for more: Int) throws(Failure) {
-    let code = linux_try_threads(Int32(loopCount + otherThreadsMax + more))
-    if code != 0 { throw Failure(noRoomFor: "a thread", code) }
+    var code = linux_try_files(Int32(filesMax))
+    if code != 0 { throw Failure(cannot: "open a file", code) }
+    code = linux_try_threads(Int32(loopCount + otherThreadsMax + more))
+    if code != 0 { throw Failure(cannot: "start a thread", code) }
   }
 
   /// Has tasks run on event loops, and starts those.

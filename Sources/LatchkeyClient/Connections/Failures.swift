@@ -1,0 +1,25 @@
+/// Why there is no connection: what the latest try at each endpoint brought, since a server served.
+struct Failures {
+  /// Endpoints whose reasons are told.
+  private static let toldMax = 3
+
+  /// The latest one last.
+  private var errors: [(endpoint: Endpoint, error: LatchkeyError)] = []
+
+  mutating func note(_ error: LatchkeyError, of endpoint: Endpoint) {
+    errors.removeAll { $0.endpoint == endpoint }
+    errors.append((endpoint, error))
+  }
+
+  mutating func clear() { errors = [] }
+
+  var latest: LatchkeyError? { errors.last?.error }
+
+  /// The reasons of all endpoints in one error.
+  var all: LatchkeyError? {
+    guard errors.count > 1 else { return latest }
+    let left = errors.count - Self.toldMax
+    let reasons = errors.suffix(Self.toldMax).map(\.error.message).joined(separator: "; ")
+    return LatchkeyError(.unavailable, reasons + (left > 0 ? "; and \(left) more" : ""))
+  }
+}
