@@ -75,7 +75,8 @@ let package = Package(
     // From bytes to calls.
     .target(name: "HTTP2", dependencies: ["CNghttp2", nio.core], swiftSettings: strict),
     .target(
-      name: "RPC", dependencies: ["HTTP2", "WireSchema", "CZlib", protobuf, nio.core, nio.http1],
+      name: "RPC",
+      dependencies: ["HTTP2", "WireSchema", "CZlib", protobuf, nio.core, nio.http1, heap],
       swiftSettings: strict),
 
     // From decisions to disk.
@@ -89,7 +90,7 @@ let package = Package(
       name: "LatchkeyServer",
       dependencies: [
         "LockContent", "LockCore", "WireSchema", "HTTP2", "RPC", "Storage", protobuf, nio.core,
-        nio.posix, nio.http1, logging, metrics, lifecycle,
+        nio.posix, nio.http1, logging, metrics, lifecycle, heap,
       ],
       swiftSettings: strict),
     .target(

@@ -81,7 +81,7 @@ package struct HTTP2Limits: Sendable {
   package var refusedStreams = Allowance(burst: 8_192, perSecond: 256, earned: 0)
   /// Streams that are refused because the ``RoomBudget`` has no more for the connection. Whoever sends
   /// on and on then keeps everybody waiting.
-  package var streamsWithoutRoom = Allowance(burst: 100, perSecond: 10, earned: 0)
+  package var streamsWithoutRoom = Allowance(burst: 1_024, perSecond: 10, earned: 0)
   /// PING, SETTINGS, PRIORITY, WINDOW_UPDATE, GOAWAY and unknown frames, DATA frames that are
   /// nearly empty, and HEADERS and DATA that may have crossed the early end of their stream. Each
   /// HEADERS or DATA frame that we send earns.

@@ -223,7 +223,7 @@ package final class HTTP2ServerHandler: HTTP2Handler {
   static let answerOverheadBytes = 512
   /// What a stream counts from its beginning to its end, in bytes: as much as an open one takes here, in
   /// nghttp2 and at whoever answers it.
-  static let streamOverheadBytes = 2_048
+  static let streamOverheadBytes = 3_072
   /// What a request that is arriving counts besides its header list and its body, in bytes.
   static let arrivalOverheadBytes = 1_024
 

@@ -101,6 +101,8 @@ package final class LatchkeyServer: Service {
     let channel = try await ServerBootstrap(group: group)
       .serverChannelOption(.backlog, value: configuration.limits.backlog)
       .serverChannelOption(.socketOption(.so_reuseaddr), value: 1)
+      // Who connects waits behind all who did before: many are taken in each pass.
+      .serverChannelOption(.maxMessagesPerRead, value: 64)
       .serverChannelInitializer { [connectionFailures] channel in
         channel.eventLoop.makeCompletedFuture {
           try channel.pipeline.syncOperations.addHandler(

@@ -7,9 +7,11 @@ struct ServerMemory: Sendable {
   /// ones.
   private static let answerBytesMax = 256 << 20
   /// What a connection may leave in the heap besides, in bytes.
-  private static let connectionBytes = 65_536
+  private static let connectionBytes = 32_768
   /// Less than this in bytes is not worth the trouble of giving it back.
   private static let trimBytesMin = 16 << 20
+  /// So much in bytes is, however much more is in use.
+  private static let trimBytesMax = 128 << 20
 
   /// The bodies of long answers, from their first byte being made.
   let longAnswers = AnswerBudgets()
@@ -25,7 +27,7 @@ struct ServerMemory: Sendable {
 
   private var bytesUsed: Int { longAnswers.bytesUsed + answers.bytesUsed + arrivals.bytesUsed }
 
-  /// Calls `trim`, on a thread of its own, each time that much less is used than there was. The
+  /// Calls `trim`, on a thread of its own, each time that much less is used than there was: half of it, or ``trimBytesMax``. The
   /// allocator keeps what many answers and requests took, piece by piece, unless it is told otherwise.
   ///
   /// - Parameter connectionCount: How many connections are open.
@@ -39,7 +41,9 @@ struct ServerMemory: Sendable {
         let used = bytesUsed + connectionCount() * Self.connectionBytes
         // What many of them take may have come and gone since the last look.
         peak = max(peak, used, answers.takePeak(), arrivals.takePeak())
-        guard peak >= Self.trimBytesMin, used < peak / 2 else { return }
+        guard peak >= Self.trimBytesMin, used < max(peak / 2, peak - Self.trimBytesMax) else {
+          return
+        }
         peak = used
         NIOThreadPool.singleton.submit { _ in trim() }
       }

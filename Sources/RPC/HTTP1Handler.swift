@@ -30,6 +30,7 @@ final class HTTP1Handler: ChannelDuplexHandler, RemovableChannelHandler {
   let limits: HTTP1Limits
   let rejections: HTTP1Rejections
   private let turns: Turns
+  private let account = Turns.Account()
   var state: State
   private let reader: HTTP1RequestReader
   /// What has come and is not understood yet: some of a line, or requests whose turn has not come.
@@ -198,7 +199,7 @@ final class HTTP1Handler: ChannelDuplexHandler, RemovableChannelHandler {
     guard !isAdvancing else { return }
     isAdvancing = true
     defer { isAdvancing = false }
-    var turn = Turn(isAwaited: isTurn)
+    var turn = Turn(isAwaited: isTurn, timeMax: turns.turnTime)
     while mayTakeRequest, let context {
       guard !turn.isOver(on: context.eventLoop, limits) else { return endTurn() }
       switch reader.next(&pending, context) {
@@ -220,7 +221,7 @@ final class HTTP1Handler: ChannelDuplexHandler, RemovableChannelHandler {
   /// Lets other connections be served before the next request.
   private func endTurn() {
     isTurnOver = true
-    turns.wait { [weak self] in
+    turns.wait(account) { [weak self] in
       guard let self else { return }
       isTurnOver = false
       advance(isTurn: true)

@@ -22,8 +22,6 @@ package struct HTTP1Limits: Sendable {
   package var readRequestsMax = 8
   /// Requests that are begun in a turn, before other connections of the event loop get theirs.
   package var turnRequestsMax = 256
-  /// How long they may take, of two requests or more.
-  package var turnTimeMax = TimeAmount.milliseconds(1)
   /// How long a request may take to arrive, from its first byte to its last.
   package var requestTimeout = TimeAmount.seconds(30)
   /// How long a connection may be idle between two requests.

@@ -1,8 +1,8 @@
 package import HTTP2
 package import NIOCore
 
-/// Passes on what has come on a connection: all of it at once while that keeps nobody waiting, otherwise a
-/// little, and the rest in turns.
+/// Passes on what has come on a connection: all of it at once while that keeps nobody waiting, otherwise in
+/// turns, a little in each.
 ///
 /// What one look at a socket brings may be a thousand requests of HTTP/2, each of a few bytes; where
 /// thousands of connections send as much, a pass of the event loop over all of them takes many seconds.
@@ -12,16 +12,12 @@ package final class PacedReads: ChannelDuplexHandler {
   package typealias InboundOut = ByteBuffer
   package typealias OutboundIn = Never
 
-  /// What is passed on at once, whoever waits, and how much at a time after that, in bytes: some twenty
-  /// requests at most.
-  package static let pieceBytes = 256
-  /// After how long in its turn a connection leaves the rest to the next one.
-  package static let turnTimeMax = TimeAmount.microseconds(500)
-  /// What is kept for later turns, in bytes. Passed only where the peer has ended its side, since the system
-  /// then hands over all that came before: such a connection is closed.
-  package static let keptBytesMax = 327_680
+  /// The room for what is kept for later turns, in bytes. It is passed only where the peer has ended its side,
+  /// since the system then hands over all that came before: such a connection is closed.
+  package static let keptBytesMax = 1 << 20
 
   private let turns: Turns
+  private let account = Turns.Account()
   private var kept = ByteBuffer()
   private var room: RoomBudget.Share
   /// Nil once nothing more is passed on.
@@ -62,14 +58,12 @@ package final class PacedReads: ChannelDuplexHandler {
 
   package func channelRead(context: ChannelHandlerContext, data: NIOAny) {
     guard self.context != nil else { return }
-    var bytes = unwrapInboundIn(data)
-    if kept.readableBytes == 0 {
-      if bytes.readableBytes <= Self.pieceBytes || turns.isTimeLeft {
-        return context.fireChannelRead(data)
-      }
-      pass(bytes.readSlice(length: Self.pieceBytes)!, context)
+    let bytes = unwrapInboundIn(data)
+    if kept.readableBytes == 0, turns.mayGoOn(account, bytes: bytes.readableBytes) {
+      context.fireChannelRead(data)
+    } else {
+      keep(bytes, context)
     }
-    keep(bytes, context)
   }
 
   package func channelReadComplete(context: ChannelHandlerContext) {
@@ -86,25 +80,21 @@ package final class PacedReads: ChannelDuplexHandler {
     }
   }
 
-  private func pass(_ bytes: ByteBuffer, _ context: ChannelHandlerContext) {
-    context.fireChannelRead(wrapInboundOut(bytes))
-  }
-
   private func keep(_ bytes: ByteBuffer, _ context: ChannelHandlerContext) {
-    // Closed by what was passed on.
-    guard self.context != nil else { return }
     // In a buffer of its own: that of the channel is larger, and will be read into again.
-    var all = kept
-    all.discardReadBytes()
-    all.reserveCapacity(minimumWritableBytes: bytes.readableBytes)
-    all.writeImmutableBuffer(bytes)
-    kept = all
+    kept.discardReadBytes()
+    kept.writeImmutableBuffer(bytes)
     let more = kept.storageCapacity - room.bytesUsed
     guard more > 0 else { return room.giveBack(-more) }
     guard room.take(more) else {
       end()
+      context.fireErrorCaught(NoRoom())
       return context.closeSoon()
     }
+  }
+
+  private struct NoRoom: Error, CustomStringConvertible {
+    let description = "there is no room for what came with the end of the peer's side"
   }
 
   // MARK: - Turns
@@ -123,7 +113,7 @@ package final class PacedReads: ChannelDuplexHandler {
   private func wait() {
     guard !isWaiting else { return }
     isWaiting = true
-    turns.wait { [weak self] in
+    turns.wait(account) { [weak self] in
       self?.isWaiting = false
       self?.takeTurn()
     }
@@ -131,14 +121,14 @@ package final class PacedReads: ChannelDuplexHandler {
 
   private func takeTurn() {
     guard let context else { return }
-    let start = context.eventLoop.now
+    let (start, timeMax) = (turns.now, turns.turnTime)
     isInTurn = true
     repeat {
       isReadWanted = false
-      pass(kept.readSlice(length: min(kept.readableBytes, Self.pieceBytes))!, context)
+      let piece = kept.readSlice(length: min(kept.readableBytes, Turns.littleBytes))!
+      context.fireChannelRead(wrapInboundOut(piece))
       context.pipeline.read()
-    } while kept.readableBytes > 0 && isReadWanted
-      && context.eventLoop.now - start < Self.turnTimeMax
+    } while kept.readableBytes > 0 && isReadWanted && turns.now - start < timeMax
     isInTurn = false
     context.fireChannelReadComplete()
     if kept.readableBytes > 0 {

@@ -24,6 +24,8 @@ final class ProtocolDetector: ChannelInboundHandler, RemovableChannelHandler {
   private let configure: (Found, any Channel) throws -> Void
   private let failed: (any Error) -> Void
   private var received = ByteBuffer()
+  /// Whether all that comes is for those behind.
+  private var isPassing = false
   private var context: ChannelHandlerContext?
   private var timer: Scheduled<Void>?
 
@@ -68,8 +70,12 @@ final class ProtocolDetector: ChannelInboundHandler, RemovableChannelHandler {
   }
 
   func channelRead(context: ChannelHandlerContext, data: NIOAny) {
+    guard !isPassing else { return context.fireChannelRead(data) }
     var buffer = unwrapInboundIn(data)
     received.writeBuffer(&buffer)
+    // Handlers are being added behind this one, and where one of them writes in vain, NIO reads what is left
+    // at once.
+    guard self.context != nil else { return }
     let seen = received.readableBytesView
     let possible = Self.beginnings.filter {
       seen.prefix($0.bytes.count).elementsEqual($0.bytes.prefix(seen.count))
@@ -96,6 +102,7 @@ final class ProtocolDetector: ChannelInboundHandler, RemovableChannelHandler {
       failed(error)
       return context.close(promise: nil)
     }
+    isPassing = true
     let received = received
     self.received = ByteBuffer()
     context.fireChannelRead(wrapInboundOut(received))

@@ -260,8 +260,9 @@ extension StoreError {
   static func hasMoved(_ path: String) -> StoreError {
     StoreError(
       .unavailable,
-      "the store \(path) was moved or replaced while this server had it open: "
-        + "put it back, or restart the server")
+      "the store \(path) was removed, moved or replaced while this server had it open: "
+        + "put it back; a server that is restarted takes what is there, and begins anew where nothing is"
+    )
   }
 
   /// What is said where a file beside the database is not the one that the server has open.

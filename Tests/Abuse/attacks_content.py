@@ -5,7 +5,7 @@ import sqlite3
 import time
 
 from attack import attack
-from frames import opening, request
+from frames import field, opening, request
 
 MARKS = "\u0315\u0316"
 JSON, PROTO = "application/json", "application/proto"
@@ -215,3 +215,40 @@ def rows_of_rubbish(target):
                                  ("Release", {"key": f"d{turn % 40:02}", "owner": "o"})]:
                 target.post(method, body)
             time.sleep(0.02)
+
+
+@attack(extra_seconds=60)
+def last_bytes_of_many(target):
+    """Requests that take long to read, on 2,000 connections, each without its last byte; then all of the last bytes."""
+    body = b"\n\x00" * 8_000
+    head = (b"POST /latchkey.v3.Locks/RenewMany HTTP/1.1\r\nHost: x\r\nContent-Type: application/proto\r\n"
+            b"Content-Length: %d\r\n\r\n")
+    while True:
+        for size in (2_000, 16_000):
+            with contextlib.ExitStack() as connections:
+                everybody = [connections.enter_context(target.connect(timeout=30)) for _ in range(2_000)]
+                for connection in everybody:
+                    connection.sendall(head % size + body[:size - 1])
+                time.sleep(1)
+                for connection in everybody:
+                    with contextlib.suppress(OSError):
+                        connection.send(b"\x00")
+                time.sleep(1)
+                if target.is_over():
+                    return
+
+
+@attack(extra_seconds=60)
+def all_the_room_for_large_requests(target):
+    """3,000 connections with 20 requests each that are large once they are inflated, for as long as it goes on."""
+    body = gzip.compress(b'{"key":"x","owner":"o","lease":"30s","value":"' + b"v" * 500_000 + b'"}', 9)
+    extra = field("content-encoding", "gzip")
+    burst = opening() + b"".join(
+        request(stream, "/latchkey.v3.Locks/Acquire", body, extra=extra) for stream in range(1, 41, 2))
+    with contextlib.ExitStack() as connections:
+        for _ in range(3_000):
+            connection = connections.enter_context(target.connect(timeout=30))
+            with contextlib.suppress(OSError):
+                connection.sendall(burst)
+        target.deadline = max(target.deadline, time.monotonic() + 4)
+        target.stay()

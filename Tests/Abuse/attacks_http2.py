@@ -223,14 +223,15 @@ def windows_that_stay_shut_before_values(target):
 def bursts(target, connection_count, opening, one):
     """As many requests as may be on each of thousands of connections: all at once, again and again."""
     burst = opening + b"".join(one(stream) for stream in range(1, 2_049, 2))
-    while not target.is_over():
-        with contextlib.ExitStack() as connections, contextlib.suppress(OSError):
-            all_of_them = [connections.enter_context(target.connect()) for _ in range(connection_count)]
-            for connection in all_of_them:
+    sent = 0
+    while not target.is_over() or not sent:
+        with contextlib.ExitStack() as connections:
+            everybody = [connections.enter_context(target.connect(timeout=30)) for _ in range(connection_count)]
+            for connection in everybody:
                 connection.setblocking(False)
-            for connection in all_of_them:
+            for connection in everybody:
                 with contextlib.suppress(OSError):
-                    connection.send(burst)
+                    sent += connection.send(burst)
 
 
 @attack(extra_seconds=60)
@@ -247,6 +248,13 @@ def bursts_before_shut_windows(target):
 def bursts_of_refusals(target):
     """None of them needs the store."""
     bursts(target, 4_000, opening(), lambda stream: request(stream, "/latchkey.v3.Locks/List", b"[]"))
+
+
+@attack(extra_seconds=60)
+def bursts_of_claims(target):
+    """All of them do."""
+    body = b'{"key":"held","owner":"a","lease":"60s"}'
+    bursts(target, 4_000, opening(), lambda stream: request(stream, "/latchkey.v3.Locks/Acquire", body))
 
 
 @attack(mebibytes_max=128)

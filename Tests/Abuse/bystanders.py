@@ -1,8 +1,13 @@
 """Those who must not notice an attack: a holder that renews, and a bystander that asks small things."""
 import http.client
 import json
+import socket
+import struct
 import threading
 import time
+
+from frames import (ACK, DATA, END_STREAM, GOAWAY, HEADERS, PING, RST_STREAM, SETTINGS, WINDOW_UPDATE, frame, get,
+                    opening, request)
 
 LEASE_SECONDS = 10
 # About a third of the lease, as every holder should.
@@ -14,11 +19,63 @@ VALUE_BYTES = 20_000
 TIMEOUT_SECONDS = 20
 
 
-class Connection:
-    """A kept connection of HTTP/1.1, opened again where it ended."""
+class HTTP1:
+    def __init__(self, port):
+        self.connection = http.client.HTTPConnection("127.0.0.1", port, timeout=TIMEOUT_SECONDS)
+
+    def ask(self, method, path, body):
+        self.connection.request(method, path, body, {"content-type": "application/json"} if body else {})
+        response = self.connection.getresponse()
+        return response.status, response.read()
+
+    def close(self):
+        self.connection.close()
+
+
+class HTTP2:
+    """One request at a time, with windows that answers never fill."""
+    WINDOW = 1 << 30
+    # RFC 7541, appendix A; another status counts as 0.
+    STATUS = {0x88: 200, 0x8C: 400, 0x8D: 404, 0x8E: 500}
 
     def __init__(self, port):
-        self.port, self.connection = port, None
+        self.socket = socket.create_connection(("127.0.0.1", port), TIMEOUT_SECONDS)
+        self.input = self.socket.makefile("rb")
+        self.stream = -1
+        self.socket.sendall(opening((4, self.WINDOW)) + frame(WINDOW_UPDATE, 0, 0, struct.pack(">I", self.WINDOW)))
+
+    def ask(self, method, path, body):
+        self.stream += 2
+        self.socket.sendall(request(self.stream, path, body.encode()) if body else get(self.stream, path))
+        status, content = 0, b""
+        while True:
+            head = self.input.read(9)
+            if len(head) < 9:
+                raise OSError("the connection ended")
+            kind, flags, stream = head[3], head[4], int.from_bytes(head[5:9], "big")
+            payload = self.input.read(int.from_bytes(head[:3], "big"))
+            if kind in (SETTINGS, PING) and not flags & ACK:
+                self.socket.sendall(frame(kind, ACK, 0, payload if kind == PING else b""))
+            elif kind == GOAWAY or kind == RST_STREAM and stream == self.stream:
+                raise OSError("no answer")
+            elif stream == self.stream and kind in (HEADERS, DATA):
+                if kind == HEADERS:
+                    status = self.STATUS.get(payload[0], 0)
+                else:
+                    content += payload
+                if flags & END_STREAM:
+                    return status, content
+
+    def close(self):
+        self.input.close()
+        self.socket.close()
+
+
+class Connection:
+    """A kept connection of HTTP/1.1 or HTTP/2, opened again where it ended."""
+
+    def __init__(self, port, protocol=HTTP1):
+        self.port, self.protocol, self.connection = port, protocol, None
 
     def ask(self, method, path, body=None):
         """The status and the body, or None where there was no answer."""
@@ -26,13 +83,11 @@ class Connection:
             is_new = self.connection is None
             try:
                 if is_new:
-                    self.connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=TIMEOUT_SECONDS)
-                self.connection.request(
-                    method, path, body and json.dumps(body), {"content-type": "application/json"} if body else {})
-                response = self.connection.getresponse()
-                return response.status, response.read()
+                    self.connection = self.protocol(self.port)
+                return self.connection.ask(method, path, body and json.dumps(body))
             except (OSError, http.client.HTTPException):
-                self.connection.close()
+                if self.connection:
+                    self.connection.close()
                 self.connection = None
                 if is_new or is_last:
                     return None
@@ -49,9 +104,9 @@ def ask(port, method, path):
 class Repeating(threading.Thread):
     """Does something again and again until it is stopped."""
 
-    def __init__(self, port, interval):
+    def __init__(self, port, protocol, interval):
         super().__init__(daemon=True)
-        self.connection, self.interval = Connection(port), interval
+        self.connection, self.interval, self.name = Connection(port, protocol), interval, protocol.__name__
         self.faults, self.longest, self.stopping = [], 0.0, threading.Event()
 
     def run(self):
@@ -67,9 +122,11 @@ class Repeating(threading.Thread):
 class Holder(Repeating):
     """Takes locks before anything happens, and renews them by their tokens: one by itself, the others together."""
 
-    def __init__(self, port):
-        super().__init__(port, RENEW_SECONDS)
-        self.tokens = {key: self.acquire(key) for key in ["held"] + [f"held/{number}" for number in range(20)]}
+    def __init__(self, port, protocol):
+        super().__init__(port, protocol, RENEW_SECONDS)
+        # Others want the first one.
+        first = "held" if protocol is HTTP1 else "held too"
+        self.tokens = {key: self.acquire(key) for key in [first] + [f"{first}/{number}" for number in range(200)]}
         self.accepted = {key: time.monotonic() for key in self.tokens}
 
     def acquire(self, key):
@@ -109,16 +166,16 @@ class Holder(Repeating):
 class Bystander(Repeating):
     """Asks for a lock of its own, with a value of some length, reads it, lists it and gives it back, in turn."""
 
-    def __init__(self, port):
-        super().__init__(port, ASK_SECONDS)
-        self.count = 0
+    def __init__(self, port, protocol):
+        super().__init__(port, protocol, ASK_SECONDS)
+        self.count, self.key = 0, f"bystander/{self.name}"
 
     def turn(self):
-        lock = {"key": "bystander", "owner": "b", "lease": "60s"}
-        release = ("Release", {"key": "bystander", "owner": "b"})
+        lock = {"key": self.key, "owner": "b", "lease": "60s"}
+        release = ("Release", {"key": self.key, "owner": "b"})
         questions = [
-            ("Acquire", lock | {"value": "v" * VALUE_BYTES}), release, ("Acquire", lock), ("Get", {"key": "bystander"}),
-            ("List", {"keyPrefix": "bystander", "pageSize": 10}), release]
+            ("Acquire", lock | {"value": "v" * VALUE_BYTES}), release, ("Acquire", lock), ("Get", {"key": self.key}),
+            ("List", {"keyPrefix": self.key, "pageSize": 10}), release]
         method, body = questions[self.count % len(questions)]
         begin = time.monotonic()
         answer = self.connection.call(method, body)
@@ -128,4 +185,4 @@ class Bystander(Repeating):
         self.count += 1
         if not answer or answer[0] != 200:
             if len(self.faults) < 3:
-                self.faults.append(f"a bystander's {method} was answered {answer and (answer[0], answer[1][:120])}")
+                self.faults.append(f"a bystander's {method} by {self.name} was answered {answer and (answer[0], answer[1][:120])}")

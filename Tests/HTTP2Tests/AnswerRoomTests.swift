@@ -60,7 +60,10 @@ import Testing
 
   @Test func whoGoesOnWithoutRoomIsDisconnected() throws {
     let client = try RawClient(answers: RoomBudget(bytesMax: 0))
-    try client.send((0..<1_000).map { client.openStream(1 + 2 * $0, endStream: true) })
+    // As many as a client may have asked for before it hears of it, and more.
+    try client.send((0..<1_024).map { client.openStream(1 + 2 * $0, endStream: true) })
+    #expect(client.goAwayCode == nil && client.channel.isActive)
+    try client.send((1_024..<1_100).map { client.openStream(1 + 2 * $0, endStream: true) })
     #expect(client.goAwayCode == 11 && !client.channel.isActive)
     #expect(client.events.ends.map(\.code) == [.resetFlood])
     #expect(client.receiver.received.count <= 2)
@@ -77,9 +80,9 @@ import Testing
       clients.append(client)
     }
     let open = clients.map { client in client.receiver.received.count(where: \.exchange.isOpen) }
-    #expect(open.allSatisfy { $0 >= 2 })
+    #expect(open.allSatisfy { $0 >= 1 })
     // Besides those that each may have in any case.
-    let most = Self.bytesMax / 2_048 + clients.count * RoomBudget.freeBytes / 2_048
+    let most = (Self.bytesMax + clients.count * RoomBudget.freeBytes) / 3_072
     #expect(open.reduce(0, +) <= most)
   }
 
@@ -97,15 +100,13 @@ import Testing
     let budget = RoomBudget(bytesMax: 0)
     let client = try RawClient(answers: budget)
     try client.send([Frame(type: Frame.settings, payload: Frame.setting(4, 0))])
-    for stream in [1, 3] as [UInt32] {
+    for (stream, count) in [(1, 6_000), (3, 1_000)] as [(UInt32, Int)] {
       try client.send([client.openStream(stream, endStream: true)])
-    }
-    let exchanges = client.receiver.received.map(\.exchange)
-    #expect(exchanges.count == 2)
-    for (exchange, count) in zip(exchanges, [6_000, 100]) {
+      let exchange = try #require(client.receiver.received.last?.exchange)
       exchange.respond(TestReceiver.ok, body: [UInt8](repeating: 1, count: count))
+      try client.settle()
     }
-    try client.settle()
+    #expect(client.receiver.received.count == 2)
     #expect(client.resetCode(1) == 11 && client.status(1) == nil)
     #expect(client.status(3) == 200)
   }

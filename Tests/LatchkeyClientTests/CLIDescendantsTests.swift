@@ -60,7 +60,9 @@ struct CLIDescendantsTests {
         kill(try ProcessTree.supervisor(of: first.id), SIGSTOP)
         first.signal(SIGSTOP)
       case .supervisorSuspended:
-        kill(try ProcessTree.supervisor(of: first.id), SIGSTOP)
+        let supervisor = try ProcessTree.supervisor(of: first.id)
+        defer { kill(supervisor, SIGKILL) }
+        kill(supervisor, SIGSTOP)
         server.signal(SIGSTOP)
         // Only now the lease cannot be renewed.
         #expect(try await first.exit() == .exited(75))

@@ -9,13 +9,16 @@ import WireSchema
 private struct Child: Service {
   enum Event: Equatable { case started(Int), asked(Int), ended(Int) }
 
+  /// What it does when it is asked to stop.
+  enum Reaction { case returns, throwsCancellation, none }
+
   let number: Int
   let events: Shared<[Event]>
-  var stopsWhenAsked = true
+  var reaction = Reaction.returns
 
   func run() async throws {
     events.change { $0.append(.started(number)) }
-    if stopsWhenAsked {
+    if reaction != .none {
       try? await gracefulShutdown()
       if !Task.isCancelled { events.change { $0.append(.asked(number)) } }
     } else {
@@ -26,6 +29,7 @@ private struct Child: Service {
       }
     }
     events.change { $0.append(.ended(number)) }
+    if reaction == .throwsCancellation { throw CancellationError() }
   }
 }
 
@@ -41,22 +45,25 @@ struct LeaderTests {
   /// A child whose number is how many there were before.
   private func leader(
     _ client: LatchkeyClient, _ events: Shared<[Child.Event]>, lease: Duration = .seconds(15),
-    stopsWhenAsked: Bool = true
+    reaction: Child.Reaction = .returns
   ) -> LeaderElectedService<Child> {
     let count = Shared(0)
     return LeaderElectedService("lead", client: client, lease: lease) {
       count.change { $0 += 1 }
-      return Child(number: count.now, events: events, stopsWhenAsked: stopsWhenAsked)
+      return Child(number: count.now, events: events, reaction: reaction)
     }
   }
 
-  @Test func leadershipIsHandedOver() async throws {
+  @Test(arguments: [Child.Reaction.returns, .throwsCancellation])
+  private func leadershipIsHandedOver(_ reaction: Child.Reaction) async throws {
     let locks = FakeLocks()
     let server = try await FakeServer(offer: offer) { locks.answer($0) }
     let one = LatchkeyClient.testing([server], versions: WireVersions.all)
     let two = LatchkeyClient.testing([server], versions: WireVersions.all)
     let (first, second) = (Shared<[Child.Event]>([]), Shared<[Child.Event]>([]))
-    let (groupOne, groupTwo) = (group(leader(one, first)), group(leader(two, second)))
+    let (groupOne, groupTwo) = (
+      group(leader(one, first, reaction: reaction)), group(leader(two, second, reaction: reaction))
+    )
     let runOne = Task { try await groupOne.run() }
     try await until { first.now == [.started(1)] }
     let owner = locks.owner(of: "lead")
@@ -117,7 +124,7 @@ struct LeaderTests {
     let server = try await FakeServer(offer: offer) { locks.answer($0) }
     let client = LatchkeyClient.testing([server], time: time, versions: WireVersions.all)
     let events = Shared<[Child.Event]>([])
-    let group = group(leader(client, events, lease: .seconds(8), stopsWhenAsked: false))
+    let group = group(leader(client, events, lease: .seconds(8), reaction: .none))
     let run = Task { try await group.run() }
     try await until { events.now == [.started(1)] }
     await time.untilPlanned(at: .seconds(7))
@@ -164,13 +171,14 @@ struct LeaderTests {
     try await scene.end()
   }
 
-  @Test func aChildThatStopsInTimeGivesTheLockBack() async throws {
+  @Test(arguments: [Child.Reaction.returns, .throwsCancellation])
+  private func aChildThatStopsInTimeGivesTheLockBack(_ reaction: Child.Reaction) async throws {
     let time = ManualTime()
     let locks = FakeLocks()
     let server = try await FakeServer(offer: offer) { locks.answer($0) }
     let client = LatchkeyClient.testing([server], time: time, versions: WireVersions.all)
     let events = Shared<[Child.Event]>([])
-    let group = group(leader(client, events, lease: .seconds(8)))
+    let group = group(leader(client, events, lease: .seconds(8), reaction: reaction))
     let run = Task { try await group.run() }
     try await until { events.now == [.started(1)] }
     let owner = locks.owner(of: "lead")
@@ -225,7 +233,7 @@ struct LeaderTests {
     let server = try await FakeServer(offer: offer) { locks.answer($0) }
     let client = LatchkeyClient.testing([server], versions: WireVersions.all)
     let events = Shared<[Child.Event]>([])
-    let leader = leader(client, events, stopsWhenAsked: false)
+    let leader = leader(client, events, reaction: .none)
     let run = Task { try await leader.run() }
     try await until { events.now == [.started(1)] }
     run.cancel()

@@ -120,6 +120,55 @@ import Testing
     #expect(read == ["dear", "dear", "dear", "dear", "cheap"])
   }
 
+  @Test("where all the room is taken, what would be read last makes room for what costs less")
+  func makesRoom() {
+    let requests = requests
+    var dropped: [Int] = []
+    var count = 0
+    /// As many connections send as dear a request as there is room for.
+    while requests.add(
+      WaitingExchange(), bodyBytes: 20_000, cost: Self.bodyBytesMax, read: {}, then: {},
+      dropped: { [count] in dropped.append(count) })
+    {
+      count += 1
+    }
+    #expect(count > 1_000)
+    let (cheap, gone) = (WaitingExchange(), WaitingExchange())
+    var read: [String] = []
+    func add(_ exchange: WaitingExchange, _ cost: Int, _ name: String) -> Bool {
+      requests.add(exchange, bodyBytes: cost, cost: cost, read: { name }) { read.append($0) }
+    }
+    #expect(add(cheap, 40_000, "cheap"))
+    #expect(
+      dropped.first == count - 1 && dropped.count < 20, "the last ones, and no more than it takes")
+    #expect(!add(gone, Self.bodyBytesMax, "as dear"))
+    // One is being read.
+    thread.doNext()
+    loop.run()
+    thread.doNext()
+    loop.run()
+    #expect(read == ["cheap"])
+  }
+
+  @Test("what costs more is read after a while, however many come who ask for less")
+  func dearOnesToo() {
+    let requests = requests
+    var read: [String] = []
+    func add(_ cost: Int, _ name: String) {
+      _ = requests.add(WaitingExchange(), bodyBytes: 100, cost: cost, read: { name }) {
+        read.append($0)
+      }
+    }
+    for _ in 1...10 { add(16_000, "cheap") }
+    add(20_000, "dear")
+    for _ in 1...20 {
+      add(16_000, "cheap")
+      thread.doNext()
+      loop.run()
+    }
+    #expect(read.contains("dear"))
+  }
+
   @Test("the largest body there may be is read")
   func largest() {
     let requests = HeavyRequests(eventLoop: loop, bodyBytesMax: 16 << 20) { _ in }

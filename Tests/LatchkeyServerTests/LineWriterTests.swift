@@ -79,7 +79,9 @@ import Testing
       writer.write("the next line")
       if writer.flush(nanoseconds: 10_000_000) { break }
     }
-    lines += pipe.lines(until: "the next line")
+    // Once.
+    writer.write("the last line")
+    lines += pipe.lines(until: "the last line")
     let notices = lines.filter { $0.contains("lines were dropped here") }
     let told = notices.compactMap { Int($0.dropFirst().prefix { $0.isNumber }) }.reduce(0, +)
     #expect(!notices.isEmpty && told == dropped.load(ordering: .relaxed))

@@ -1,7 +1,6 @@
 import HTTP2
 import NIOCore
 import NIOEmbedded
-import NIOPosix
 import RPC
 import Testing
 
@@ -16,6 +15,7 @@ struct PacedReadsTests {
     private(set) var pieces: [[UInt8]] = []
     private(set) var readEnds = 0
     private(set) var isInputClosed = false
+    private(set) var errors: [String] = []
     /// Called with each piece.
     var whilePassing: () -> Void = {}
     var wantsMore = true
@@ -30,6 +30,8 @@ struct PacedReadsTests {
     func channelReadComplete(context: ChannelHandlerContext) { readEnds += 1 }
 
     func read(context: ChannelHandlerContext) { if wantsMore { context.read() } }
+
+    func errorCaught(context: ChannelHandlerContext, error: any Error) { errors.append("\(error)") }
 
     func userInboundEventTriggered(context: ChannelHandlerContext, event: Any) {
       if event as? ChannelEvent == .inputClosed { isInputClosed = true }
@@ -62,7 +64,7 @@ struct PacedReadsTests {
     }
 
     /// Somebody else has to wait.
-    func others() { turns.wait {} }
+    func others() { turns.wait(Turns.Account()) {} }
 
     /// What one look at the socket brings.
     func come(_ bytes: [UInt8]) {
@@ -75,7 +77,7 @@ struct PacedReadsTests {
     func turn() { loop.advanceTime(by: Turns.pause) }
   }
 
-  private static let piece = PacedReads.pieceBytes
+  private static let piece = Turns.littleBytes
   /// All bytes differ from their neighbours.
   private static let much = (0..<(10 * piece + 7)).map { UInt8(truncatingIfNeeded: $0 &* 7 >> 3) }
 
@@ -88,31 +90,28 @@ struct PacedReadsTests {
     #expect(scene.socket.reads == 1)
   }
 
-  @Test("little is passed on at once, whoever waits")
+  @Test("little is passed on at once though others wait")
   func little() throws {
     let scene = try Scene()
     scene.others()
     let little = Array(Self.much.prefix(Self.piece))
     scene.come(little)
-    scene.come(little)
-    #expect(scene.reader.pieces == [little, little])
-    #expect(scene.socket.reads == 2)
+    #expect(scene.reader.pieces == [little])
+    #expect(scene.socket.reads == 1)
   }
 
-  @Test(
-    "of much that comes while others wait a piece is passed on, and the rest when they had their turn"
-  )
+  @Test("much that comes while others wait is passed on in pieces, when it is its turn")
   func turns() throws {
     let scene = try Scene()
     scene.others()
     scene.come(Self.much)
-    #expect(scene.reader.pieces == [Array(Self.much.prefix(Self.piece))])
-    #expect(scene.reader.readEnds == 1)
+    #expect(scene.reader.pieces.isEmpty)
     #expect(scene.socket.reads == 0)
     #expect(scene.arrivals.bytesUsed == 0, "so little is free")
     scene.turn()
     #expect(scene.reader.bytes == Self.much)
     #expect(scene.reader.pieces.allSatisfy { $0.count <= Self.piece })
+    // Of nothing, and of all.
     #expect(scene.reader.readEnds == 2)
     #expect(scene.socket.reads == 1)
     scene.come(Self.much)
@@ -126,7 +125,7 @@ struct PacedReadsTests {
     scene.reader.wantsMore = false
     scene.come(Self.much)
     for _ in 0..<3 { scene.turn() }
-    #expect(scene.reader.pieces.count == 1)
+    #expect(scene.reader.pieces.isEmpty)
     scene.reader.whilePassing = { scene.reader.wantsMore = scene.reader.pieces.count < 3 }
     scene.reader.wantsMore = true
     scene.channel.pipeline.read()
@@ -172,7 +171,7 @@ struct PacedReadsTests {
     scene.others()
     let bytes = [UInt8](repeating: 1, count: 100_000)
     scene.come(bytes)
-    #expect(scene.arrivals.bytesUsed >= bytes.count - Self.piece - RoomBudget.freeBytes)
+    #expect(scene.arrivals.bytesUsed >= bytes.count - RoomBudget.freeBytes)
     if isClosed {
       scene.channel.pipeline.fireChannelInactive()
     } else {
@@ -187,12 +186,13 @@ struct PacedReadsTests {
     let scene = isScarce ? try Scene(roomBytes: 65_536) : try Scene()
     scene.others()
     let bytes = [UInt8](
-      repeating: 1, count: isScarce ? 65_536 : PacedReads.keptBytesMax + Self.piece + 1)
+      repeating: 1, count: isScarce ? 65_536 : PacedReads.keptBytesMax + 1)
     scene.come(bytes)
     // What still comes must not be taken for what follows.
     scene.come(Self.much)
     scene.turn()
-    #expect(scene.reader.bytes.count == Self.piece)
+    #expect(scene.reader.pieces.isEmpty)
+    #expect(scene.reader.errors.count == 1)
     #expect(!scene.channel.isActive)
     #expect(scene.arrivals.bytesUsed == 0)
   }
@@ -205,24 +205,7 @@ struct PacedReadsTests {
     scene.reader.whilePassing = { scene.channel.pipeline.fireChannelInactive() }
     scene.turn()
     scene.turn()
-    #expect(scene.reader.pieces.count == 2)
+    #expect(scene.reader.pieces.count == 1)
     #expect(scene.arrivals.bytesUsed == 0)
-  }
-
-  @Test("a pass over the sockets has a time, and begins anew")
-  func passTime() async throws {
-    let group = MultiThreadedEventLoopGroup(numberOfThreads: 1)
-    let loop = group.next()
-    let turns = try await loop.submit { NIOLoopBound(Turns(eventLoop: loop), eventLoop: loop) }
-      .get()
-    let inOnePass = try await loop.submit {
-      let first = turns.value.isTimeLeft
-      let end = NIODeadline.now() + Turns.passTimeMax
-      while NIODeadline.now() < end {}
-      return [first, turns.value.isTimeLeft]
-    }.get()
-    #expect(inOnePass == [true, false])
-    #expect(try await loop.submit { turns.value.isTimeLeft }.get())
-    try await group.shutdownGracefully()
   }
 }

@@ -27,6 +27,33 @@ struct ProtocolDetectorTests {
     #expect(answer.suffix(9).elementsEqual([0, 0, 0, 4, 1, 0, 0, 0, 0]))
   }
 
+  /// Brings more when it is to write for the first time, as NIO does where a write fails.
+  private final class ReadsWhileWriting: ChannelOutboundHandler {
+    typealias OutboundIn = ByteBuffer
+    private var more: ByteBuffer?
+
+    init(_ more: [UInt8]) { self.more = ByteBuffer(bytes: more) }
+
+    func flush(context: ChannelHandlerContext) {
+      if let more {
+        self.more = nil
+        context.fireChannelRead(NIOAny(more))
+      }
+      context.flush()
+    }
+  }
+
+  @Test("what comes while the protocol's handlers are added is not taken for a beginning")
+  func readsWhileWriting() throws {
+    let connection = try TestConnection()
+    try connection.channel.pipeline.syncOperations.addHandler(
+      ReadsWhileWriting(Self.emptySettings), position: .first)
+    try connection.send(Self.preface)
+    #expect(connection.openingCount == 1)
+    let answer = try connection.takeBytes()
+    #expect(answer.suffix(9).elementsEqual([0, 0, 0, 4, 1, 0, 0, 0, 0]))
+  }
+
   @Test("anything else means HTTP/1.1, in one piece or byte by byte", arguments: [false, true])
   func http1(_ inOnePiece: Bool) throws {
     let connection = try TestConnection()

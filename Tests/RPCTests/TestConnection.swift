@@ -17,7 +17,10 @@ final class TestConnection {
     try pipeline.configure(
       channel, receiver: receiver, turns: Turns(eventLoop: loop),
       offer: { HandshakeOffer(settingsValue: 0x0001_0001, hello: []) }, events: NoEvents(),
-      opened: { [opening] in (opening.connection, opening.protocolName) = ($0, $1) },
+      opened: { [opening] in
+        (opening.connection, opening.protocolName) = ($0, $1)
+        if $1 != nil { opening.count += 1 }
+      },
       failed: { [opening] in opening.ends.append($0) })
     channel.connect(to: try SocketAddress(ipAddress: "127.0.0.1", port: 1), promise: nil)
     loop.run()
@@ -25,6 +28,8 @@ final class TestConnection {
 
   /// What the connection turned out to speak; nil while that is not known.
   var protocolName: String? { opening.protocolName }
+  /// How often that was said.
+  var openingCount: Int { opening.count }
   /// Why it came to nothing, where it did so early.
   var earlyEnds: [ServerPipeline.EarlyEnd] { opening.ends }
   var isOpen: Bool { channel.isActive }
@@ -69,6 +74,7 @@ final class TestConnection {
   private final class Opening {
     var connection: (any ServerPipeline.Connection)?
     var protocolName: String?
+    var count = 0
     var ends: [ServerPipeline.EarlyEnd] = []
   }
 }

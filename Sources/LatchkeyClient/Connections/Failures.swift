@@ -15,9 +15,17 @@ struct Failures {
 
   var latest: LatchkeyError? { errors.last?.error }
 
+  /// The latest one of an endpoint.
+  func latest(of endpoint: Endpoint) -> LatchkeyError? {
+    errors.first { $0.endpoint == endpoint }?.error
+  }
+
   /// The reasons of all endpoints in one error.
-  var all: LatchkeyError? {
-    guard errors.count > 1 else { return latest }
+  ///
+  /// - Parameter excluded: One that is left out.
+  func all(but excluded: Endpoint? = nil) -> LatchkeyError? {
+    let errors = errors.filter { $0.endpoint != excluded }
+    guard errors.count > 1 else { return errors.first?.error }
     let left = errors.count - Self.toldMax
     let reasons = errors.suffix(Self.toldMax).map(\.error.message).joined(separator: "; ")
     return LatchkeyError(.unavailable, reasons + (left > 0 ? "; and \(left) more" : ""))

@@ -23,7 +23,8 @@ extension LinkDriver {
     guard let duration = outage.isToBeSaid(at: time.now, isWanted: !attempts.isEmpty) else {
       return
     }
-    let reason = failures.all?.message ?? "cannot reach \(endpointNames): no answer yet"
+    let tried = configuration.endpoints[state.endpoint]
+    let reason = failures.all()?.message ?? "cannot reach \(tried): no answer yet"
     log(
       .warning, "no server serves, trying on",
       ["reason": "\(reason)", "for": "\(duration)"]
@@ -35,8 +36,8 @@ extension LinkDriver {
 
   /// Whether there is a server that nothing is wrong with but that its first answer takes long.
   private var isReached: Bool {
-    guard failures.latest == nil, case .ready(let id) = state.phase else { return false }
-    return connections[id]?.watch.hasSpoken == true
+    guard case .ready(let id) = state.phase, let connection = connections[id] else { return false }
+    return connection.watch.hasSpoken && failures.latest(of: connection.place.endpoint) == nil
   }
 
   /// A server gave a useful answer.

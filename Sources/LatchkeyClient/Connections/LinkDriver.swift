@@ -102,7 +102,7 @@ final class LinkDriver {
   private var unreachable: LatchkeyError {
     if let latest = failures.latest, latest.code == .noCommonVersion { return latest }
     return LatchkeyError(
-      .unavailable, "no server could be reached in time at \(endpointNames)", cause: failures.all)
+      .unavailable, "no server could be reached in time at \(endpointNames)", cause: failures.all())
   }
 
   /// The caller does not want it any more.
@@ -115,7 +115,7 @@ final class LinkDriver {
     guard let flight = attempt.flight else { return giveUp(id, unreachable) }
     let error = LatchkeyError(
       .deadlineExceeded, "\(flight.connection.place) gave no answer in time",
-      cause: failures.all)
+      cause: failures.all(but: flight.connection.place.endpoint))
     if flight.isSilent, time.now - flight.sentAt >= ClientLimits.suspicionMin {
       perform(state.silent(flight.connection.id))
     }

@@ -107,7 +107,7 @@ extension LatchkeyClient {
     } catch {
       log(
         .notice, "could not release; free when its lease ends",
-        ["key": "\(resource.key)", "error": "\(error)"])
+        ["key": "\(resource.key)", "error": "\((error as? AttemptFailure)?.error ?? error)"])
     }
   }
 }

@@ -1,5 +1,6 @@
 public import Logging
 public import ServiceLifecycle
+import Synchronization
 
 /// Runs a service only while it holds a lock: of all processes that run this with the same key, one
 /// at a time is the leader.
@@ -112,16 +113,31 @@ public struct LeaderElectedService<Child: Service>: Service {
     case leaseEnding
   }
 
+  /// Whether the child was asked to stop because the lease is about to end.
+  private final class StopRequest: Sendable {
+    private let flag = Atomic<Bool>(false)
+    var isMade: Bool { flag.load(ordering: .relaxed) }
+    func make() { flag.store(true, ordering: .relaxed) }
+  }
+
   private func term(_ held: HeldLease) async throws -> TermEnd {
     // A child that returns is no failure; it ends the term.
     let child = ServiceGroupConfiguration.ServiceConfiguration(
       service: makeChild(), successTerminationBehavior: .gracefullyShutdownGroup)
     let group = ServiceGroup(
       configuration: ServiceGroupConfiguration(services: [child], logger: logger))
+    let request = StopRequest()
     return try await withThrowingTaskGroup(of: TermEnd.self) { tasks in
       tasks.addTask {
-        // A graceful shutdown of the surroundings reaches the child by itself.
-        try await group.run()
+        do {
+          // A graceful shutdown of the surroundings reaches the child by itself.
+          try await group.run()
+        } catch is CancellationError where !Task.isCancelled {
+          // What cancels its work when it is asked to stop says so with this, and has done as it was told.
+          guard request.isMade || Task.isShuttingDownGracefully else {
+            throw CancellationError()
+          }
+        }
         return .childEnded
       }
       tasks.addTask {
@@ -132,6 +148,7 @@ public struct LeaderElectedService<Child: Service>: Service {
       switch end {
       case .childEnded: tasks.cancelAll()
       case .leaseEnding:
+        request.make()
         await group.triggerGracefulShutdown()
         try await tasks.waitForAll()
       }

@@ -1,4 +1,5 @@
 import HTTP2
+import HeapModule
 import NIOCore
 import NIOPosix
 
@@ -7,12 +8,13 @@ import NIOPosix
 /// The worst of them take a tenth of a second, whatever their form. So another thread reads them, and the
 /// event loop serves everybody else meanwhile. One is read at a time, and of the connections the one whose
 /// next request, with what it had before, costs least: so nobody waits for all that one peer has sent, nor
-/// behind the worst that many send.
+/// behind the worst that many send. Where there is no room for all, those are refused that would come last.
 ///
 /// Belongs to one event loop.
 final class HeavyRequests {
-  /// A body of so many bytes, as it was sent, is large: reading it takes a millisecond and more.
-  static let bodyBytesMin = 16_384
+  /// A body of so many bytes, as it was sent, is large: thousands of connections may complete one each at
+  /// the same moment, and the worst form of this size takes a quarter of a millisecond.
+  static let bodyBytesMin = 2_048
   /// Bodies that wait to be read for an event loop, in bytes, or more where one alone may be large. A
   /// connection has its part of it, as ``RoomBudget`` says. With more, requests are refused.
   static let waitingBytesMax = 64 << 20
@@ -24,19 +26,25 @@ final class HeavyRequests {
     let cost: Int
     let exchange: any Exchange
     let start: () -> Void
+    let drop: () -> Void
   }
 
   /// What waits of one connection.
-  private final class Line {
+  private final class Line: Comparable {
+    let connection: ObjectIdentifier
     var requests = CircularBuffer<Request>()
     var room: RoomBudget.Share
     /// When the first one is due, and which of those that are due at once comes first.
     var due: (cost: Int, order: Int)
 
-    init(_ budget: RoomBudget, due: (cost: Int, order: Int)) {
+    init(_ connection: ObjectIdentifier, _ budget: RoomBudget, due: (cost: Int, order: Int)) {
+      self.connection = connection
       room = RoomBudget.Share(of: budget, bytesMax: .max)
       self.due = due
     }
+
+    static func < (one: Line, other: Line) -> Bool { one.due < other.due }
+    static func == (one: Line, other: Line) -> Bool { one === other }
   }
 
   private let eventLoop: any EventLoop
@@ -45,8 +53,11 @@ final class HeavyRequests {
   private let room: RoomBudget
   /// Of each connection of which something waits.
   private var lines: [ObjectIdentifier: Line] = [:]
-  /// What a connection had cost that always had its turn, when the last request was begun: a clock by
-  /// which requests are due.
+  /// The same, by when they are due.
+  private var queue = Heap<Line>()
+  /// What each connection had cost that waited all the time, if all had been served at the same time: a
+  /// clock by which requests are due. It goes on however cheap the requests are that come, so none waits
+  /// for ever.
   private var costSoFar = 0
   private var order = 0
   private var isReading = false
@@ -82,22 +93,44 @@ final class HeavyRequests {
   /// Calls `read` on another thread, once it is this request's turn, and `then` with what came of it back
   /// on the event loop: neither where nobody waits for the answer by then.
   ///
+  /// - Parameter dropped: Called where there is no room for it any more, since cheaper ones came.
   /// - Returns: False where too much waits already; nothing was done then.
   func add<Value: Sendable>(
     _ exchange: any Exchange, bodyBytes: Int, cost: Int, read: @escaping @Sendable () -> Value,
-    then: @escaping (Value) -> Void
+    then: @escaping (Value) -> Void, dropped: @escaping () -> Void = {}
   ) -> Bool {
     let bytes = bodyBytes + Self.overheadBytes
     guard ended == nil, let connection = exchange.connectionID else { return false }
     order += 1
-    let line = lines[connection] ?? Line(room, due: (costSoFar + cost, order))
-    guard line.room.take(bytes) else { return false }
-    lines[connection] = line
+    let known = lines[connection]
+    let line = known ?? Line(connection, room, due: (costSoFar + cost, order))
+    while !line.room.take(bytes) {
+      guard known == nil, dropLast(before: line) else { return false }
+    }
     line.requests.append(
       Request(bytes: bytes, cost: cost, exchange: exchange) { [unowned self] in
         start(read) { if exchange.isOpen { then($0) } }
+      } drop: {
+        if exchange.isOpen { dropped() }
       })
+    if known == nil {
+      lines[connection] = line
+      queue.insert(line)
+    }
     if !isReading { readNext() }
+    return true
+  }
+
+  /// Makes room for `line` by dropping what would be read last, if that is later.
+  private func dropLast(before line: Line) -> Bool {
+    guard let last = queue.max, last !== line, last.due.cost > line.due.cost else { return false }
+    let request = last.requests.removeLast()
+    last.room.giveBack(request.bytes)
+    if last.requests.isEmpty {
+      queue.removeMax()
+      lines[last.connection] = nil
+    }
+    request.drop()
     return true
   }
 
@@ -124,15 +157,16 @@ final class HeavyRequests {
   }
 
   private func readNext() {
-    while let (connection, line) = lines.min(by: { $0.value.due < $1.value.due }) {
+    while let line = queue.popMin() {
       let request = line.requests.removeFirst()
       line.room.giveBack(request.bytes)
-      costSoFar = max(costSoFar, line.due.cost - request.cost)
+      costSoFar += request.cost / (queue.count + 1)
       if let next = line.requests.first {
         order += 1
         line.due = (line.due.cost + next.cost, order)
+        queue.insert(line)
       } else {
-        lines[connection] = nil
+        lines[line.connection] = nil
       }
       if request.exchange.isOpen { return request.start() }
     }
@@ -146,6 +180,7 @@ final class HeavyRequests {
     let promise = ended ?? eventLoop.makePromise()
     ended = promise
     lines = [:]
+    queue = Heap()
     if !isReading { promise.succeed() }
     return promise.futureResult
   }

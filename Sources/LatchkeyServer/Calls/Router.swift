@@ -70,13 +70,14 @@ final class Router: RequestReceiver {
       }
     } then: { [self] result in
       begin(route, arrival) { () throws(RPCError) in try result.get() }
+    } dropped: { [self] in
+      refuse(Self.noRoom, route, arrival)
     }
-    guard !isAdmitted else { return }
-    refuse(
-      RPCError(
-        .resourceExhausted, "large requests that wait to be read take all the room there is"),
-      route, arrival)
+    if !isAdmitted { refuse(Self.noRoom, route, arrival) }
   }
+
+  private static let noRoom = RPCError(
+    .resourceExhausted, "large requests that wait to be read take all the room there is")
 
   private func begin(
     _ route: Route, _ arrival: Arrival, _ read: () throws(RPCError) -> ReadRequest

@@ -45,8 +45,11 @@ struct ConnectionOptions: ParsableArguments {
     var texts = named.flatMap { $0.split(separator: ",") }.map { text in
       String(text.filter { $0 != " " })
     }
+    // An empty variable is as good as none.
     if texts.isEmpty {
-      guard servers.isEmpty else { throw Failure(.usage, "\(source)names no server") }
+      guard named == [""], servers.isEmpty else {
+        throw Failure(.usage, "\(source)names no server")
+      }
       texts = [Self.defaultServer]
     }
     guard texts.count <= Self.serversMax else {

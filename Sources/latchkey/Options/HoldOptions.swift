@@ -16,7 +16,8 @@ struct HoldOptions: ParsableArguments {
     help: ArgumentHelp(
       """
       How long to wait while another holds the key; 0 tries once. Where no server can be reached \
-      to begin with, this or --timeout is the end, whichever is shorter.
+      to begin with, this or --timeout is the end, whichever is shorter; one that takes the request and \
+      does not answer is waited for as long as --timeout says.
       """, valueName: "time"))
   var wait = WaitLimit.forever
 

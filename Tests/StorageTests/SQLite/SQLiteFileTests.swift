@@ -76,7 +76,7 @@ import Testing
         continue
       }
       #expect(error.code == .unavailable)
-      #expect(error.message.contains("was moved or replaced"))
+      #expect(error.message.contains("was removed, moved or replaced"))
     }
     guard case .failing = store.health else {
       Issue.record("a server whose store is gone takes itself for healthy")
@@ -106,7 +106,7 @@ import Testing
           Issue.record("another store answered \(result)")
           continue
         }
-        #expect(error.message.contains("was moved or replaced"))
+        #expect(error.message.contains("was removed, moved or replaced"))
       }
     }
   }

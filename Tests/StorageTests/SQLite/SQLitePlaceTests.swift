@@ -218,7 +218,7 @@ import Testing
     }
     #expect(unlink(database.path) == 0)
     let error = #expect(throws: StoreError.self) { try engine.openWriter() }
-    #expect(error?.message.contains("was moved or replaced") == true)
+    #expect(error?.message.contains("was removed, moved or replaced") == true)
     #expect(database.folder.files.isEmpty)
   }
 

@@ -9,7 +9,7 @@ import Testing
 
 /// Connections of one event loop, on real sockets: one that has sent much at once does not keep the others
 /// waiting.
-@Suite struct TurnsTests {
+@Suite struct OthersTurnTests {
   /// Answers at once. With the first request for `/a`, another connection asks for `/b`.
   private final class Receiver: RequestReceiver {
     private let paths: Shared
@@ -76,7 +76,8 @@ import Testing
           channel.eventLoop.makeCompletedFuture {
             // What is sent on this machine is there to be read when `send` returns.
             let receiver = Receiver(
-              paths, ask: { asked.withLock { _ = $0?.send(TurnsTests.get("/b")) } }, each: each)
+              paths, ask: { asked.withLock { _ = $0?.send(OthersTurnTests.get("/b")) } }, each: each
+            )
             try ServerPipeline(http1: http1, grease: .none, commonFields: []).configure(
               channel, receiver: receiver, turns: turns.value,
               offer: { HandshakeOffer(settingsValue: 0x0001_0001, hello: []) }, events: NoEvents(),
@@ -89,7 +90,7 @@ import Testing
       port = try #require(listener.localAddress?.port)
       bystander = try PlainSocket(port: port)
       // Accepted, and read from, before the burst.
-      bystander.send(TurnsTests.get("/first"))
+      bystander.send(OthersTurnTests.get("/first"))
       while !paths.now.contains("/first") { try await Task.sleep(for: .milliseconds(1)) }
       let bystander = bystander
       asked.withLock { $0 = bystander }
@@ -123,7 +124,7 @@ import Testing
     let isOver = Mutex(false)
     @Sendable func waitOn() {
       guard !isOver.withLock({ $0 }) else { return }
-      server.turns.value.wait(waitOn)
+      server.turns.value.wait(Turns.Account(), waitOn)
     }
     try await server.group.next().submit { waitOn() }.get()
     let burst = 500
@@ -135,7 +136,8 @@ import Testing
     isOver.withLock { $0 = true }
     let order = server.paths.now
     let served = try #require(order.firstIndex(of: "/b"))
-    #expect(served < burst / 2)
+    // A piece or two of what was read at once.
+    #expect(served < 60)
     try await server.end()
   }
 
