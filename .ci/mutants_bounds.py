@@ -26,6 +26,7 @@ SUITES = {
         "LatchkeyClientTests.RenewalStateTests", "LatchkeyClientTests.LeaseStateTests",
         "LatchkeyClientTests.WaitLineStateTests", "LatchkeyClientTests.RenewalTests",
         "LatchkeyClientTests.WaitLineTests"],
+    "Sources/LatchkeyClient/Locking/LeaderElectedService.swift": ["LatchkeyClientTests.LeaderTests"],
     "Sources/LatchkeyClient/ClientLog.swift": ["LatchkeyClientTests.ClientLogTests"],
     "Sources/LockContent/StreamSafe.swift": ["LockContentTests.StreamSafeTests"],
     "Sources/LockCore/WaitQueue.swift": ["LockCoreTests.WaitQueueTests"],
@@ -51,6 +52,7 @@ PACED = "Sources/RPC/PacedReads.swift"
 TURNS = "Sources/RPC/Turns.swift"
 RENEWALS = "Sources/LatchkeyClient/Locking/RenewalState.swift"
 KEEPER = "Sources/LatchkeyClient/Locking/LeaseKeeper.swift"
+LEADER = "Sources/LatchkeyClient/Locking/LeaderElectedService.swift"
 ACQUISITION = "Sources/LatchkeyClient/Locking/Acquisition.swift"
 WAIT_LINES = "Sources/LatchkeyClient/Locking/WaitLines.swift"
 FRONT = "Sources/Storage/Writing/FrontWatch.swift"
@@ -69,8 +71,10 @@ MUTANTS = [
     (PACED, "reads: the end comes last", "== .inputClosed, kept.readableBytes > 0 {", "== .inputClosed, !MUTANT, kept.readableBytes > 0 {"),
     (TURNS, "turns: a pass over the sockets has a time", "return now - passStart < Self.passTimeMax",
      "return MUTANT || now - passStart < Self.passTimeMax"),
-    (TURNS, "turns: who has used more waits for longer", "let start = max(share, account.end)",
-     "let start = MUTANT ? share : max(share, account.end)"),
+    (TURNS, "turns: who has used more waits for longer", "      place.start = account.end\n",
+     "      if !MUTANT { place.start = account.end }\n"),
+    (TURNS, "turns: nobody waits for ever", "share = max(share, place.start) + used",
+     "share = MUTANT ? share : max(share, place.start) + used"),
     (TURNS, "turns: little goes on once", "account.end <= share else", "MUTANT || account.end <= share else"),
     (TURNS, "turns: the sockets are looked at now and then", "while now - start < Self.timeMax,", "while MUTANT || now - start < Self.timeMax,"),
     # What many requests and answers may take together.
@@ -92,6 +96,11 @@ MUTANTS = [
      "if !MUTANT { line.due = (line.due.cost + next.cost, order) }"),
     (HEAVY, "heavy requests: what costs little comes first", "due: (costSoFar + cost, order)",
      "due: (costSoFar + (MUTANT ? 1 : cost), order)"),
+    (HEAVY, "heavy requests: those that would come last make room", "guard known == nil, dropLast(",
+     "guard !MUTANT, known == nil, dropLast("),
+    (HEAVY, "heavy requests: those that cost much are read as well", "costSoFar += request.cost / (queue.count + 1)",
+     "if !MUTANT { costSoFar += request.cost / (queue.count + 1) }"),
+    (LEADER, "leader: a child that stops by an error has stopped", "guard request.isMade || Task", "guard !MUTANT && request.isMade || Task"),
     (HEAVY, "heavy requests: those that were read make room", "line.room.giveBack(request.bytes)",
      "if !MUTANT { line.room.giveBack(request.bytes) }"),
     (HEAVY, "heavy requests: what nobody waits for is not read", "if request.exchange.isOpen { return request.start() }",

@@ -112,7 +112,7 @@ package final class LatchkeyServer: Service {
       // NIO keeps what a connection reads into, however long nothing comes.
       .childChannelOption(
         .recvAllocator,
-        value: AdaptiveRecvByteBufferAllocator(minimum: 1_024, initial: 2_048, maximum: 16_384)
+        value: AdaptiveRecvByteBufferAllocator(minimum: 1_024, initial: 2_048, maximum: 8_192)
       )
       // One look at a socket brings no more than the handlers can do at once (``PacedReads``).
       .childChannelOption(.maxMessagesPerRead, value: 1)

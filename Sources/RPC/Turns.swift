@@ -27,14 +27,15 @@ package final class Turns {
 
   /// What one connection has used of the loop's time.
   package final class Account {
-    /// When all that it has used would be over if all who wait went on at the same time: a time of ``share``.
+    /// When all that it has used would be over if all who wait went on at the same time, by the clock that
+    /// ``Turns/share`` is.
     fileprivate var end = TimeAmount.zero
 
     package init() {}
   }
 
   private struct Place: Comparable {
-    let start: TimeAmount
+    var start: TimeAmount
     let number: UInt64
     let account: Account
     let goOn: () -> Void
@@ -52,7 +53,10 @@ package final class Turns {
   private var placeCount: UInt64 = 0
   private var isPlanned = false
   private var turn: Running?
-  /// How much of the loop's time has been used by each of those who always wanted more.
+  /// Those who came to wait while others go on: they are among the next ones.
+  private var arriving: [Place] = []
+  /// What each would have used by now who waited all the time, if all went on at the same time. It goes on
+  /// whoever comes, so that nobody waits for ever.
   private var share = TimeAmount.zero
   /// When the loop's pass over its sockets came to the first that asked for ``isTimeLeft``.
   private var passStart: NIODeadline?
@@ -67,7 +71,7 @@ package final class Turns {
 
   /// How long a connection goes on whose turn it is: the less, the more wait.
   package var turnTime: TimeAmount {
-    max(.nanoseconds(Self.timeMax.nanoseconds / Int64(waiting.count + 1)), Self.turnTimeMin)
+    max(Self.timeMax / (waiting.count + 1), Self.turnTimeMin)
   }
 
   /// Whether a connection of which `bytes` have come may go on at once with all of it.
@@ -81,12 +85,19 @@ package final class Turns {
 
   /// Calls `goOn` when the sockets have been looked at, and those have gone on who come before.
   package func wait(_ account: Account, _ goOn: @escaping () -> Void) {
-    // What its turn has taken so far counts.
-    if let turn, turn.account === account { turn.settle(at: clock()) }
     placeCount += 1
-    let start = max(share, account.end)
-    waiting.insert(Place(start: start, number: placeCount, account: account, goOn: goOn))
-    planNext()
+    var place = Place(
+      start: max(share, account.end), number: placeCount, account: account, goOn: goOn)
+    guard let turn else {
+      waiting.insert(place)
+      return planNext()
+    }
+    if turn.account === account {
+      // What its turn has taken so far counts.
+      turn.settle(at: clock())
+      place.start = account.end
+    }
+    arriving.append(place)
   }
 
   /// Whether the pass over the sockets has not been long so far.
@@ -112,27 +123,35 @@ package final class Turns {
   private func goOn() {
     let start = clock()
     var now = start
-    // Those who come to wait meanwhile are among the next ones.
-    let count = placeCount
-    while now - start < Self.timeMax, let place = waiting.min, place.number <= count {
-      waiting.removeMin()
-      share = max(share, place.start)
-      let turn = Running(account: place.account, share: place.start, since: now)
+    while now - start < Self.timeMax, let place = waiting.popMin() {
+      let turn = Running(account: place.account, start: place.start, since: now)
       self.turn = turn
+      let waitingCount = waiting.count + arriving.count + 1
       place.goOn()
-      now = clock()
-      turn.settle(at: now)
+      let end = clock()
+      turn.settle(at: end)
+      let used = end - now
+      now = end
+      share = max(share, place.start) + used / waitingCount
     }
     turn = nil
+    waiting.insert(contentsOf: arriving)
+    arriving.removeAll(keepingCapacity: true)
   }
 
   /// A turn that has begun.
   private struct Running {
     let account: Account
-    let share: TimeAmount
+    let start: TimeAmount
     let since: NIODeadline
 
-    func settle(at now: NIODeadline) { account.end = max(account.end, share + (now - since)) }
+    func settle(at now: NIODeadline) { account.end = max(account.end, start + (now - since)) }
+  }
+}
+
+extension TimeAmount {
+  fileprivate static func / (time: TimeAmount, count: Int) -> TimeAmount {
+    .nanoseconds(time.nanoseconds / Int64(count))
   }
 }
 

@@ -33,10 +33,10 @@ import Testing
   @Test("who has used less goes first")
   func order() {
     let scene = Scene()
-    scene.wait("a", busy: Array(repeating: .microseconds(90), count: 3))
-    scene.wait("b", busy: Array(repeating: .microseconds(30), count: 6))
-    for _ in 0..<9 { scene.go() }
-    #expect(scene.order.joined() == "abbbabbba", "as each has used a third of what the other has")
+    scene.wait("a", busy: Array(repeating: Turns.timeMax * 3, count: 3))
+    scene.wait("b", busy: Array(repeating: Turns.timeMax, count: 9))
+    for _ in 0..<12 { scene.go() }
+    #expect(scene.order.joined() == "abbbabbbabbb")
   }
 
   @Test("a newcomer goes before those who have had their turn, and behind those who have not")
@@ -70,7 +70,7 @@ import Testing
   @Test("the sockets are looked at after a while, however many wait")
   func timeMax() {
     let scene = Scene()
-    for _ in 0..<7 { scene.wait("x", busy: [Turns.timeMax / 3]) }
+    for _ in 0..<7 { scene.wait("x", busy: [.microseconds(400)]) }
     scene.go()
     #expect(scene.order.count == 3)
     scene.go()
@@ -118,10 +118,18 @@ import Testing
     #expect(!scene.turns.mayGoOn(account, bytes: 1))
     scene.go()
     scene.nextPass()
-    #expect(!scene.turns.mayGoOn(account, bytes: 1), "the others' first turn was at the same time")
-    scene.go()
-    scene.nextPass()
     #expect(scene.turns.mayGoOn(account, bytes: 1))
+  }
+
+  @Test("nobody waits for ever, whoever comes")
+  func newcomersForever() {
+    let scene = Scene()
+    scene.wait("old", busy: [.milliseconds(1), .zero])
+    for _ in 0..<100 {
+      for _ in 0..<3 { scene.wait("new", busy: [.microseconds(400)]) }
+      scene.go()
+    }
+    #expect(scene.order.count(where: { $0 == "old" }) == 2)
   }
 }
 
