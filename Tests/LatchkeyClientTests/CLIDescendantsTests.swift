@@ -40,6 +40,8 @@ struct CLIDescendantsTests {
       defer { second.signal(SIGKILL) }
       try await second.errors.line(containing: "waiting for")
 
+      var suspended: pid_t = 0
+      defer { if suspended > 0 { kill(suspended, SIGKILL) } }
       switch end {
       case .terminated: first.signal(SIGTERM)
       case .killed: first.signal(SIGKILL)
@@ -57,12 +59,12 @@ struct CLIDescendantsTests {
         try await killFound(by: ["pgrep", "-x", "latchkey"], from: first.id)
       case .commandFailed: first.signal(SIGUSR1)
       case .bothSuspended:
-        kill(try ProcessTree.supervisor(of: first.id), SIGSTOP)
+        suspended = try ProcessTree.supervisor(of: first.id)
+        kill(suspended, SIGSTOP)
         first.signal(SIGSTOP)
       case .supervisorSuspended:
-        let supervisor = try ProcessTree.supervisor(of: first.id)
-        defer { kill(supervisor, SIGKILL) }
-        kill(supervisor, SIGSTOP)
+        suspended = try ProcessTree.supervisor(of: first.id)
+        kill(suspended, SIGSTOP)
         server.signal(SIGSTOP)
         // Only now the lease cannot be renewed.
         #expect(try await first.exit() == .exited(75))
