@@ -27,8 +27,9 @@ struct ServerMemory: Sendable {
 
   private var bytesUsed: Int { longAnswers.bytesUsed + answers.bytesUsed + arrivals.bytesUsed }
 
-  /// Calls `trim`, on a thread of its own, each time that much less is used than there was: half of it, or ``trimBytesMax``. The
-  /// allocator keeps what many answers and requests took, piece by piece, unless it is told otherwise.
+  /// Calls `trim`, on a thread of its own, each time that much less is used than there was: half of it, or
+  /// ``trimBytesMax``. The allocator keeps what many answers and requests took, piece by piece, unless it is
+  /// told otherwise.
   ///
   /// - Parameter connectionCount: How many connections are open.
   func keepSmall(

@@ -90,7 +90,7 @@ import Testing
     let scene = Scene()
     #expect(scene.turns.turnTime == Turns.timeMax)
     for _ in 0..<3 { scene.wait("x", busy: [.zero]) }
-    #expect(scene.turns.turnTime == Turns.timeMax / 4)
+    #expect(scene.turns.turnTime == .nanoseconds(Turns.timeMax.nanoseconds / 4))
     for _ in 0..<1_000 { scene.wait("x", busy: [.zero]) }
     #expect(scene.turns.turnTime == Turns.turnTimeMin)
   }
@@ -130,11 +130,5 @@ import Testing
       scene.go()
     }
     #expect(scene.order.count(where: { $0 == "old" }) == 2)
-  }
-}
-
-extension TimeAmount {
-  fileprivate static func / (time: TimeAmount, count: Int64) -> TimeAmount {
-    .nanoseconds(time.nanoseconds / count)
   }
 }

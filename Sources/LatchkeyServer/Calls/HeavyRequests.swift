@@ -121,9 +121,10 @@ final class HeavyRequests {
     return true
   }
 
-  /// Makes room for `line` by dropping what would be read last, if that is later.
+  /// Makes room for `line`, which is not in the queue yet, by dropping what would be read last, if that is
+  /// later.
   private func dropLast(before line: Line) -> Bool {
-    guard let last = queue.max, last !== line, last.due.cost > line.due.cost else { return false }
+    guard let last = queue.max, last.due.cost > line.due.cost else { return false }
     let request = last.requests.removeLast()
     last.room.giveBack(request.bytes)
     if last.requests.isEmpty {
