@@ -301,7 +301,8 @@ MUTANTS = [
      "if !MUTANT && loss == .log { logIndex?.settle() }"),
     (CONNECTION, "cut off: nothing is copied at the end", "if hasLoss() { csqlite_leave_log(handle) }",
      "if !MUTANT && hasLoss() { csqlite_leave_log(handle) }"),
-    ("Sources/StorageSQLite/SQLiteWriter.swift", "cut off: a look before the commit", "try connection.checkContents()\n    try commitStatement",
-     "if !MUTANT { try connection.checkContents() }\n    try commitStatement"),
+    ("Sources/StorageSQLite/SQLiteWriter.swift", "cut off: a look before the commit", "try connection.checkPlace()\n    try commitStatement",
+     "if !MUTANT { try connection.checkPlace() }\n    try commitStatement"),
+    (CONNECTION, "cut off: why a transaction fails", "try look()\n      return fault.error", "if !MUTANT { try look() }\n      return fault.error"),
     ("Sources/StorageSQLite/StoreFiles.swift", "cut off: nothing is opened any more", "if let loss { throw loss }", "if !MUTANT, let loss { throw loss }"),
 ] + mutants_bounds.MUTANTS

@@ -185,11 +185,11 @@ MUTANTS = [
     (WAIT_LINES, "lines: those who left are skipped", "tickets.first, keys[first] == nil {", "tickets.first, keys[first] == nil, !MUTANT {"),
 
     # Two servers never have different files.
-    (FILES, "files: one name for the database", "guard status.st_nlink > 1 else", "guard !MUTANT, status.st_nlink > 1 else"),
-    (FILES, "files: a database that was replaced is not served", "FileIdentity(status) == database else",
-     "MUTANT || FileIdentity(status) == database else"),
-    (FILES, "files: shared memory that was replaced is noticed", "guard FileIdentity(at: sharedMemoryPath) == sharedMemory else",
-     "guard MUTANT || FileIdentity(at: sharedMemoryPath) == sharedMemory else"),
+    (FILES, "files: one name for the database", "guard status.names > 1 else", "guard !MUTANT, status.names > 1 else"),
+    (FILES, "files: a database that was replaced is not served", "database.identity == self.database else",
+     "MUTANT || database.identity == self.database else"),
+    (FILES, "files: shared memory that was replaced is noticed", "guard FileStatus(at: sharedMemoryPath)?.identity == sharedMemory else",
+     "guard MUTANT || FileStatus(at: sharedMemoryPath)?.identity == sharedMemory else"),
     (FILES, "files: a database that is gone is not made anew", "guard state.withLock({ $0.database }) == nil else",
      "guard MUTANT || state.withLock({ $0.database }) == nil else"),
 

@@ -98,8 +98,15 @@ static inline bool csqlite_frame_is_sound(
     sqlite3_file *log, struct csqlite_index index, uint32_t frame) {
   int64_t frame_bytes = 24 + (int64_t)index.page_bytes;
   int64_t place = 32 + (int64_t)(frame - 1) * frame_bytes;
-  uint32_t header[6], sums[2], words[1024];
-  int code = log->pMethods->xRead(log, header, sizeof header, place);
+  // What stands before the page and the first part of it in one call.
+  enum { part_words_max = 1024 };
+  uint32_t header[6 + part_words_max], sums[2];
+  uint32_t *words = header + 6;
+  // The bytes of a page are a power of two.
+  uint32_t part_words = index.page_bytes / 4;
+  if (part_words > part_words_max) part_words = part_words_max;
+  int part_bytes = (int)part_words * 4;
+  int code = log->pMethods->xRead(log, header, 24 + part_bytes, place);
   if (code != SQLITE_OK) return code != SQLITE_IOERR_SHORT_READ;
   if (memcmp(header + 2, index.salts, sizeof index.salts)) return false;
   bool ends_commit = header[1];
@@ -111,12 +118,11 @@ static inline bool csqlite_frame_is_sound(
   sums[0] = csqlite_from_big_endian(sums[0]);
   sums[1] = csqlite_from_big_endian(sums[1]);
   csqlite_add_to_checksum(sums, header, 2);
-  // The bytes of a page are a power of two.
-  uint32_t part = index.page_bytes < sizeof words ? index.page_bytes : (uint32_t)sizeof words;
-  for (uint32_t done = 0; done < index.page_bytes; done += part) {
-    code = log->pMethods->xRead(log, words, (int)part, place + 24 + done);
+  csqlite_add_to_checksum(sums, words, part_words);
+  for (int64_t done = part_bytes; done < index.page_bytes; done += part_bytes) {
+    code = log->pMethods->xRead(log, words, part_bytes, place + 24 + done);
     if (code != SQLITE_OK) return code != SQLITE_IOERR_SHORT_READ;
-    csqlite_add_to_checksum(sums, words, part / 4);
+    csqlite_add_to_checksum(sums, words, part_words);
   }
   return sums[0] == csqlite_from_big_endian(header[4])
       && sums[1] == csqlite_from_big_endian(header[5]);

@@ -42,9 +42,9 @@ struct LogIndex {
     self.files = files
   }
 
-  /// What is missing for certain. Reads 8 bytes of the log and the memory of the index where nothing
-  /// was committed since the last look; otherwise also 24 bytes of each frame since then, up to
-  /// ``framesMax``, and all of those that end a commit.
+  /// What is missing for certain. Reads no more than the memory of the index where nothing was
+  /// committed since the last look; otherwise also the frame where that ended and those since then,
+  /// up to ``framesMax``.
   ///
   /// - Parameter sizes: As of a moment ago; nil where nobody has looked.
   mutating func loss(_ sizes: Sizes?) -> Loss? {
@@ -71,7 +71,6 @@ struct LogIndex {
     if index.frames > index.copied {
       if sizes.log < index.logBytes { return .log }
       // Whoever wrote behind the end that was has left a hole.
-      if !csqlite_log_begins_with(files.log, index) { return .log }
       if hasHole(index) { return .log }
       seen = index
     }
@@ -87,6 +86,8 @@ struct LogIndex {
       guard index.frames > seen.frames else { return false }
       if !csqlite_frame_is_sound(files.log, index, seen.frames) { return true }
       next = seen.frames + 1
+    } else if !csqlite_log_begins_with(files.log, index) {
+      return true
     }
     if index.frames > Self.framesMax { next = max(next, index.frames - Self.framesMax) }
     return (next..<index.frames).contains { !csqlite_frame_is_sound(files.log, index, $0) }

@@ -109,15 +109,19 @@ final class SQLiteConnection {
 
   /// - Throws: As ``OpenFiles/check()`` and ``checkContents(_:)``.
   func checkPlace() throws(StoreError) {
-    guard let files = files?.open else { return }
-    let sizes: LogIndex.Sizes
     do {
-      sizes = try files.check()
+      try look()
     } catch {
       // Whoever starts without the log misses what is in it alone, but for what can still be saved.
-      if files.onlyLogIsMissing { _ = checkpoint(SQLITE_CHECKPOINT_PASSIVE) }
+      // SQLite does not do that within a transaction; the next look outside of one does.
+      if let (open, _) = files, open.onlyLogIsMissing { _ = checkpoint(SQLITE_CHECKPOINT_PASSIVE) }
       throw error
     }
+  }
+
+  private func look() throws(StoreError) {
+    guard let files = files?.open else { return }
+    let sizes = try files.check()
     log.fileBytes = sizes.log
     try checkContents(sizes)
   }
@@ -126,7 +130,7 @@ final class SQLiteConnection {
   private var logIndex: LogIndex?
 
   /// - Throws: Where a file was emptied in its place, from then on for as long as the server runs.
-  func checkContents(_ sizes: LogIndex.Sizes? = nil) throws(StoreError) {
+  private func checkContents(_ sizes: LogIndex.Sizes? = nil) throws(StoreError) {
     guard logIndex != nil, let (open, owner) = files else { return }
     if let loss = owner.loss { throw loss }
     guard let loss = logIndex?.loss(sizes) else { return }
@@ -197,11 +201,16 @@ final class SQLiteConnection {
   var isInTransaction: Bool { sqlite3_get_autocommit(handle) == 0 }
   var lastInsertedID: Int64 { sqlite3_last_insert_rowid(handle) }
 
-  /// SQLite's result code in words that help.
+  /// SQLite's result code in words that help. Where something is wrong with the files, that is why.
   func error(_ code: Int32) -> StoreError {
-    SQLiteFault(
+    let fault = SQLiteFault(
       path: path, filePath: filePath, code: code, detail: String(cString: sqlite3_errmsg(handle)),
-      systemError: sqlite3_system_errno(handle)
-    ).error
+      systemError: sqlite3_system_errno(handle))
+    do {
+      try look()
+      return fault.error
+    } catch {
+      return error
+    }
   }
 }

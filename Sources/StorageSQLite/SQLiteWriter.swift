@@ -58,17 +58,14 @@ final class SQLiteWriter: StoreWriter {
     dataVersion = try connection.prepare("PRAGMA data_version")
   }
 
-  func begin() throws(StoreError) {
-    try connection.checkPlace()
-    try beginImmediate.run()
-  }
+  func begin() throws(StoreError) { try beginImmediate.run() }
 
-  /// Looks once more, as no other server writes now: what SQLite wrote behind the end of a log that
-  /// was cut off is lost. (Between this look and the writing that follows at once somebody may
-  /// still do so: then the next look finds the hole, and only what was acknowledged before it is
-  /// lost.)
+  /// Looks at its files first, as no other server writes now: what was read from a store that is
+  /// not here any more decides nothing, and what SQLite wrote behind the end of a log that was cut
+  /// off is lost. (Between this look and the writing that follows at once somebody may still do
+  /// so: then the next look finds the hole, and only what was acknowledged before it is lost.)
   func commit() throws(StoreError) {
-    try connection.checkContents()
+    try connection.checkPlace()
     try commitStatement.run()
   }
 

@@ -5,16 +5,25 @@ import Synchronization
 
 /// A file, whatever it is called.
 struct FileIdentity: Equatable {
-  var device: dev_t
-  var inode: ino_t
+  var device: UInt64
+  var inode: UInt64
+}
 
-  init(_ status: stat) { (device, inode) = (status.st_dev, status.st_ino) }
+/// A file as it is now.
+struct FileStatus {
+  let identity: FileIdentity
+  let bytes: Int64
+  /// Type and permissions.
+  let mode: mode_t
+  /// Hard links.
+  let names: UInt32
 
-  /// Nil where there is no file at `path`.
+  /// Nil where there is no file at `path`, or where it cannot be told; errno says why.
   init?(at path: String) {
-    var status = stat()
-    guard stat(path, &status) == 0 else { return nil }
-    self.init(status)
+    var file = linux_file()
+    guard linux_look(path, &file) else { return nil }
+    identity = FileIdentity(device: file.device, inode: file.inode)
+    (bytes, mode, names) = (file.bytes, file.mode, file.names)
   }
 }
 
@@ -29,32 +38,30 @@ struct OpenFiles {
   let log: FileIdentity
   let sharedMemory: FileIdentity
 
-  /// Whether what a connection has open is what others find. Asked before every transaction, so it
-  /// is no more than three calls of the system.
+  /// Whether what a connection has open is what others find. Asked in every transaction, so it is
+  /// no more than three calls of the system.
   ///
   /// - Returns: How long database and log are.
   /// - Throws: Where another server would open another file and grant the same locks once more.
   func check() throws(StoreError) -> LogIndex.Sizes {
-    var status = stat()
-    guard stat(path, &status) == 0, FileIdentity(status) == database else {
+    guard let database = FileStatus(at: path), database.identity == self.database else {
       throw .hasMoved(path)
     }
-    try StoreFiles.checkNames(status, path)
-    let databaseBytes = Int64(status.st_size)
-    guard FileIdentity(at: sharedMemoryPath) == sharedMemory else {
+    try StoreFiles.checkNames(database, path)
+    guard FileStatus(at: sharedMemoryPath)?.identity == sharedMemory else {
       throw .hasLost(sharedMemoryPath, of: path)
     }
-    guard stat(logPath, &status) == 0, FileIdentity(status) == log else {
+    guard let log = FileStatus(at: logPath), log.identity == self.log else {
       throw .hasLost(logPath, of: path)
     }
-    return LogIndex.Sizes(database: databaseBytes, log: Int64(status.st_size))
+    return LogIndex.Sizes(database: database.bytes, log: log.bytes)
   }
 
   /// Whether the log is what is missing, and nothing is in its place.
   var onlyLogIsMissing: Bool {
-    var status = stat()
-    return FileIdentity(at: path) == database && FileIdentity(at: sharedMemoryPath) == sharedMemory
-      && stat(logPath, &status) != 0 && errno == ENOENT
+    FileStatus(at: path)?.identity == database
+      && FileStatus(at: sharedMemoryPath)?.identity == sharedMemory
+      && FileStatus(at: logPath) == nil && errno == ENOENT
   }
 }
 
@@ -84,8 +91,8 @@ final class StoreFiles: Sendable {
     if let loss { throw loss }
     // SQLite would make a log that is missing anew, and the next server take it for the store's.
     if let open = state.withLock({ $0.open }) { _ = try open.check() }
-    var status = stat()
-    if stat(path, &status) != 0 {
+    var status = FileStatus(at: path)
+    if status == nil {
       guard errno == ENOENT else { return }  // SQLite fails as well, and that error says why
       guard state.withLock({ $0.database }) == nil else { throw .hasMoved(path) }
       guard create else { return }
@@ -97,9 +104,10 @@ final class StoreFiles: Sendable {
       // other connections of this process have on the file. Where it fails SQLite makes the file,
       // or says why not.
       _ = mknod(place, S_IFREG | 0o600, 0)
-      guard stat(path, &status) == 0 else { return }
+      status = FileStatus(at: path)
     }
-    switch status.st_mode & S_IFMT {
+    guard let status else { return }
+    switch status.mode & S_IFMT {
     case S_IFREG: break
     case S_IFDIR:
       throw StoreError(
@@ -117,9 +125,11 @@ final class StoreFiles: Sendable {
   /// Takes in what `connection` has open now. It is in WAL mode and has read from the database.
   func adopt(_ connection: SQLiteConnection) throws(StoreError) -> OpenFiles {
     let (logPath, sharedMemoryPath) = (connection.filePath + "-wal", connection.filePath + "-shm")
-    guard let database = FileIdentity(at: path), !connection.hasMoved else { throw .hasMoved(path) }
-    guard let log = FileIdentity(at: logPath) else { throw .hasLost(logPath, of: path) }
-    guard let sharedMemory = FileIdentity(at: sharedMemoryPath) else {
+    guard let database = FileStatus(at: path)?.identity, !connection.hasMoved else {
+      throw .hasMoved(path)
+    }
+    guard let log = FileStatus(at: logPath)?.identity else { throw .hasLost(logPath, of: path) }
+    guard let sharedMemory = FileStatus(at: sharedMemoryPath)?.identity else {
       throw .hasLost(sharedMemoryPath, of: path)
     }
     let files = state.withLock { state in
@@ -168,23 +178,22 @@ final class StoreFiles: Sendable {
 
   /// - Throws: Where the file has several names. Its log is found by name, so servers of different names
   ///   would not see each other's.
-  static func checkNames(_ status: stat, _ path: String) throws(StoreError) {
-    guard status.st_nlink > 1 else { return }
+  static func checkNames(_ status: FileStatus, _ path: String) throws(StoreError) {
+    guard status.names > 1 else { return }
     throw StoreError(
       .unavailable,
-      "the store \(path) has \(status.st_nlink) names (hard links), and a log for each: servers that "
+      "the store \(path) has \(status.names) names (hard links), and a log for each: servers that "
         + "use different ones would grant the same locks; remove all names but this one")
   }
 
   /// - Throws: Where the file alone is mounted: its log is another one than at its other place.
-  private static func checkMount(_ status: stat, _ path: String) throws(StoreError) {
+  private static func checkMount(_ status: FileStatus, _ path: String) throws(StoreError) {
     var isMounted = linux_is_mount_root(path) == 1
     // Old kernels do not tell, but a file of another file system than its folder has to be mounted.
-    var folderStatus = stat()
     if !isMounted, linux_is_mount_root(path) < 0, !isSymbolicLink(path),
-      stat(folder(of: path), &folderStatus) == 0
+      let folder = FileStatus(at: folder(of: path))
     {
-      isMounted = folderStatus.st_dev != status.st_dev
+      isMounted = folder.identity.device != status.identity.device
     }
     guard isMounted else { return }
     throw StoreError(
@@ -245,8 +254,7 @@ final class StoreFiles: Sendable {
           + "mount it, no server may run there")
     case .local, .network: break
     }
-    var status = stat()
-    if stat(path, &status) == 0, status.st_mode & S_IROTH != 0 {
+    if let status = FileStatus(at: path), status.mode & S_IROTH != 0 {
       remarks.append(
         "the store \(path) can be read by every user of this machine, with all values and tokens: "
           + "chmod o= \(path)*")
