@@ -184,12 +184,16 @@ MUTANTS = [
      "lines[key, default: Line()].tickets.insert(latest, at: MUTANT ? lines[key]?.tickets.startIndex ?? 0 : lines[key]?.tickets.endIndex ?? 0)"),
     (WAIT_LINES, "lines: those who left are skipped", "tickets.first, keys[first] == nil {", "tickets.first, keys[first] == nil, !MUTANT {"),
 
+    (HEAVY, "heavy: who is dropped is told later", "    if dropped.count == 1 {\n", "    if MUTANT { tellDropped() } else if dropped.count == 1 {\n"),
+    (HEAVY, "heavy: small requests make room too", "freeBytes: 0,", "freeBytes: MUTANT ? 4_096 : 0,"),
+    (HEAVY, "heavy: gzip costs what it says", "min(inflated, bodyBytesMax))", "min(MUTANT ? .max : inflated, bodyBytesMax))"),
+
     # Two servers never have different files.
     (FILES, "files: one name for the database", "guard status.names > 1 else", "guard !MUTANT, status.names > 1 else"),
     (FILES, "files: a database that was replaced is not served", "database.identity == self.database else",
      "MUTANT || database.identity == self.database else"),
-    (FILES, "files: shared memory that was replaced is noticed", "guard FileStatus(at: sharedMemoryPath)?.identity == sharedMemory else",
-     "guard MUTANT || FileStatus(at: sharedMemoryPath)?.identity == sharedMemory else"),
+    (FILES, "files: shared memory that was replaced is noticed", "guard try status(of: sharedMemoryPath)?.identity == sharedMemory else",
+     "guard try MUTANT || status(of: sharedMemoryPath)?.identity == sharedMemory else"),
     (FILES, "files: a database that is gone is not made anew", "guard state.withLock({ $0.database }) == nil else",
      "guard MUTANT || state.withLock({ $0.database }) == nil else"),
 

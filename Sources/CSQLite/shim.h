@@ -128,6 +128,14 @@ static inline bool csqlite_frame_is_sound(
       && sums[1] == csqlite_from_big_endian(header[5]);
 }
 
+// How many pages the connection has written within transactions, because they did not fit into its
+// memory.
+static inline int csqlite_spills(sqlite3 *connection) {
+  int spills = 0, highest = 0;
+  sqlite3_db_status(connection, SQLITE_DBSTATUS_CACHE_SPILL, &spills, &highest, 0);
+  return spills;
+}
+
 static inline void csqlite_empty(sqlite3_file *file) { file->pMethods->xTruncate(file, 0); }
 
 // The last connection that is closed copies the log into the database, unless it was told not to.

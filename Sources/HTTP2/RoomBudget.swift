@@ -18,7 +18,8 @@ import Synchronization
 package final class RoomBudget: Sendable {
   /// Bytes of all requests of a server that are arriving.
   package static let serverBytesMax = 256 << 20
-  /// What each connection has for ordinary small requests or answers, in bytes; not part of the budget.
+  /// What each connection has for ordinary small requests or answers, in bytes; not part of the budget. The
+  /// default, as is ``chunkBytes``.
   package static let freeBytes = 4_096
   /// What a share takes and gives back at a time, in bytes.
   package static let chunkBytes = 16_384
@@ -32,16 +33,31 @@ package final class RoomBudget: Sendable {
   static let partsOfReserve = 16
 
   private let bytesMax: Int
+  private let freeBytes: Int
+  private let chunkBytes: Int
   private let used = Atomic<Int>(0)
   private let peak = Atomic<Int>(0)
 
-  package init(bytesMax: Int = RoomBudget.serverBytesMax) { self.bytesMax = bytesMax }
+  /// - Parameters:
+  ///   - freeBytes: What each connection has besides, in bytes.
+  ///   - chunkBytes: What a share takes and gives back at a time, in bytes.
+  package init(
+    bytesMax: Int = RoomBudget.serverBytesMax, freeBytes: Int = RoomBudget.freeBytes,
+    chunkBytes: Int = RoomBudget.chunkBytes
+  ) {
+    self.bytesMax = bytesMax
+    self.freeBytes = freeBytes
+    self.chunkBytes = chunkBytes
+  }
 
   /// At least so much that several connections may take `connectionBytesMax` each.
   package convenience init(
-    bytesMax: Int = RoomBudget.serverBytesMax, connectionBytesMax: Int
+    bytesMax: Int = RoomBudget.serverBytesMax, connectionBytesMax: Int,
+    freeBytes: Int = RoomBudget.freeBytes, chunkBytes: Int = RoomBudget.chunkBytes
   ) {
-    self.init(bytesMax: max(bytesMax, 2 * Self.partsOfFree * connectionBytesMax))
+    self.init(
+      bytesMax: max(bytesMax, 2 * Self.partsOfFree * connectionBytesMax), freeBytes: freeBytes,
+      chunkBytes: chunkBytes)
   }
 
   /// Bytes that are taken at the moment.
@@ -85,7 +101,7 @@ package final class RoomBudget: Sendable {
     package init(of budget: RoomBudget, bytesMax: Int) {
       self.budget = budget
       self.bytesMax = bytesMax
-      ceiling = min(RoomBudget.freeBytes, bytesMax)
+      ceiling = min(budget.freeBytes, bytesMax)
     }
 
     deinit { budget.giveBack(granted) }
@@ -130,7 +146,7 @@ package final class RoomBudget: Sendable {
 
     private mutating func grow(to bytes: Int) -> Bool {
       guard bytes <= bytesMax else { return false }
-      let more = Self.chunks(bytes - RoomBudget.freeBytes) - granted
+      let more = chunks(bytes - budget.freeBytes) - granted
       guard budget.take(more, held: granted) else { return false }
       change(to: granted + more)
       return true
@@ -140,7 +156,7 @@ package final class RoomBudget: Sendable {
       if count > RoomBudget.smallAnswerBytesMax {
         guard grow(to: bytesUsed + count) else { return false }
       } else {
-        let more = max(0, Self.chunks(bytesUsed + count - RoomBudget.freeBytes) - granted)
+        let more = max(0, chunks(bytesUsed + count - budget.freeBytes) - granted)
         budget.add(more)
         change(to: granted + more)
       }
@@ -150,20 +166,20 @@ package final class RoomBudget: Sendable {
 
     /// Keeps a chunk that is not needed for the next request, but not without any.
     private mutating func shrink() {
-      let needed = Self.chunks(bytesUsed - RoomBudget.freeBytes)
-      guard needed == 0 || granted - needed > RoomBudget.chunkBytes else { return }
+      let needed = chunks(bytesUsed - budget.freeBytes)
+      guard needed == 0 || granted - needed > budget.chunkBytes else { return }
       budget.giveBack(granted - needed)
       change(to: needed)
     }
 
     private mutating func change(to granted: Int) {
       self.granted = granted
-      ceiling = min(RoomBudget.freeBytes + granted, bytesMax)
+      ceiling = min(budget.freeBytes + granted, bytesMax)
     }
 
     /// The least number of whole chunks that holds `bytes`, in bytes.
-    private static func chunks(_ bytes: Int) -> Int {
-      let size = RoomBudget.chunkBytes
+    private func chunks(_ bytes: Int) -> Int {
+      let size = budget.chunkBytes
       return max(0, (bytes + size - 1) / size * size)
     }
   }

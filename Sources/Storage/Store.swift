@@ -18,6 +18,7 @@ package final class Store: Sendable {
   private let clock: @Sendable () -> MonotonicTime
   private let latestHealth = Mutex(StoreHealth.working)
   private let writingPulse: Pulse
+  private let isEnding = Atomic<Bool>(false)
 
   package var location: String { engine.location }
 
@@ -108,7 +109,8 @@ package final class Store: Sendable {
     let longReading = BlockingThread { [self] in
       let reader = SnapshotReader(
         engine: engine, reader: connections.long, limits: limits, clock: clock,
-        observer: observer, damage: damage)
+        observer: observer, damage: damage,
+        isEnding: { [self] in isEnding.load(ordering: .relaxed) })
       while let (item, turn) = lists.take() {
         logGate.leaveRoom(waitNanosecondsMax: limits.logPauseNanoseconds)
         if reader.advance(item) { lists.ended(turn) } else { lists.putBack(item, turn) }
@@ -118,7 +120,7 @@ package final class Store: Sendable {
       // Only v1 asks for such lists: the connection is opened with the first one.
       let reader = SnapshotReader(
         engine: engine, reader: nil, limits: limits, clock: clock, observer: observer,
-        damage: damage)
+        damage: damage, isEnding: { [self] in isEnding.load(ordering: .relaxed) })
       while let (item, turn) = momentLists.take() {
         logGate.pass(waitNanosecondsMax: limits.logPauseNanoseconds) { _ = reader.advance(item) }
         momentLists.ended(turn)
@@ -213,8 +215,10 @@ package final class Store: Sendable {
   /// No lease ends while `pulse` has been silent for too long, and until its owner has caught up.
   package func watch(_ pulse: Pulse) { commands.appendAlways(.pulse(pulse)) }
 
-  /// Does what is queued, then ends the threads and closes the connections. Blocks until then.
+  /// Does what is queued, but for lists, which may take long; then ends the threads and closes the
+  /// connections. Blocks until then.
   package func shutdown() {
+    isEnding.store(true, ordering: .relaxed)
     commands.close()
     pointQueries.close()
     lists.close()

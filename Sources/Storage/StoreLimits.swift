@@ -20,9 +20,10 @@ package struct StoreLimits: Sendable {
   /// looking takes a tenth of the time at most, however many keys there are.
   package var waitedLookNanoseconds: Int64 = 50_000_000
   /// Those at the front of a line whose life is watched, and how many of a line are asked at once when
-  /// it is not known of the first one.
+  /// it is not known of the first one: so many that those who do not answer hold up the others for
+  /// seconds, however many they are.
   package var frontMax = 8
-  package var askedAtOnceMax = 256
+  package var askedAtOnceMax = 4_096
   /// A peer at the front that was not heard for so long is asked for a sign of life: no peer more often
   /// than that.
   package var lifeQuestionNanoseconds: Int64 = 1_000_000_000

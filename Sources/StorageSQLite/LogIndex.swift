@@ -32,7 +32,7 @@ struct LogIndex {
 
   private let files: csqlite_files
   /// As of the last look at which there was something to lose, and nothing was missing.
-  private var seen: csqlite_index?
+  private var seen: (index: csqlite_index, databaseBytes: Int64)?
 
   /// - Parameter connection: In WAL mode, and has read from its database. It stays open for as long
   ///   as this is used.
@@ -42,17 +42,20 @@ struct LogIndex {
     self.files = files
   }
 
-  /// What is missing for certain. Reads no more than the memory of the index where nothing was
-  /// committed since the last look; otherwise also the frame where that ended and those since then,
-  /// up to ``framesMax``.
+  /// What is missing for certain. Reads 8 bytes of the log and the memory of the index where nothing
+  /// was committed since the last look; otherwise also the frame where that ended and those since
+  /// then, up to ``framesMax``.
   ///
-  /// - Parameter sizes: As of a moment ago; nil where nobody has looked.
-  mutating func loss(_ sizes: Sizes?) -> Loss? {
-    guard loss(sizes ?? measure(), index()) != nil else { return nil }
+  /// - Parameters:
+  ///   - sizes: As of a moment ago; nil where nobody has looked.
+  ///   - hasWritten: Whether the connection is in a transaction of which something is behind the
+  ///     last commit already, as where it does not fit into memory.
+  mutating func loss(_ sizes: Sizes?, hasWritten: Bool) -> Loss? {
+    guard loss(sizes ?? measure(), index(), hasWritten) != nil else { return nil }
     // Other servers may have written between the looks: it counts only if the index stays.
     for _ in 1...Self.looksMax {
       let index = index()
-      guard let loss = loss(measure(), index) else { return nil }
+      guard let loss = loss(measure(), index, hasWritten) else { return nil }
       if let index, let now = self.index(), now == index { return loss }
     }
     return nil  // the next look will tell
@@ -61,7 +64,9 @@ struct LogIndex {
   private static let looksMax = 100
   private static let framesMax: UInt32 = 64
 
-  private mutating func loss(_ sizes: Sizes?, _ index: csqlite_index?) -> Loss? {
+  private mutating func loss(
+    _ sizes: Sizes?, _ index: csqlite_index?, _ hasWritten: Bool
+  ) -> Loss? {
     guard let sizes, let index else { return nil }
     // The first page is there before the first log is.
     if sizes.database < max(Int64(index.page_bytes), Self.pageBytesMin) { return .database }
@@ -70,24 +75,32 @@ struct LogIndex {
     // unless somebody still reads at that moment; the next look finds that.
     if index.frames > index.copied {
       if sizes.log < index.logBytes { return .log }
-      // Whoever wrote behind the end that was has left a hole.
-      if hasHole(index) { return .log }
-      seen = index
+      // Another log may be in its place (`cp` over it), and whoever wrote behind the end that was has
+      // left a hole.
+      if !csqlite_log_begins_with(files.log, index) { return .log }
+      if hasHole(index, hasWritten) { return .log }
+      // Only who has copied all of the log makes the database shorter.
+      if let seen, seen.index.salts == index.salts, seen.index.copied == index.copied,
+        sizes.database < seen.databaseBytes
+      {
+        return .database
+      }
+      seen = (index, sizes.database)
     }
     // Once all is copied, the database has the length that the last commit gave it.
     let pages = Int64(index.pages) * Int64(index.page_bytes)
     return index.copied == index.frames && sizes.database < pages ? .database : nil
   }
 
-  /// A hole ends where a commit began to write, so the very last frame is left to the next look.
-  private func hasHole(_ index: csqlite_index) -> Bool {
+  /// A hole ends where a commit began to write, so the very last frame is left to the next look, or
+  /// to that of who has written behind it.
+  private func hasHole(_ index: csqlite_index, _ hasWritten: Bool) -> Bool {
+    if hasWritten, !csqlite_frame_is_sound(files.log, index, index.frames) { return true }
     var next: UInt32 = 1
-    if let seen, seen.salts == index.salts {
+    if let seen = seen?.index, seen.salts == index.salts {
       guard index.frames > seen.frames else { return false }
       if !csqlite_frame_is_sound(files.log, index, seen.frames) { return true }
       next = seen.frames + 1
-    } else if !csqlite_log_begins_with(files.log, index) {
-      return true
     }
     if index.frames > Self.framesMax { next = max(next, index.frames - Self.framesMax) }
     return (next..<index.frames).contains { !csqlite_frame_is_sound(files.log, index, $0) }

@@ -112,9 +112,12 @@ final class SQLiteConnection {
     do {
       try look()
     } catch {
-      // Whoever starts without the log misses what is in it alone, but for what can still be saved.
-      // SQLite does not do that within a transaction; the next look outside of one does.
-      if let (open, _) = files, open.onlyLogIsMissing { _ = checkpoint(SQLITE_CHECKPOINT_PASSIVE) }
+      // Whoever starts without the log misses what is in it alone, but for what can still be saved;
+      // SQLite does not do that within a transaction.
+      if let (open, _) = files, open.onlyLogIsMissing {
+        if isInTransaction { try? execute("ROLLBACK") }
+        _ = checkpoint(SQLITE_CHECKPOINT_PASSIVE)
+      }
       throw error
     }
   }
@@ -128,14 +131,24 @@ final class SQLiteConnection {
 
   /// Nil before ``keepWatch(over:)``.
   private var logIndex: LogIndex?
+  /// How many pages were written within transactions, as of the last look.
+  private var spillsSeen: Int32 = 0
 
   /// - Throws: Where a file was emptied in its place, from then on for as long as the server runs.
   private func checkContents(_ sizes: LogIndex.Sizes? = nil) throws(StoreError) {
     guard logIndex != nil, let (open, owner) = files else { return }
-    if let loss = owner.loss { throw loss }
-    guard let loss = logIndex?.loss(sizes) else { return }
+    try checkLoss()
+    let spills = csqlite_spills(handle)
+    let hasWritten = isInTransaction && spills != spillsSeen
+    spillsSeen = spills
+    guard let loss = logIndex?.loss(sizes, hasWritten: hasWritten) else { return }
     if loss == .log { logIndex?.settle() }
     throw owner.note(.hasEmptied(loss == .log ? open.logPath : open.path, of: open.path))
+  }
+
+  /// - Throws: Where a look has found that something is lost, of whichever connection.
+  func checkLoss() throws(StoreError) {
+    if let loss = files?.owner.loss { throw loss }
   }
 
   private func hasLoss() -> Bool {

@@ -67,6 +67,8 @@ final class SQLiteWriter: StoreWriter {
   func commit() throws(StoreError) {
     try connection.checkPlace()
     try commitStatement.run()
+    // The log may have been looked at once more, to be copied.
+    try connection.checkLoss()
   }
 
   func rollback() {

@@ -44,17 +44,31 @@ struct OpenFiles {
   /// - Returns: How long database and log are.
   /// - Throws: Where another server would open another file and grant the same locks once more.
   func check() throws(StoreError) -> LogIndex.Sizes {
-    guard let database = FileStatus(at: path), database.identity == self.database else {
+    guard let database = try status(of: path), database.identity == self.database else {
       throw .hasMoved(path)
     }
     try StoreFiles.checkNames(database, path)
-    guard FileStatus(at: sharedMemoryPath)?.identity == sharedMemory else {
+    guard try status(of: sharedMemoryPath)?.identity == sharedMemory else {
       throw .hasLost(sharedMemoryPath, of: path)
     }
-    guard let log = FileStatus(at: logPath), log.identity == self.log else {
+    guard let log = try status(of: logPath), log.identity == self.log else {
       throw .hasLost(logPath, of: path)
     }
     return LogIndex.Sizes(database: database.bytes, log: log.bytes)
+  }
+
+  /// - Returns: Nil where there is no file.
+  /// - Throws: Where that cannot be told.
+  private func status(of file: String) throws(StoreError) -> FileStatus? {
+    if let status = FileStatus(at: file) { return status }
+    switch errno {
+    case ENOENT, ENOTDIR, ELOOP: return nil
+    case let code:
+      throw StoreError(
+        .unavailable,
+        "cannot look at \(file), a part of the store: \(String(cString: strerror(code)))"
+      )
+    }
   }
 
   /// Whether the log is what is missing, and nothing is in its place.

@@ -46,12 +46,15 @@ struct CLIServer: Sendable {
     try start(arguments, closesOutput: closesOutput)
   }
 
-  private func start(_ arguments: [String], closesOutput: Bool = false) throws -> Program {
+  /// - Parameter environment: Variables besides that of the server, such as `NAME=value`.
+  func start(
+    _ arguments: [String], environment: [String] = [], closesOutput: Bool = false
+  ) throws -> Program {
     // First, so that a test may say otherwise.
     let patience = ["--timeout", "100s"]
     return try Program(
       "latchkey", arguments.prefix(1) + patience + arguments.dropFirst(),
-      environment: ["LATCHKEY_SERVER=\(address)"], closesOutput: closesOutput)
+      environment: ["LATCHKEY_SERVER=\(address)"] + environment, closesOutput: closesOutput)
   }
 
   /// Starts `latchkey` as the rest of another command line.
@@ -72,7 +75,7 @@ struct CLIServer: Sendable {
   /// Runs `latchkey` to its end, for this server.
   func run(_ arguments: String...) async throws -> Program.Result { try await run(arguments) }
 
-  func run(_ arguments: [String]) async throws -> Program.Result {
-    try await start(arguments).result()
+  func run(_ arguments: [String], environment: [String] = []) async throws -> Program.Result {
+    try await start(arguments, environment: environment).result()
   }
 }

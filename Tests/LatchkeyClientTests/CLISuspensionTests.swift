@@ -41,6 +41,36 @@ struct CLISuspensionTests {
     }
   }
 
+  /// Those that have ended pile up, since nobody waits for them.
+  @Test("Processes that start others without a pause end in time, whatever is suspended")
+  func bothSuspended() async throws {
+    try await CLIServer.run { server in
+      let (beat, stop) = (server.path("beat"), server.path("stop"))
+      let chain = #"trap "" TERM; [ -e "$STOP" ] && exit; echo >> "$BEAT"; setsid sh -c "$CHAIN" &"#
+      let variables = ["BEAT=\(beat)", "STOP=\(stop)", "CHAIN=\(chain)"]
+      defer { close(open(stop, O_CREAT | O_WRONLY, 0o600)) }
+      let holder = try server.start(
+        ["lock", "k", "--ttl", "4s", "--", "sh", "-c", #"sh -c "$CHAIN"; sleep 100"#],
+        environment: variables)
+      defer { holder.signal(SIGKILL) }
+      try await until { access(beat, F_OK) == 0 }
+      let supervisor = try ProcessTree.supervisor(of: holder.id)
+      defer { if !holder.hasEnded { kill(supervisor, SIGKILL) } }
+      holder.signal(SIGSTOP)
+      kill(supervisor, SIGSTOP)
+      let next = try await server.run(
+        [
+          "lock", "k", "--ttl", "4s", "--", "sh", "-c",
+          #"wc -c < "$BEAT"; sleep 1; wc -c < "$BEAT""#,
+        ],
+        environment: variables)
+      #expect(next.end == .exited(0))
+      #expect(next.output.count == 2 && next.output.first == next.output.last)
+      holder.signal(SIGCONT)
+      #expect(try await holder.exit() == .exited(75))
+    }
+  }
+
   @Test("A signal that comes while the start is on its way to the supervisor prevents it")
   func signalBeforeStart() async throws {
     try await CLIServer.run { server in

@@ -83,6 +83,29 @@ struct LeaderTests {
     try await server.stop()
   }
 
+  @Test func theChildHasTheTokenOfItsTerm() async throws {
+    let locks = FakeLocks()
+    let server = try await FakeServer(offer: offer) { locks.answer($0) }
+    let client = LatchkeyClient.testing([server], versions: WireVersions.all)
+    let events = Shared<[Child.Event]>([])
+    let grant = Shared<LockGrant?>(nil)
+    let leader = LeaderElectedService("lead", client: client) {
+      grant.set($0)
+      return Child(number: 1, events: events)
+    }
+    let group = group(leader)
+    let run = Task { try await group.run() }
+    try await until { events.now == [.started(1)] }
+    let token = try #require(grant.now?.token)
+    #expect(try await client.fetch("lead")?.token == token)
+    #expect(grant.now?.isLost == false)
+    await group.triggerGracefulShutdown()
+    try await run.value
+    #expect(grant.now?.isLost == true)
+    await client.shutdown()
+    try await server.stop()
+  }
+
   @Test func whoWaitsOutlivesAStumblingProxy() async throws {
     let locks = FakeLocks()
     let server = try await FakeServer(offer: offer) {

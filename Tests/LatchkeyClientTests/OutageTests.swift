@@ -158,6 +158,50 @@ struct OutageTests {
     try await server.stop()
   }
 
+  /// Who waits in line is answered late. Servers that were away for a moment are no outage then, and
+  /// one that was said to be is over.
+  @Test(arguments: [Duration.seconds(1), .seconds(5)])
+  func aServerThatIsBackServesAlsoWhereItLetsWait(away: Duration) async throws {
+    let time = ManualTime()
+    let log = LogRecorder()
+    let resolver = FakeResolver()
+    let server = try await FakeServer { _ in .silence }
+    resolver.change("slow.test", to: [])
+    var configuration = LatchkeyClient.Configuration(endpoints: [try Endpoint("slow.test")])
+    configuration.logger = log.logger
+    var environment = ClientEnvironment.testing(time: time)
+    environment.resolver = resolver
+    let client = LatchkeyClient(configuration, environment: environment)
+    let task = Task {
+      await code {
+        _ = try await client.acquire("a", owner: "me", lease: .seconds(60), wait: nil)
+      }
+    }
+    await time.untilPlanned(at: configuration.backoff.min)
+    try await time.advance(to: away)
+    resolver.change("slow.test", to: [server.address])
+    // In small steps, as below.
+    while time.elapsed < away + .seconds(6) {
+      try await time.advance(to: time.elapsed + .milliseconds(100))
+      try await until { await client.hasNoPeerToAnswer }
+    }
+    #expect(!server.requests.isEmpty)
+    await client.untilSaid()
+    let wasSaid = away > ClientLimits.outageMin
+    #expect(log.lines(.warning).map(\.message) == (wasSaid ? ["no server serves, trying on"] : []))
+    #expect(log.lines(.notice).map(\.message) == (wasSaid ? ["a server serves again"] : []))
+    if wasSaid {
+      let after = try #require(log.lines(.notice)[0].metadata["after"])
+      let seconds = try #require(Double(after.prefix { $0 != " " }))
+      // The pause at whose end it was tried again is 2 s long.
+      #expect(seconds >= away / .seconds(1) && seconds <= away / .seconds(1) + 2.5)
+    }
+    task.cancel()
+    _ = await task.value
+    await client.shutdown()
+    try await server.stop()
+  }
+
   /// A server that is well may take its time with the first answer.
   @Test func aSlowAnswerIsNoOutage() async throws {
     let time = ManualTime()

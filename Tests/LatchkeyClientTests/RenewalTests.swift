@@ -168,6 +168,28 @@ struct RenewalTests {
     try await scene.end()
   }
 
+  /// Another call has been failing for long when the renewal is due: in the middle of a pause of 2 s,
+  /// or right before one.
+  @Test(arguments: [Duration.seconds(1), .seconds(1.9)])
+  func noLeaseIsSleptAway(otherAt: Duration) async throws {
+    let scene = try await Scene { $0.requestTimeout = .seconds(60) }
+    let holder = Holder(scene)
+    let grant = try await holder.granted()
+    let locks = scene.locks
+    scene.server.change { _ in .error(RPCError(.unavailable, "the store is busy")) }
+    try await scene.advance(to: otherAt)
+    let other = Task { try await scene.client.fetch("b") }
+    try await scene.server.received(1, "Get")
+    try await scene.advance(to: .seconds(5.3))
+    scene.server.change { locks.answer($0) }
+    try await scene.advance(to: .seconds(5.6))
+    #expect(grant.remaining > .seconds(14))
+    holder.task.cancel()
+    _ = await holder.task.value
+    _ = try await other.value
+    try await scene.end()
+  }
+
   /// The one that hangs answers PINGs, so it counts as slow until it has been silent twice as long.
   @Test(arguments: wires)
   func oneHungServerDoesNotCostTheLease(wire: Int) async throws {

@@ -106,9 +106,12 @@ import Testing
       ) { read.append($0) }
       #expect(isAdmitted)
     }
-    let gzip = [0x1f, 0x8b] + [UInt8](repeating: 0, count: 600)
+    let gzip = [0x1f, 0x8b] + [UInt8](repeating: 0xff, count: 600)
     let most = HeavyRequests.cost(of: gzip, bodyBytesMax: Self.bodyBytesMax)
     #expect(most == Self.bodyBytesMax)
+    // What it says that it inflates to, but for what it takes to read it as it is.
+    #expect(HeavyRequests.cost(of: gzip.dropLast(4) + [0, 8, 0, 0], bodyBytesMax: .max) == 2_048)
+    #expect(HeavyRequests.cost(of: gzip.dropLast(4) + [0, 0, 0, 0], bodyBytesMax: .max) == 602)
     func readNext() {
       thread.doNext()
       loop.run()
@@ -139,6 +142,8 @@ import Testing
       requests.add(exchange, bodyBytes: cost, cost: cost, read: { name }) { read.append($0) }
     }
     #expect(add(cheap, 40_000, "cheap"))
+    #expect(dropped.isEmpty, "nobody is told from within what another one sends")
+    loop.run()
     #expect(
       dropped.first == count - 1 && dropped.count < 20, "the last ones, and no more than it takes")
     #expect(!add(gone, Self.bodyBytesMax, "as dear"))
@@ -148,6 +153,45 @@ import Testing
     thread.doNext()
     loop.run()
     #expect(read == ["cheap"])
+  }
+
+  @Test("what makes room is no more than it takes, however small the requests are that wait")
+  func smallOnesMakeRoom() {
+    let requests = requests
+    var dropped = 0
+    func add(_ bytes: Int, cost: Int) -> Bool {
+      requests.add(
+        WaitingExchange(), bodyBytes: bytes, cost: cost, read: {}, then: {},
+        dropped: { dropped += 1 })
+    }
+    while add(1_000, cost: 60_000) {}
+    #expect(add(8_000, cost: 8_000))
+    loop.run()
+    #expect(dropped > 0 && dropped <= 10 + 8 * 10)
+  }
+
+  /// As when the answer lets the next request of the same connection in.
+  @Test("who is told that there is no room, and asks again at once, does not nest")
+  func droppedOnesAskAgain() {
+    let requests = requests
+    var depth = 0
+    var depthMax = 0
+    var asked = 0
+    func add(_ cost: Int) -> Bool {
+      depth += 1
+      defer { depth -= 1 }
+      depthMax = max(depthMax, depth)
+      return requests.add(
+        WaitingExchange(), bodyBytes: 15_000, cost: cost, read: {}, then: {},
+        dropped: {
+          asked += 1
+          if asked <= 1_000 { _ = add(16_000 - asked) }
+        })
+    }
+    while add(Self.bodyBytesMax) {}
+    #expect(add(15_000))
+    loop.run()
+    #expect(asked > 1_000 && depthMax == 1)
   }
 
   @Test("what costs more is read after a while, however many come who ask for less")

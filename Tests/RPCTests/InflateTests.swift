@@ -46,6 +46,16 @@ struct InflateTests {
     #expect(try Inflate.gzip(Gzipped.hello, bytesMax: 6).count == 5)
   }
 
+  @Test("a body is inflated no further than it says")
+  func statedLess() throws {
+    var packed = try Gzipped.zeros
+    #expect(Inflate.statedBytes(packed) == 65_536)
+    packed.replaceSubrange(packed.count - 4..<packed.count, with: [5, 0, 0, 0])
+    #expect(Inflate.statedBytes(packed) == 5)
+    refuses(packed, "65,536 bytes for 5", bytesMax: 65_536)
+    #expect(Inflate.statedBytes([1, 2, 3]) == nil)
+  }
+
   @Test("a body cut off anywhere is refused")
   func truncated() throws {
     let packed = try Gzipped.hello
@@ -74,9 +84,9 @@ struct InflateTests {
     refuses(Array(text.utf8), text)
   }
 
-  private func refuses(_ body: [UInt8], _ what: String) {
+  private func refuses(_ body: [UInt8], _ what: String, bytesMax: Int = 1_000) {
     let error = #expect(throws: RPCError.self, "\(what)") {
-      try Inflate.gzip(body, bytesMax: 1_000)
+      try Inflate.gzip(body, bytesMax: bytesMax)
     }
     #expect(error?.code == .invalidArgument, "\(what)")
   }

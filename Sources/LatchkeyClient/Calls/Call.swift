@@ -19,6 +19,9 @@ struct Inquiry: Sendable {
     var patienceEnd: Instant?
     /// After how long without an answer the server is suspected; nil leaves that to the deadline.
     var overdueAfter: Duration?
+    /// How long the link may pause at most, before jitter, while this waits for a connection; nil: as
+    /// long as it likes.
+    var pauseMax: Duration?
     /// Whether it is about something that is held, which goes on while the client shuts down.
     var isOfHold = false
   }

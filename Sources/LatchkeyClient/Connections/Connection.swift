@@ -70,8 +70,10 @@ final class Connection {
     guard let driver else { return }
     let isFirstWord = !watch.hasSpoken
     watch.heardSomething(at: driver.time.now)
+    guard isFirstWord else { return }
+    driver.reached(self)
     // The watch was to look when the first word was due.
-    if isFirstWord { driver.look(at: self) }
+    driver.look(at: self)
   }
 
   func goAway(lastStream: Int32, code: UInt32) { driver?.drained(self, code: code) }

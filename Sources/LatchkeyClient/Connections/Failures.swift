@@ -7,9 +7,11 @@ struct Failures {
   private var errors: [(endpoint: Endpoint, error: LatchkeyError)] = []
 
   mutating func note(_ error: LatchkeyError, of endpoint: Endpoint) {
-    errors.removeAll { $0.endpoint == endpoint }
+    forget(endpoint)
     errors.append((endpoint, error))
   }
+
+  mutating func forget(_ endpoint: Endpoint) { errors.removeAll { $0.endpoint == endpoint } }
 
   mutating func clear() { errors = [] }
 

@@ -25,13 +25,35 @@ extension LinkDriver {
 
   private func pause(isFirst: Bool) {
     if isFirst { pauses.reset() }
-    let pause = pauses.take(randomBits: environment.randomBits())
-    log(.debug, "all servers failed in turn", ["next": "in \(pause)"])
-    let this = NIOLoopBound(self, eventLoop: loop)
-    pauseAlarm = time.schedule(at: time.now + pause, on: loop) {
-      this.value.perform(this.value.state.pauseEnded())
+    let randomBits = environment.randomBits()
+    var pause = pauses.take(randomBits: randomBits)
+    let waiting = attempts.values.lazy.filter { $0.flight == nil }
+    if let longest = waiting.compactMap(\.terms.pauseMax).min() {
+      pause = min(pause, longest.jittered(percent: 50...150, randomBits: randomBits))
     }
+    log(.debug, "all servers failed in turn", ["next": "in \(pause)"])
+    endPause(at: time.now + pause)
+    outage.goesOn()
     allFailed()
+  }
+
+  /// Somebody has come who cannot wait for so long.
+  func shortenPause(for attempt: Attempt) {
+    guard let longest = attempt.terms.pauseMax, let current = pauseEnd else { return }
+    let end =
+      time.now + longest.jittered(percent: 50...150, randomBits: environment.randomBits())
+    if end < current.time { endPause(at: end) }
+  }
+
+  private func endPause(at end: Instant) {
+    pauseEnd?.alarm.cancel()
+    let this = NIOLoopBound(self, eventLoop: loop)
+    let alarm = time.schedule(at: end, on: loop) {
+      let driver = this.value
+      driver.pauseEnd = nil
+      driver.perform(driver.state.pauseEnded())
+    }
+    pauseEnd = (end, alarm)
   }
 
   private func hurry(_ id: LinkState.ConnectionID) {
@@ -86,6 +108,12 @@ extension LinkDriver {
   }
 
   // MARK: - What connections say
+
+  /// A server said its first word: what kept the client from it before is over.
+  func reached(_ connection: Connection) {
+    failures.forget(connection.place.endpoint)
+    outageMayBeOver()
+  }
 
   func learned(_ range: WireRange, of connection: Connection) {
     negotiation.learn(range, of: connection.place.address, at: time.now)
@@ -192,7 +220,7 @@ extension LinkDriver {
   /// Fails what is under way and closes; complete when all connections are closed.
   func close() -> EventLoopFuture<Void> {
     state.close()
-    pauseAlarm?.cancel()
+    pauseEnd?.alarm.cancel()
     outageAlarm?.cancel()
     for name in names.values { name.alarm?.cancel() }
     for id in attempts.keys.sorted() { giveUp(id, Self.closedFailure.error) }

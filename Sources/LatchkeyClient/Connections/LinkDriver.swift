@@ -19,7 +19,8 @@ final class LinkDriver {
   var connections: [LinkState.ConnectionID: Connection] = [:]
   var attempts: [LinkState.AttemptID: Attempt] = [:]
   var pauses: DoublingDelay
-  var pauseAlarm: Alarm?
+  /// The end of the pause that is under way.
+  var pauseEnd: (time: Instant, alarm: Alarm)?
   private var latestAttempt: LinkState.AttemptID = 0
   /// Whether only what is held is served any more: the client shuts down.
   var isClosing = false
@@ -77,6 +78,7 @@ final class LinkDriver {
     }
     perform(state.want(id))
     if !state.isServing { noteOutage() }
+    if state.isPausing { shortenPause(for: attempt) }
     guard let patienceEnd = attempt.terms.patienceEnd, attempts[id] != nil, attempt.flight == nil
     else { return }
     if patienceEnd <= time.now { return patienceEnded(id) }

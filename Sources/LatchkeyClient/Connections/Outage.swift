@@ -5,6 +5,8 @@ struct Outage: Equatable {
   private(set) var since: Instant?
   /// When somebody who wants a server last came, or went without one.
   private var wantedAt: Instant?
+  /// When a server was last there, of which no useful answer has come yet.
+  private var reachedAt: Instant?
   /// Whether the user heard of it.
   private(set) var isSaid = false
 
@@ -14,8 +16,16 @@ struct Outage: Equatable {
     wantedAt = now
   }
 
-  /// How long to wait until ``isToBeSaid(at:isWanted:)``.
-  var patience: Duration { isSaid ? ClientLimits.outageReminder : ClientLimits.outageMin }
+  /// A server is there.
+  mutating func reached(at now: Instant) { if since != nil { reachedAt = reachedAt ?? now } }
+
+  /// All servers have failed, those that were there too.
+  mutating func goesOn() { reachedAt = nil }
+
+  /// How long to wait until it is looked at again.
+  var patience: Duration {
+    isSaid && reachedAt == nil ? ClientLimits.outageReminder : ClientLimits.outageMin
+  }
 
   /// Time has passed.
   ///
@@ -38,6 +48,6 @@ struct Outage: Equatable {
   /// - Returns: How long it took, where the user had heard that none did.
   mutating func ended(at now: Instant) -> Duration? {
     defer { self = Outage() }
-    return isSaid ? since.map { now - $0 } : nil
+    return isSaid ? since.map { (reachedAt ?? now) - $0 } : nil
   }
 }

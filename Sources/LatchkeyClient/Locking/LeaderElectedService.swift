@@ -10,7 +10,9 @@ import Synchronization
 /// reacts to neither goes on. See ``LatchkeyClient``.
 ///
 /// ```swift
-/// let leader = LeaderElectedService("scheduler", client: client) { Scheduler() }
+/// let leader = LeaderElectedService("scheduler", client: client) { grant in
+///   Scheduler(token: grant.token)
+/// }
 /// let group = ServiceGroup(services: [leader], gracefulShutdownSignals: [.sigterm], logger: logger)
 /// try await group.run()
 /// ```
@@ -25,7 +27,7 @@ public struct LeaderElectedService<Child: Service>: Service {
   private let lease: Duration
   private let logger: Logger
   private let log: ClientLog
-  private let makeChild: @Sendable () -> Child
+  private let makeChild: @Sendable (LockGrant) -> Child
 
   /// - Parameters:
   ///   - key: The lock that the leader holds.
@@ -33,10 +35,11 @@ public struct LeaderElectedService<Child: Service>: Service {
   ///   - value: What is to be known of the leader.
   ///   - lease: How long nobody leads after a leader died: 500 ms to 365 days.
   ///   - logger: Hears of terms that begin and end; the client's unless given.
-  ///   - makeChild: Called at the beginning of each term.
+  ///   - makeChild: Called at the beginning of each term, with what the leader holds: its token is
+  ///     for what the leader writes to, see ``LockGrant/token``.
   public init(
     _ key: String, client: LatchkeyClient, value: String = "", lease: Duration = .seconds(15),
-    logger: Logger? = nil, makeChild: @escaping @Sendable () -> Child
+    logger: Logger? = nil, makeChild: @escaping @Sendable (_ grant: LockGrant) -> Child
   ) {
     self.key = key
     self.client = client
@@ -45,6 +48,14 @@ public struct LeaderElectedService<Child: Service>: Service {
     self.logger = logger ?? client.configuration.logger
     log = logger.map(ClientLog.init) ?? client.log
     self.makeChild = makeChild
+  }
+
+  /// The same for a child that does not need to know what the leader holds.
+  public init(
+    _ key: String, client: LatchkeyClient, value: String = "", lease: Duration = .seconds(15),
+    logger: Logger? = nil, makeChild: @escaping @Sendable () -> Child
+  ) {
+    self.init(key, client: client, value: value, lease: lease, logger: logger) { _ in makeChild() }
   }
 
   /// Waits for the lock and runs the child, again and again, until the child ends by itself or a
@@ -123,7 +134,7 @@ public struct LeaderElectedService<Child: Service>: Service {
   private func term(_ held: HeldLease) async throws -> TermEnd {
     // A child that returns is no failure; it ends the term.
     let child = ServiceGroupConfiguration.ServiceConfiguration(
-      service: makeChild(), successTerminationBehavior: .gracefullyShutdownGroup)
+      service: makeChild(LockGrant(held)), successTerminationBehavior: .gracefullyShutdownGroup)
     let group = ServiceGroup(
       configuration: ServiceGroupConfiguration(services: [child], logger: logger))
     let request = StopRequest()

@@ -112,6 +112,7 @@ private final class Renewals {
     // Each attempt has a place of its own in the order of answers.
     inquiry.isRepeated = false
     inquiry.terms.overdueAfter = state.plan.overdueAfter
+    inquiry.terms.pauseMax = state.plan.pauseMax
     let call = Call(inquiry, driver) {
       self.overdue(attempt)
     } completion: { outcome in

@@ -108,9 +108,14 @@ struct RenewalPlan: Equatable {
       min(ClientLimits.renewalOverdueMin, lease / ClientLimits.renewAfterDivisor))
   }
 
+  /// The longest pause between two attempts, before jitter: what is left of a lease is not slept
+  /// away while a server may be there again.
+  var pauseMax: Duration {
+    min(lease / ClientLimits.renewPauseDivisor, ClientLimits.renewPauseMax)
+  }
+
   /// The pause after an attempt that failed.
   func pause(randomBits: UInt64) -> Duration {
-    min(lease / ClientLimits.renewPauseDivisor, ClientLimits.renewPauseMax)
-      .jittered(percent: 50...150, randomBits: randomBits)
+    pauseMax.jittered(percent: 50...150, randomBits: randomBits)
   }
 }

@@ -2,6 +2,7 @@ import HTTP2
 import HeapModule
 import NIOCore
 import NIOPosix
+import RPC
 
 /// Requests that take long to read: large ones, and those that may become large when they are inflated.
 ///
@@ -50,6 +51,7 @@ final class HeavyRequests {
   private let eventLoop: any EventLoop
   /// Has another thread do something.
   private let elsewhere: (@escaping @Sendable () -> Void) -> Void
+  /// All that waits counts in it, small requests too: dropping one makes room.
   private let room: RoomBudget
   /// Of each connection of which something waits.
   private var lines: [ObjectIdentifier: Line] = [:]
@@ -60,6 +62,8 @@ final class HeavyRequests {
   /// for ever.
   private var costSoFar = 0
   private var order = 0
+  /// What has made room and is yet to be told so.
+  private var dropped: [() -> Void] = []
   private var isReading = false
   /// What is told when nothing is being read any more; nothing new is begun from then on.
   private var ended: EventLoopPromise<Void>?
@@ -73,7 +77,9 @@ final class HeavyRequests {
   ) {
     self.eventLoop = eventLoop
     self.elsewhere = elsewhere
-    room = RoomBudget(bytesMax: Self.waitingBytesMax, connectionBytesMax: bodyBytesMax)
+    room = RoomBudget(
+      bytesMax: Self.waitingBytesMax, connectionBytesMax: bodyBytesMax, freeBytes: 0,
+      chunkBytes: Self.overheadBytes)
   }
 
   /// Whether `body` takes long to read, or may do so once it is inflated.
@@ -84,10 +90,11 @@ final class HeavyRequests {
     body.count > 2 && body[0] == 0x1f && body[1] == 0x8b
   }
 
-  /// What reading `body` may cost at most: its bytes, once it is inflated (RFC 1951 makes 1,032 bytes of
-  /// one at most).
+  /// What reading `body` may cost at most: its bytes, once it is inflated. It says itself how many these
+  /// are, and is inflated no further.
   static func cost(of body: [UInt8], bodyBytesMax: Int) -> Int {
-    isGzip(body) ? min(1_032 * body.count, bodyBytesMax) : body.count
+    guard isGzip(body), let inflated = Inflate.statedBytes(body) else { return body.count }
+    return max(body.count, min(inflated, bodyBytesMax))
   }
 
   /// Calls `read` on another thread, once it is this request's turn, and `then` with what came of it back
@@ -131,8 +138,19 @@ final class HeavyRequests {
       queue.removeMax()
       lines[last.connection] = nil
     }
-    request.drop()
+    // Its answer lets the next request of its connection in, which may need room as well.
+    dropped.append(request.drop)
+    if dropped.count == 1 {
+      let this = NIOLoopBound(self, eventLoop: eventLoop)
+      eventLoop.execute { this.value.tellDropped() }
+    }
     return true
+  }
+
+  private func tellDropped() {
+    let told = dropped
+    dropped = []
+    for tell in told { tell() }
   }
 
   private func start<Value: Sendable>(

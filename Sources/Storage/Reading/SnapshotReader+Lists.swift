@@ -45,6 +45,8 @@ extension SnapshotReader {
       result = .failure(.deadlinePassed)
     } else if !list.call.isWanted {
       result = .failure(.unwanted)
+    } else if isEnding() {
+      result = .failure(.shuttingDown)
     } else {
       do throws(StoreError) {
         let end = try inSnapshot { (reader, meta) throws(StoreError) in

@@ -24,6 +24,8 @@ final class SnapshotReader {
   let clock: @Sendable () -> MonotonicTime
   let observer: any StoreObserver
   private let damage: DamageReports
+  /// Whether the store ends, so that nothing is begun or gone on with that may take long.
+  let isEnding: () -> Bool
   private var reader: (any StoreReader)?
   private let backlog = ReplyBacklog()
 
@@ -31,8 +33,9 @@ final class SnapshotReader {
   init(
     engine: any StoreEngine, reader: (any StoreReader)?, limits: StoreLimits,
     clock: @escaping @Sendable () -> MonotonicTime, observer: any StoreObserver,
-    damage: DamageReports
+    damage: DamageReports, isEnding: @escaping () -> Bool = { false }
   ) {
+    self.isEnding = isEnding
     self.engine = engine
     self.reader = reader
     self.limits = limits

@@ -124,6 +124,9 @@ struct SignalWitness {
     var isAnyLeft = false
     if Descendants.isProcOurs {
       isAnyLeft = Descendants.signal(SIGKILL, of: supervisor, except: getpid())
+      // Where processes start others and end without a pause, those that have ended pile up until the
+      // supervisor waits for them, and the last one can hardly be found. It knows what to do.
+      if isAnyLeft { kill(supervisor, SIGCONT) }
     } else {
       // The kernel kills the command with it (``CommandLaunch``).
       kill(supervisor, SIGKILL)

@@ -1,4 +1,5 @@
 import Glibc
+import LockContent
 import LockCore
 import TestKit
 import Testing
@@ -153,6 +154,53 @@ import Testing
     try expectCopied(database)
   }
 
+  /// What does not fit into memory is written before the commit, and fills the cut.
+  @Test(arguments: [Rest.nothing, .header, .quarter, .half])
+  func norIsWhatATransactionHasWrittenBehindTheEnd(_ rest: Rest) throws {
+    let database = try SQLiteDatabase()
+    do {
+      let bench = try TurnBench(database)
+      try fill(bench, database, goesOn: false)
+    }
+    do {
+      let writer = try SQLiteEngine(path: database.path).openWriter()
+      try writer.begin()
+      try writer.set(.epoch, to: 7)
+      try writer.commit()
+      cut(database.path + "-wal", to: rest)
+      let whole = size(of: database.path + "-wal")
+      try writer.begin()
+      let value = Content(text: String(repeating: "x", count: 60_000))
+      let changes = (0..<300).map { number in
+        RowChange(
+          id: nil,
+          record: LockRecord(
+            key: "large-\(number)",
+            holder: Holder(
+              kind: .lock, owner: "a", content: value, lease: Lease(seconds: 15)!),
+            token: 1, revision: 1), epoch: 7)
+      }
+      _ = try writer.write(changes, maintaining: 1)
+      #expect(size(of: database.path + "-wal") > whole + 5_000_000)
+      expectLoss(
+        [failure { () throws(StoreError) in try writer.commit() }], of: database.path + "-wal")
+      writer.rollback()
+    }
+    try expectCopied(database)
+  }
+
+  /// As where an earlier copy is put back with `cp`: as long as the log was, or longer.
+  @Test func anotherLogInItsPlaceIsNoticed() throws {
+    let database = try SQLiteDatabase()
+    let bench = try TurnBench(database)
+    try fill(bench, database, goesOn: true)
+    let earlier = try #require(bytes(of: database.path + "-wal"))
+    #expect(try database.integer("PRAGMA wal_checkpoint(RESTART)") == 0)
+    for _ in 1...3 { _ = try bench.turn(.hold("key", "a"))[0].get() }
+    try write(earlier, to: database.path + "-wal")
+    expectLoss(bench.turn(.hold("other", "a")), of: database.path + "-wal")
+  }
+
   /// As a server does that does not look, or one that looked a moment too early.
   @Test func aHoleInTheLogIsNoticedAndNotCopied() throws {
     let database = try SQLiteDatabase()
@@ -228,6 +276,16 @@ import Testing
     let log = size(of: database.path + "-wal")
     for _ in 1...3 { expectLoss(bench.turn(.hold("key", "a")), of: database.path) }
     #expect(size(of: database.path) < 20 * 4_096 && size(of: database.path + "-wal") == log)
+  }
+
+  /// What is missing is in the database alone.
+  @Test(arguments: Rest.allCases)
+  func norDoesOneWhoseLogHasMore(_ rest: Rest) throws {
+    let database = try SQLiteDatabase()
+    let bench = try TurnBench(database)
+    try fill(bench, database, goesOn: true)
+    cut(database.path, to: rest)
+    for _ in 1...3 { expectLoss(bench.turn(.hold("new", "a")), of: database.path) }
   }
 
   /// Though there is more in the log.

@@ -157,6 +157,41 @@ import Testing
     #expect(try copy.integrity() == "ok")
   }
 
+  /// Whoever hears that the log is gone may end the server at once.
+  @Test func whatWasInALogThatIsGoneIsSavedBeforeThatIsSaid() throws {
+    let database = try SQLiteDatabase()
+    let bench = try TurnBench(database)
+    #expect(bench.turn(.hold("key", "a")) == [.granted(token: 1, revision: 1)])
+    #expect(unlink(database.path + "-wal") == 0)
+    #expect(throws: StoreError.self) { try bench.turn(.hold("key", "a"))[0].get() }
+    let copy = try SQLiteDatabase()
+    try write(try #require(bytes(of: database.path)), to: copy.path)
+    #expect(try copy.row(forKey: "key")?.owner == "a")
+  }
+
+  @Test func aFolderThatMayNotBeEnteredIsNamed() throws {
+    let folder = try TemporaryFolder()
+    let path = "\(folder.path)/store.db"
+    if geteuid() == 0 { chown(folder.path, 65_534, gid_t.max) }
+    let error = try #require(
+      asOrdinaryUser {
+        let database = try? SQLiteEngine(path: path).openWriter()
+        chmod(folder.path, 0o600)
+        defer { chmod(folder.path, 0o700) }
+        return database.flatMap { writer -> StoreError? in
+          do {
+            _ = try writer.changesByOthers()
+            return nil
+          } catch {
+            return error as? StoreError
+          }
+        }
+      } ?? nil)
+    #expect(error.code == .unavailable)
+    #expect(error.message.contains("cannot look at \(path)"))
+    #expect(error.message.contains("Permission denied"))
+  }
+
   @Test(arguments: ["-wal", "-shm"])
   func aServerNoticesThatAPartOfItsStoreIsGoneThoughNobodyAsks(_ side: String) throws {
     let database = try SQLiteDatabase()

@@ -171,4 +171,34 @@ import Testing
     let place = try #require(done.names.firstIndex(of: "modest"))
     #expect(place <= 10 + 1, "\(done.names)")
   }
+
+  /// However many there are, and however long: who ends a server does not wait for them.
+  @Test(arguments: [false, true])
+  func listsThatWaitAreNotReadAtTheEnd(isOfOneMoment: Bool) async throws {
+    let database = MemoryDatabase()
+    let node = try StoreNode(database)
+    try await node.performTogether((1...60).map { .hold("key-\($0)", "a", lease: 3_600) })
+    var all = Query.Range(kind: .lock)
+    all.isOfOneMoment = isOfOneMoment
+    let gate = node.faults.hold(.readBegin)
+    let done = Notes()
+    func ask(_ name: String, from source: Int = 0) {
+      node.store.ask(
+        .list(all, into: RecordCollector()), from: id(source), call: NotedCall(name, done))
+    }
+    ask("first")
+    await gate.arrival()
+    for _ in 1...20 { ask("waiting") }
+    let closing = Task.detached { node.close() }
+    // From when on nothing gets in.
+    while !done.results.contains(.failure(.shuttingDown)) {
+      ask("late", from: 1)
+      await Task.yield()
+    }
+    gate.open()
+    await closing.value
+    let waiting = zip(done.names, done.results).filter { $0.0 == "waiting" }
+    #expect(waiting.count == 20)
+    for (_, result) in waiting { #expect(result == .failure(.shuttingDown)) }
+  }
 }
