@@ -29,8 +29,9 @@ static inline bool csqlite_get_files(sqlite3 *connection, struct csqlite_files *
 
 // What the index says: https://sqlite.org/walformat.html, section 2.1 and 2.2.
 struct csqlite_index {
-  // Committed pages in the log, and how many of them were copied into the database.
-  uint32_t frames, copied;
+  // Committed pages in the log, how many of them were copied into the database, and up to which they
+  // are being copied.
+  uint32_t frames, copied, copying;
   // The database as of the last of them.
   uint32_t pages, page_bytes;
   // What the log itself begins with, from its 17th byte on.
@@ -46,6 +47,7 @@ static inline bool csqlite_read_index(const volatile uint8_t *page, struct csqli
   memcpy(first, (const void *)page, sizeof first);
   __atomic_thread_fence(__ATOMIC_ACQUIRE);
   index->copied = __atomic_load_n((const volatile uint32_t *)(page + 96), __ATOMIC_ACQUIRE);
+  index->copying = __atomic_load_n((const volatile uint32_t *)(page + 128), __ATOMIC_ACQUIRE);
   memcpy(second, (const void *)(page + 48), sizeof second);
   __atomic_thread_fence(__ATOMIC_ACQUIRE);
   bool is_initialized = first[3] & 0xff;

@@ -32,7 +32,7 @@ struct LogIndex {
 
   private let files: csqlite_files
   /// As of the last look at which there was something to lose, and nothing was missing.
-  private var seen: (index: csqlite_index, databaseBytes: Int64)?
+  private var seen: (index: csqlite_index, databaseBytes: Int64?)?
 
   /// - Parameter connection: In WAL mode, and has read from its database. It stays open for as long
   ///   as this is used.
@@ -79,13 +79,13 @@ struct LogIndex {
       // left a hole.
       if !csqlite_log_begins_with(files.log, index) { return .log }
       if hasHole(index, hasWritten) { return .log }
-      // Only who has copied all of the log makes the database shorter.
-      if let seen, seen.index.salts == index.salts, seen.index.copied == index.copied,
-        sizes.database < seen.databaseBytes
-      {
-        return .database
+      // Only who copies makes the database shorter, before it says how much is copied.
+      var databaseBytes: Int64?
+      if let seen, seen.index.isSameCopy(as: index) {
+        if let before = seen.databaseBytes, sizes.database < before { return .database }
+        databaseBytes = sizes.database
       }
-      seen = (index, sizes.database)
+      seen = (index, databaseBytes)
     }
     // Once all is copied, the database has the length that the last commit gave it.
     let pages = Int64(index.pages) * Int64(index.page_bytes)
@@ -136,8 +136,15 @@ struct LogIndex {
 
 extension csqlite_index {
   fileprivate static func == (one: csqlite_index, other: csqlite_index) -> Bool {
-    one.frames == other.frames && one.copied == other.copied && one.pages == other.pages
-      && one.page_bytes == other.page_bytes && one.salts == other.salts
+    one.frames == other.frames && one.copied == other.copied && one.copying == other.copying
+      && one.pages == other.pages && one.page_bytes == other.page_bytes && one.salts == other.salts
+  }
+
+  /// Whether nobody has copied anything from the log into the database between this and an earlier
+  /// index, nor does.
+  fileprivate func isSameCopy(as other: csqlite_index) -> Bool {
+    salts == other.salts && copied == other.copied && copying <= copied
+      && other.copying <= other.copied
   }
 
   /// How long the log is at least.

@@ -112,7 +112,7 @@ extension LinkDriver {
   /// A server said its first word: what kept the client from it before is over.
   func reached(_ connection: Connection) {
     failures.forget(connection.place.endpoint)
-    outageMayBeOver()
+    outage.reached(at: time.now)
   }
 
   func learned(_ range: WireRange, of connection: Connection) {

@@ -11,25 +11,15 @@ extension LinkDriver {
 
   /// Has the outage looked at when it is time.
   private func lookAtOutage() {
-    outageAlarm?.cancel()
     let this = NIOLoopBound(self, eventLoop: loop)
     outageAlarm = time.schedule(at: time.now + outage.patience, on: loop) {
       this.value.outageDue()
     }
   }
 
-  /// A server is there. Whoever waits in line gets no answer for long, but is to hear of it.
-  func outageMayBeOver() {
-    outage.reached(at: time.now)
-    if outage.isSaid { lookAtOutage() }
-  }
-
   private func outageDue() {
     outageAlarm = nil
-    if let place = reachedPlace {
-      if outage.isSaid { return outageEnded(by: place) }
-      return attempts.isEmpty ? () : lookAtOutage()
-    }
+    if isReached { return attempts.isEmpty ? () : lookAtOutage() }
     guard let duration = outage.isToBeSaid(at: time.now, isWanted: !attempts.isEmpty) else {
       return
     }
@@ -44,15 +34,13 @@ extension LinkDriver {
     lookAtOutage()
   }
 
-  /// A server that nothing is wrong with but that its first answer takes long.
-  private var reachedPlace: Place? {
-    guard case .ready(let id) = state.phase, let connection = connections[id],
-      connection.watch.hasSpoken, failures.latest(of: connection.place.endpoint) == nil
-    else { return nil }
-    return connection.place
+  /// Whether there is a server that nothing is wrong with but that its first answer takes long.
+  private var isReached: Bool {
+    guard case .ready(let id) = state.phase, let connection = connections[id] else { return false }
+    return connection.watch.hasSpoken && failures.latest(of: connection.place.endpoint) == nil
   }
 
-  /// A server gave a useful answer, or has been there for a while.
+  /// A server gave a useful answer.
   func outageEnded(by place: Place) {
     outageAlarm?.cancel()
     outageAlarm = nil

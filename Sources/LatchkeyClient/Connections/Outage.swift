@@ -5,7 +5,8 @@ struct Outage: Equatable {
   private(set) var since: Instant?
   /// When somebody who wants a server last came, or went without one.
   private var wantedAt: Instant?
-  /// When a server was last there, of which no useful answer has come yet.
+  /// When a server was there again, of which no useful answer has come yet: whoever waits in line gets
+  /// none for long.
   private var reachedAt: Instant?
   /// Whether the user heard of it.
   private(set) var isSaid = false
@@ -23,9 +24,7 @@ struct Outage: Equatable {
   mutating func goesOn() { reachedAt = nil }
 
   /// How long to wait until it is looked at again.
-  var patience: Duration {
-    isSaid && reachedAt == nil ? ClientLimits.outageReminder : ClientLimits.outageMin
-  }
+  var patience: Duration { isSaid ? ClientLimits.outageReminder : ClientLimits.outageMin }
 
   /// Time has passed.
   ///

@@ -1,6 +1,7 @@
 import Glibc
 import LockContent
 import LockCore
+import Synchronization
 import TestKit
 import Testing
 
@@ -325,6 +326,44 @@ import Testing
         #expect(bench.health == .working)
       }
     }
+    #expect(try database.integrity() == "ok")
+  }
+
+  /// The database is shorter for a while before the log's index tells why.
+  @Test func looksAtADatabaseThatIsBeingMadeShorterFindNoLoss() throws {
+    let database = try SQLiteDatabase()
+    let bench = try TurnBench(database)
+    let reader = try SQLiteEngine(path: database.path).openReader()
+    let isDone = Mutex(false)
+    let fault = Mutex<String?>(nil)
+    let shell = BlockingThread {
+      defer { isDone.withLock { $0 = true } }
+      do {
+        let shell = try database.connection()
+        shell.setBusyTimeout(milliseconds: 60_000)
+        for _ in 1...40 {
+          try shell.execute("CREATE TABLE large (a)")
+          try shell.execute("INSERT INTO large VALUES (zeroblob(2000000))")
+          _ = try shell.integer("PRAGMA wal_checkpoint(PASSIVE)")
+          try shell.execute("DROP TABLE large; VACUUM")
+          _ = try shell.integer("PRAGMA wal_checkpoint(PASSIVE)")
+        }
+      } catch {
+        fault.withLock { $0 = "\(error)" }
+      }
+    }
+    var looks = 0
+    while !isDone.withLock({ $0 }) {
+      try reader.begin()
+      reader.end()
+      looks += 1
+      // So that there is something in the log of which a part is not copied.
+      if looks % 100 == 0 { _ = bench.turn(.hold("key-\(looks % 700)", "a")) }
+    }
+    shell.join()
+    #expect(fault.withLock { $0 } == nil && looks > 100)
+    #expect(bench.health == .working)
+    #expect(bench.turn(.hold("last", "a")) == [.granted(token: 1, revision: 1)])
     #expect(try database.integrity() == "ok")
   }
 
