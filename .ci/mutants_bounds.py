@@ -193,7 +193,7 @@ MUTANTS = [
     (FILES, "files: a database that was replaced is not served", "database.identity == self.database else",
      "MUTANT || database.identity == self.database else"),
     (FILES, "files: shared memory that was replaced is noticed", "guard try status(of: sharedMemoryPath)?.identity == sharedMemory else",
-     "guard try MUTANT || status(of: sharedMemoryPath)?.identity == sharedMemory else"),
+     "guard try status(of: sharedMemoryPath)?.identity == sharedMemory || MUTANT else"),
     (FILES, "files: a database that is gone is not made anew", "guard state.withLock({ $0.database }) == nil else",
      "guard MUTANT || state.withLock({ $0.database }) == nil else"),
 
