@@ -192,8 +192,8 @@ MUTANTS = [
     (FILES, "files: one name for the database", "guard status.names > 1 else", "guard !MUTANT, status.names > 1 else"),
     (FILES, "files: a database that was replaced is not served", "database.identity == self.database else",
      "MUTANT || database.identity == self.database else"),
-    (FILES, "files: shared memory that was replaced is noticed", "guard try status(of: sharedMemoryPath)?.identity == sharedMemory else",
-     "guard try status(of: sharedMemoryPath)?.identity == sharedMemory || MUTANT else"),
+    (FILES, "files: shared memory that was replaced is noticed", "guard try FileStatus.find(sharedMemoryPath)?.identity == sharedMemory else",
+     "guard try FileStatus.find(sharedMemoryPath)?.identity == sharedMemory || MUTANT else"),
     (FILES, "files: a database that is gone is not made anew", "guard state.withLock({ $0.database }) == nil else",
      "guard MUTANT || state.withLock({ $0.database }) == nil else"),
 

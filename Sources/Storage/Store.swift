@@ -74,6 +74,7 @@ package final class Store: Sendable {
 
   private func start(_ connections: Connections, observer: any StoreObserver) {
     let damage = DamageReports()
+    let isEnding: @Sendable () -> Bool = { [self] in self.isEnding.load(ordering: .relaxed) }
     let writing = BlockingThread { [self] in
       let writer = CommandWriter(
         engine: engine, writer: connections.writer, limits: limits, clock: clock,
@@ -109,8 +110,7 @@ package final class Store: Sendable {
     let longReading = BlockingThread { [self] in
       let reader = SnapshotReader(
         engine: engine, reader: connections.long, limits: limits, clock: clock,
-        observer: observer, damage: damage,
-        isEnding: { [self] in isEnding.load(ordering: .relaxed) })
+        observer: observer, damage: damage, isEnding: isEnding)
       while let (item, turn) = lists.take() {
         logGate.leaveRoom(waitNanosecondsMax: limits.logPauseNanoseconds)
         if reader.advance(item) { lists.ended(turn) } else { lists.putBack(item, turn) }
@@ -120,7 +120,7 @@ package final class Store: Sendable {
       // Only v1 asks for such lists: the connection is opened with the first one.
       let reader = SnapshotReader(
         engine: engine, reader: nil, limits: limits, clock: clock, observer: observer,
-        damage: damage, isEnding: { [self] in isEnding.load(ordering: .relaxed) })
+        damage: damage, isEnding: isEnding)
       while let (item, turn) = momentLists.take() {
         logGate.pass(waitNanosecondsMax: limits.logPauseNanoseconds) { _ = reader.advance(item) }
         momentLists.ended(turn)

@@ -25,6 +25,19 @@ struct FileStatus {
     identity = FileIdentity(device: file.device, inode: file.inode)
     (bytes, mode, names) = (file.bytes, file.mode, file.names)
   }
+
+  /// - Returns: Nil where there is no file.
+  /// - Throws: Where that cannot be told.
+  static func find(_ path: String) throws(StoreError) -> FileStatus? {
+    if let status = FileStatus(at: path) { return status }
+    switch errno {
+    case ENOENT, ENOTDIR, ELOOP: return nil
+    case let code:
+      throw StoreError(
+        .unavailable,
+        "cannot look at \(path), a part of the store: \(String(cString: strerror(code)))")
+    }
+  }
 }
 
 /// The three files of a store: the database, its log (`-wal`) and its shared memory (`-shm`).
@@ -44,31 +57,17 @@ struct OpenFiles {
   /// - Returns: How long database and log are.
   /// - Throws: Where another server would open another file and grant the same locks once more.
   func check() throws(StoreError) -> LogIndex.Sizes {
-    guard let database = try status(of: path), database.identity == self.database else {
+    guard let database = try FileStatus.find(path), database.identity == self.database else {
       throw .hasMoved(path)
     }
     try StoreFiles.checkNames(database, path)
-    guard try status(of: sharedMemoryPath)?.identity == sharedMemory else {
+    guard try FileStatus.find(sharedMemoryPath)?.identity == sharedMemory else {
       throw .hasLost(sharedMemoryPath, of: path)
     }
-    guard let log = try status(of: logPath), log.identity == self.log else {
+    guard let log = try FileStatus.find(logPath), log.identity == self.log else {
       throw .hasLost(logPath, of: path)
     }
     return LogIndex.Sizes(database: database.bytes, log: log.bytes)
-  }
-
-  /// - Returns: Nil where there is no file.
-  /// - Throws: Where that cannot be told.
-  private func status(of file: String) throws(StoreError) -> FileStatus? {
-    if let status = FileStatus(at: file) { return status }
-    switch errno {
-    case ENOENT, ENOTDIR, ELOOP: return nil
-    case let code:
-      throw StoreError(
-        .unavailable,
-        "cannot look at \(file), a part of the store: \(String(cString: strerror(code)))"
-      )
-    }
   }
 
   /// Whether the log is what is missing, and nothing is in its place.
@@ -139,11 +138,13 @@ final class StoreFiles: Sendable {
   /// Takes in what `connection` has open now. It is in WAL mode and has read from the database.
   func adopt(_ connection: SQLiteConnection) throws(StoreError) -> OpenFiles {
     let (logPath, sharedMemoryPath) = (connection.filePath + "-wal", connection.filePath + "-shm")
-    guard let database = FileStatus(at: path)?.identity, !connection.hasMoved else {
+    guard let database = try FileStatus.find(path)?.identity, !connection.hasMoved else {
       throw .hasMoved(path)
     }
-    guard let log = FileStatus(at: logPath)?.identity else { throw .hasLost(logPath, of: path) }
-    guard let sharedMemory = FileStatus(at: sharedMemoryPath)?.identity else {
+    guard let log = try FileStatus.find(logPath)?.identity else {
+      throw .hasLost(logPath, of: path)
+    }
+    guard let sharedMemory = try FileStatus.find(sharedMemoryPath)?.identity else {
       throw .hasLost(sharedMemoryPath, of: path)
     }
     let files = state.withLock { state in

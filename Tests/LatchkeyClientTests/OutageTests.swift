@@ -173,6 +173,29 @@ struct OutageTests {
     try await server.stop()
   }
 
+  /// A client of whatever `resolver` says that "slow.test" is.
+  private func client(
+    of resolver: FakeResolver, _ time: ManualTime, _ log: LogRecorder
+  ) throws -> LatchkeyClient {
+    var configuration = LatchkeyClient.Configuration(endpoints: [try Endpoint("slow.test")])
+    configuration.requestTimeout = .seconds(600)
+    configuration.logger = log.logger
+    var environment = ClientEnvironment.testing(time: time)
+    environment.resolver = resolver
+    return LatchkeyClient(configuration, environment: environment)
+  }
+
+  /// In small steps, none of which waits for a certain moment: whatever the peer says, and not only an
+  /// answer to a PING, puts off the next look at it.
+  private func pass(
+    _ time: ManualTime, to elapsed: Duration, _ client: LatchkeyClient
+  ) async throws {
+    while time.elapsed < elapsed {
+      try await time.advance(to: time.elapsed + .milliseconds(100))
+      try await until { await client.hasNoPeerToAnswer }
+    }
+  }
+
   /// Who waits in line is answered late, but not by a server that is away.
   @Test func aServerThatIsBackInTimeIsNoOutageThoughItLetsWait() async throws {
     let time = ManualTime()
@@ -180,25 +203,17 @@ struct OutageTests {
     let resolver = FakeResolver()
     let server = try await FakeServer { _ in .silence }
     resolver.change("slow.test", to: [])
-    var configuration = LatchkeyClient.Configuration(endpoints: [try Endpoint("slow.test")])
-    configuration.logger = log.logger
-    var environment = ClientEnvironment.testing(time: time)
-    environment.resolver = resolver
-    let client = LatchkeyClient(configuration, environment: environment)
+    let client = try client(of: resolver, time, log)
     let task = Task {
       await code {
         _ = try await client.acquire("a", owner: "me", lease: .seconds(60), wait: nil)
       }
     }
-    await time.untilPlanned(at: configuration.backoff.min)
+    await time.untilPlanned(at: client.configuration.backoff.min)
     let away = Duration.seconds(1)
     try await time.advance(to: away)
     resolver.change("slow.test", to: [server.address])
-    // In small steps, as below.
-    while time.elapsed < away + .seconds(6) {
-      try await time.advance(to: time.elapsed + .milliseconds(100))
-      try await until { await client.hasNoPeerToAnswer }
-    }
+    try await pass(time, to: away + .seconds(6), client)
     #expect(!server.requests.isEmpty)
     await client.untilSaid()
     #expect(log.lines(.warning).isEmpty)
@@ -216,26 +231,16 @@ struct OutageTests {
     let server = try await FakeServer { _ in .silence }
     resolver.change("slow.test", to: [server.address])
     resolver.hang("slow.test")
-    var configuration = LatchkeyClient.Configuration(endpoints: [try Endpoint("slow.test")])
-    configuration.requestTimeout = .seconds(600)
-    configuration.logger = log.logger
-    var environment = ClientEnvironment.testing(time: time)
-    environment.resolver = resolver
-    let client = LatchkeyClient(configuration, environment: environment)
+    let client = try client(of: resolver, time, log)
     let task = Task { await code { _ = try await client.fetch("a") } }
-    await time.untilPlanned(at: configuration.connectTimeout)
+    await time.untilPlanned(at: client.configuration.connectTimeout)
     // So that looks at the peer are not due together with those at the outage.
     let sentAt = Duration.milliseconds(300)
     try await time.advance(to: sentAt)
     resolver.goOn()
     try await server.received(1, "Fetch")
     try await until { await client.hasHeardOfAPeer }
-    // In small steps, none of which waits for a certain moment: whatever the peer says, and not only an
-    // answer to a PING, puts off the next look at it.
-    while time.elapsed < sentAt + .seconds(7) {
-      try await time.advance(to: time.elapsed + .milliseconds(100))
-      try await until { await client.hasNoPeerToAnswer }
-    }
+    try await pass(time, to: sentAt + .seconds(7), client)
     await client.untilSaid()
     #expect(log.lines(.warning).isEmpty)
     #expect(server.connectionCount == 1)

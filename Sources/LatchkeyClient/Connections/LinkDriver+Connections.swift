@@ -25,11 +25,10 @@ extension LinkDriver {
 
   private func pause(isFirst: Bool) {
     if isFirst { pauses.reset() }
-    let randomBits = environment.randomBits()
-    var pause = pauses.take(randomBits: randomBits)
+    var pause = pauses.take(randomBits: environment.randomBits())
     let waiting = attempts.values.lazy.filter { $0.flight == nil }
     if let longest = waiting.compactMap(\.terms.pauseMax).min() {
-      pause = min(pause, longest.jittered(percent: 50...150, randomBits: randomBits))
+      pause = min(pause, jittered(longest))
     }
     log(.debug, "all servers failed in turn", ["next": "in \(pause)"])
     endPause(at: time.now + pause)
@@ -40,9 +39,12 @@ extension LinkDriver {
   /// Somebody has come who cannot wait for so long.
   func shortenPause(for attempt: Attempt) {
     guard let longest = attempt.terms.pauseMax, let current = pauseEnd else { return }
-    let end =
-      time.now + longest.jittered(percent: 50...150, randomBits: environment.randomBits())
+    let end = time.now + jittered(longest)
     if end < current.time { endPause(at: end) }
+  }
+
+  private func jittered(_ longest: Duration) -> Duration {
+    longest.jittered(percent: 50...150, randomBits: environment.randomBits())
   }
 
   private func endPause(at end: Instant) {
