@@ -175,6 +175,7 @@ struct RenewalTests {
     let scene = try await Scene { $0.requestTimeout = .seconds(60) }
     let holder = Holder(scene)
     let grant = try await holder.granted()
+    await scene.time.untilPlanned(at: .seconds(5))
     let locks = scene.locks
     scene.server.change { _ in .error(RPCError(.unavailable, "the store is busy")) }
     try await scene.advance(to: otherAt)
@@ -182,9 +183,13 @@ struct RenewalTests {
     try await scene.server.received(1, "Get")
     // It is known by now that it failed: from then on the pauses count.
     try await scene.settle()
-    try await scene.advance(to: .seconds(5.3))
+    try await scene.advance(to: .seconds(5))
+    // The renewal has come beside it, and is not to wait longer than a thirtieth of the lease.
+    try await until {
+      await scene.callCount() == 2 && scene.time.nextPlanned ?? .zero <= .seconds(5.5)
+    }
     scene.server.change { locks.answer($0) }
-    try await scene.advance(to: .seconds(5.6))
+    try await scene.advance(to: .seconds(5.5))
     try await until { grant.remaining > .seconds(14) }
     holder.task.cancel()
     _ = await holder.task.value

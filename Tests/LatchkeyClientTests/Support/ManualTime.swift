@@ -64,6 +64,11 @@ final class ManualTime: TimeSource {
     }
   }
 
+  /// When the next thing is planned, since the start; nil where there is none.
+  var nextPlanned: Duration? {
+    state.withLock { $0.planned.values.map(\.time).min() }.map { $0 - start }
+  }
+
   /// Moves on to `elapsed` after the start. What is due on the way is done in order, each at its time.
   ///
   /// - Parameter settle: Returns when what a step brought has been done; called after each.

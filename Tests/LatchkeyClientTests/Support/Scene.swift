@@ -42,6 +42,13 @@ struct Scene {
     wire.number == 1 ? claims.count - 1 : server.requests("Renew").count
   }
 
+  /// How many calls are under way, those included that wait for their next try.
+  func callCount() async -> Int {
+    await withCheckedContinuation { continuation in
+      client.link.withDriver { continuation.resume(returning: $0.attempts.count) }
+    }
+  }
+
   /// Returns when all that was sent before has arrived, in both directions.
   func settle() async throws {
     while true {
