@@ -13,13 +13,15 @@ import StorageSQLite
 import Synchronization
 import WireSchema
 
-/// The program: makes sure that there can be threads, then leaves the main one to the runtime.
+/// The program: makes sure that there can be threads and what they wait by, then leaves the main one to the
+/// runtime.
 @main
 enum Main {
   static func main() {
     linux_open_standard_streams()
     ProcessSignals.ignore()
     Latchkeyd.checkRoom(threads: Latchkeyd.taskThreads)
+    Latchkeyd.checkRoom(files: Latchkeyd.runtimeFiles)
     Task {
       await Latchkeyd.main(nil)
       exit(0)
@@ -131,7 +133,7 @@ struct Latchkeyd: AsyncParsableCommand {
   /// that the server will ever start: otherwise the first such request would start them, and end
   /// the program where they do not fit any more.
   private static func startPool(eventLoops: Int) {
-    check("open a file", linux_try_files(Int32(eventLoops * loopFiles + otherFiles)))
+    checkRoom(files: eventLoops * loopFiles + otherFiles)
     // Each event loop has one heavy request read at a time; and one for the end and for the memory.
     let poolThreads = eventLoops + 1
     checkRoom(threads: eventLoops + poolThreads + taskThreads + otherThreads)
@@ -145,6 +147,13 @@ struct Latchkeyd: AsyncParsableCommand {
     check("start a thread", linux_try_threads(Int32(count)))
   }
 
+  /// Ends the program where no so many files can be opened: libdispatch and NIO would crash.
+  fileprivate static func checkRoom(files count: Int) {
+    check("open a file", linux_try_files(Int32(count)))
+  }
+
+  /// Files that tasks, timers and signals are waited for by: more than there are of them.
+  fileprivate static let runtimeFiles = 8
   /// Files beside those of the event loops: the store's, the listener, and some to spare for clients.
   private static let otherFiles = 24
   /// Those of an event loop: what it waits by, is woken by, and its clock.

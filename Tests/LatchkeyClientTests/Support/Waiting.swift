@@ -98,13 +98,15 @@ extension LatchkeyClient {
     }
   }
 
-  /// Whether no server of a connection has a PING to answer.
-  var hasNoPeerToAnswer: Bool {
+  /// Whether nothing is awaited but answers to calls, and time: no name, no connection, and no answer to
+  /// a PING.
+  var isSettled: Bool {
     get async {
       await withCheckedContinuation { continuation in
         link.withDriver { driver in
-          continuation.resume(
-            returning: driver.connections.values.allSatisfy { $0.watch.pingedAt == nil })
+          let isReaching = driver.state.phase == .resolving || driver.state.phase == .connecting
+          let hasPinged = driver.connections.values.contains { $0.watch.pingedAt != nil }
+          continuation.resume(returning: !isReaching && !hasPinged)
         }
       }
     }
