@@ -147,7 +147,7 @@ struct Latchkeyd: AsyncParsableCommand {
     check("start a thread", linux_try_threads(Int32(count)))
   }
 
-  /// Ends the program where no so many files can be opened: libdispatch and NIO would crash.
+  /// Ends the program where so many files cannot be opened: libdispatch and NIO would crash.
   fileprivate static func checkRoom(files count: Int) {
     check("open a file", linux_try_files(Int32(count)))
   }

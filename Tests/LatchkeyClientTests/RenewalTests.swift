@@ -186,7 +186,7 @@ struct RenewalTests {
     try await scene.advance(to: .seconds(5))
     // The renewal has come beside it, and is not to wait longer than a thirtieth of the lease.
     try await until {
-      await scene.callCount() == 2 && scene.time.nextPlanned ?? .zero <= .seconds(5.5)
+      await scene.callCount == 2 && scene.time.nextPlanned ?? .zero <= .seconds(5.5)
     }
     scene.server.change { locks.answer($0) }
     try await scene.advance(to: .seconds(5.5))

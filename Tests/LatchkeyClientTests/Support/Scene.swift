@@ -43,10 +43,8 @@ struct Scene {
   }
 
   /// How many calls are under way, those included that wait for their next try.
-  func callCount() async -> Int {
-    await withCheckedContinuation { continuation in
-      client.link.withDriver { continuation.resume(returning: $0.attempts.count) }
-    }
+  var callCount: Int {
+    get async { await client.ask { $0.attempts.count } }
   }
 
   /// Returns when all that was sent before has arrived, in both directions.

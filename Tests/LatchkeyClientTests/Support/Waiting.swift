@@ -87,27 +87,27 @@ extension LatchkeyClient {
 }
 
 extension LatchkeyClient {
+  /// What the driver of its connections says at the moment, on its event loop.
+  func ask<Answer: Sendable>(
+    _ question: @escaping @Sendable (LinkDriver) -> Answer
+  ) async -> Answer {
+    await withCheckedContinuation { continuation in
+      link.withDriver { continuation.resume(returning: question($0)) }
+    }
+  }
+
   /// Whether the server of a connection has said anything.
   var hasHeardOfAPeer: Bool {
-    get async {
-      await withCheckedContinuation { continuation in
-        link.withDriver { driver in
-          continuation.resume(returning: driver.connections.values.contains { $0.watch.hasSpoken })
-        }
-      }
-    }
+    get async { await ask { $0.connections.values.contains { $0.watch.hasSpoken } } }
   }
 
   /// Whether nothing is awaited but answers to calls, and time: no name, no connection, and no answer to
   /// a PING.
   var isSettled: Bool {
     get async {
-      await withCheckedContinuation { continuation in
-        link.withDriver { driver in
-          let isReaching = driver.state.phase == .resolving || driver.state.phase == .connecting
-          let hasPinged = driver.connections.values.contains { $0.watch.pingedAt != nil }
-          continuation.resume(returning: !isReaching && !hasPinged)
-        }
+      await ask { driver in
+        let isReaching = driver.state.phase == .resolving || driver.state.phase == .connecting
+        return !isReaching && !driver.connections.values.contains { $0.watch.pingedAt != nil }
       }
     }
   }
