@@ -46,6 +46,10 @@ let package = Package(
     .executable(name: "latchkeyd", targets: ["latchkeyd"]),
     .executable(name: "latchkey", targets: ["latchkey"]),
   ],
+  traits: [
+    .trait(name: "PostgreSQL", description: "Stores in PostgreSQL, through libpq"),
+    .trait(name: "MariaDB", description: "Stores in MariaDB and Galera, through libmariadb"),
+  ],
   dependencies: [
     .package(url: "https://github.com/apple/swift-nio", from: "2.101.0"),
     // Without its traits it does without the whole of Foundation, which would double a server's memory.
@@ -59,7 +63,10 @@ let package = Package(
   targets: [
     // The C libraries, as Debian ships them.
     .systemLibrary(
+      name: "CMariaDB", pkgConfig: "libmariadb", providers: [.apt(["libmariadb-dev"])]),
+    .systemLibrary(
       name: "CNghttp2", pkgConfig: "libnghttp2", providers: [.apt(["libnghttp2-dev"])]),
+    .systemLibrary(name: "CPostgres", pkgConfig: "libpq", providers: [.apt(["libpq-dev"])]),
     .systemLibrary(name: "CSQLite", pkgConfig: "sqlite3", providers: [.apt(["libsqlite3-dev"])]),
     .systemLibrary(name: "CZlib", pkgConfig: "zlib", providers: [.apt(["zlib1g-dev"])]),
 
@@ -81,8 +88,27 @@ let package = Package(
 
     // From decisions to disk.
     .target(name: "Storage", dependencies: ["LockCore", "LockContent"], swiftSettings: strict),
+    // Statements, the order of their parameters, and dialects.
+    .target(name: "StorageSQL", dependencies: ["Storage", "LockCore"], swiftSettings: strict),
     .target(
-      name: "StorageSQLite", dependencies: ["Storage", "LockCore", "CSQLite", "CLinux"],
+      name: "StorageSQLite",
+      dependencies: ["Storage", "StorageSQL", "LockCore", "CSQLite", "CLinux"],
+      swiftSettings: strict),
+
+    // Empty without their traits, and then nothing of them has to be installed.
+    .target(
+      name: "StorageMariaDB",
+      dependencies: [
+        "Storage", "StorageSQL", "LockCore",
+        .target(name: "CMariaDB", condition: .when(traits: ["MariaDB"])),
+      ],
+      swiftSettings: strict),
+    .target(
+      name: "StoragePostgreSQL",
+      dependencies: [
+        "Storage", "StorageSQL", "LockCore",
+        .target(name: "CPostgres", condition: .when(traits: ["PostgreSQL"])),
+      ],
       swiftSettings: strict),
 
     // What people use.
@@ -103,8 +129,10 @@ let package = Package(
     .executableTarget(
       name: "latchkeyd",
       dependencies: [
-        "LatchkeyServer", "LockCore", "Storage", "StorageSQLite", "WireSchema", arguments, logging,
-        metrics, lifecycle, nio.core, nio.posix, "CLinux",
+        "LatchkeyServer", "LockCore", "Storage", "StorageSQL", "StorageSQLite",
+        "StoragePostgreSQL", "StorageMariaDB", "WireSchema", arguments, logging, metrics, lifecycle,
+        nio.core, nio.posix,
+        "CLinux",
       ],
       swiftSettings: strict),
     .executableTarget(
@@ -118,8 +146,8 @@ let package = Package(
     .target(
       name: "TestKit",
       dependencies: [
-        "LockContent", "LockCore", "Storage", "StorageSQLite", "LatchkeyServer", "HTTP2", "RPC",
-        "WireSchema", "CSQLite", nio.core, nio.posix, logging,
+        "LockContent", "LockCore", "Storage", "StorageSQL", "StorageSQLite", "LatchkeyServer",
+        "HTTP2", "RPC", "WireSchema", "CSQLite", nio.core, nio.posix, logging,
       ],
       path: "Tests/TestKit", swiftSettings: strict),
     .testTarget(
@@ -140,7 +168,10 @@ let package = Package(
       swiftSettings: strict),
     .testTarget(
       name: "StorageTests",
-      dependencies: ["Storage", "StorageSQLite", "LockContent", "LockCore", "TestKit"],
+      dependencies: [
+        "Storage", "StorageSQL", "StorageSQLite", "StoragePostgreSQL", "StorageMariaDB",
+        "LockContent", "LockCore", "TestKit",
+      ],
       swiftSettings: strict),
     .testTarget(
       name: "LatchkeyServerTests",
@@ -160,8 +191,8 @@ let package = Package(
     .testTarget(
       name: "CompatibilityTests",
       dependencies: [
-        "LatchkeyServer", "LatchkeyClient", "HTTP2", "RPC", "Storage", "StorageSQLite", "LockCore",
-        "TestKit", "WireSchema", "latchkeyd", "latchkey", protobuf,
+        "LatchkeyServer", "LatchkeyClient", "HTTP2", "RPC", "Storage", "StorageSQL",
+        "StorageSQLite", "LockCore", "TestKit", "WireSchema", "latchkeyd", "latchkey", protobuf,
       ],
       // Recorded databases, which tests find by the path of their source file; programs in Python.
       exclude: ["Capsules", "Fleet"],

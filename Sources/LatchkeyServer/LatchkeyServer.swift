@@ -294,6 +294,9 @@ private struct Observer: StoreObserver {
     metrics.committed(commands: commands, expiries: expiries, nanoseconds: nanoseconds)
   }
   func failed(_ error: StoreError) { metrics.failed(error) }
+  func conflicted() { metrics.conflicted() }
+  func historyChanged() { metrics.historyChanged() }
+  func wentBack(holds: Int) { metrics.wentBack(holds: holds) }
   func recovered() { metrics.recovered() }
   func outageEnded() { metrics.outageEnded() }
   func scanned() { metrics.scanned() }

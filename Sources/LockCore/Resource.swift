@@ -83,6 +83,9 @@ package struct Holder: Equatable, Sendable {
   package var labels: [String: String]
   /// When the holder says that it was granted the resource; nil where it did not.
   package var grantedAt: StatedTime?
+  /// Who it was that acquired it, as far as the server could tell; empty where it could not. No shape of this
+  /// release says it.
+  package var identity = ""
 
   package init(
     kind: Kind, owner: String, content: Content, lease: Lease, labels: [String: String] = [:],
@@ -108,6 +111,8 @@ package struct Claim: Equatable, Sendable {
   package var labels: [String: String]
   /// Nil: as it was on a renewal.
   package var grantedAt: StatedTime?
+  /// Nil: as it was on a renewal.
+  package var identity: String?
 
   package init(
     kind: Kind, owner: String, lease: Lease, content: Content? = nil,
@@ -125,9 +130,11 @@ package struct Claim: Equatable, Sendable {
   package func holder(renewing current: Holder?) -> Holder {
     var labels = current?.labels ?? [:]
     if !self.labels.isEmpty { labels.change(self.labels) }
-    return Holder(
+    var holder = Holder(
       kind: kind, owner: owner, content: (current?.content ?? .empty).changed(to: content),
       lease: lease, labels: labels, grantedAt: grantedAt ?? current?.grantedAt)
+    holder.identity = identity ?? current?.identity ?? ""
+    return holder
   }
 }
 

@@ -112,6 +112,12 @@ package struct WaitQueue<Waiter> {
     lines[NameBytes(key)]?.token = token
   }
 
+  /// Whether somebody waits for a key who is not set aside, and it is free or was granted anew.
+  package func isNews(_ token: Int64, isOver: Bool, of key: String) -> Bool {
+    guard let line = lines[NameBytes(key)], line.count > line.aside.count else { return false }
+    return isOver || line.token != token
+  }
+
   // MARK: - Coming and going
 
   /// Puts one at the end of its key's line.

@@ -3,8 +3,9 @@ import Synchronization
 
 /// The durable table of locks that a server works on: commands in, decisions committed, results out.
 ///
-/// Four threads: one writes in batches (group commit), one answers for single keys, one for lists,
-/// one for lists of one moment. A result is delivered only after the commit that makes it true.
+/// One thread writes in batches (group commit), one answers for single keys, one for lists, one for lists of
+/// one moment; and one does the upkeep where that keeps nobody from writing. A result is delivered only after
+/// the commit that makes it true.
 package final class Store: Sendable {
   private let engine: any StoreEngine
   private let limits: StoreLimits
@@ -12,15 +13,23 @@ package final class Store: Sendable {
   private let commandBytes = Atomic<Int>(0)
   private let pointQueries: BatchQueue<SnapshotReader.Item>
   private let lists: ListTurns<SnapshotReader.LongItem>
+  private let upkeepOrders: BatchQueue<Upkeep.GivingUp>
   private let momentLists: ListTurns<SnapshotReader.LongItem>
   private let logGate = LogGate()
   private let threads = Mutex<[BlockingThread]>([])
   private let clock: @Sendable () -> MonotonicTime
   private let latestHealth = Mutex(StoreHealth.working)
+  private let latestRemarks = Mutex<[String]>([])
   private let writingPulse: Pulse
   private let isEnding = Atomic<Bool>(false)
 
   package var location: String { engine.location }
+
+  /// How long whoever asks should wait for an answer that takes no time by itself; nil for as long as it takes.
+  package var patienceNanoseconds: Int64? { engine.isRemote ? limits.patienceNanoseconds : nil }
+
+  /// What whoever runs the server should know of the database, as of the latest connection.
+  package var remarks: [String] { latestRemarks.withLock(\.self) }
 
   /// What the latest transaction found, or that the one under way hangs.
   package var health: StoreHealth {
@@ -37,7 +46,7 @@ package final class Store: Sendable {
   /// Opens the database and starts the store's threads.
   ///
   /// - Parameter clock: A monotonic clock that stands still while the machine is suspended.
-  /// - Throws: ``StoreError`` as ``StoreEngine/openWriter()`` does.
+  /// - Throws: ``StoreError`` as ``StoreEngine/openWriter(for:)`` does.
   package init(
     engine: any StoreEngine, limits: StoreLimits = StoreLimits(),
     clock: @escaping @Sendable () -> MonotonicTime, observer: any StoreObserver
@@ -48,42 +57,84 @@ package final class Store: Sendable {
     pointQueries = BatchQueue(capacity: limits.queueMax)
     lists = ListTurns(capacity: limits.listsMax, ofSource: limits.listsOfConnectionMax)
     momentLists = ListTurns(capacity: limits.listsMax, ofSource: limits.listsOfConnectionMax)
+    upkeepOrders = BatchQueue(capacity: 1)
     self.clock = clock
     writingPulse = Pulse(at: clock())
-    let connections = Connections(
-      writer: try engine.openWriter(), point: try engine.openReader(),
-      long: try engine.openReader())
-    for remark in engine.remarks() { observer.remarked(remark) }
+    let connections = try Connections(engine)
+    noteRemarks(observer)
     start(connections, observer: observer)
+  }
+
+  /// Says what is new of them.
+  private func noteRemarks(_ observer: any StoreObserver) {
+    let remarks = engine.remarks()
+    let known = latestRemarks.withLock { latest in
+      defer { latest = remarks }
+      return latest
+    }
+    for remark in remarks where !known.contains(remark) { observer.remarked(remark) }
   }
 
   /// The connections on their way to their threads.
   ///
   /// `@unchecked Sendable`: made by one thread, then each used by the one thread it is handed to.
   private final class Connections: @unchecked Sendable {
-    let writer: any StoreWriter
-    let point: any StoreReader
-    let long: any StoreReader
+    private(set) var writer: (any StoreWriter)?
+    private(set) var point: (any StoreReader)?
+    private(set) var long: (any StoreReader)?
+    /// Why there are none.
+    private(set) var absence = StoreError.shuttingDown
 
-    init(writer: any StoreWriter, point: any StoreReader, long: any StoreReader) {
-      self.writer = writer
-      self.point = point
-      self.long = long
+    /// A database on another machine may come later.
+    init(_ engine: any StoreEngine) throws(StoreError) {
+      do throws(StoreError) {
+        writer = try engine.openWriter()
+        point = try engine.openReader()
+        long = try engine.openReader()
+      } catch {
+        guard engine.isRemote, error.code == .unavailable else { throw error }
+        absence = error
+      }
     }
+  }
+
+  /// A way to open connections that keeps nobody waiting for long.
+  private func opening<Connection>(
+    tried: @escaping @Sendable () -> Void = {},
+    _ open: @escaping @Sendable () throws(StoreError) -> Connection
+  ) -> () throws(StoreError) -> Connection? {
+    guard engine.isRemote else { return { () throws(StoreError) in try open() } }
+    let opening = ConnectionOpening(
+      patienceNanoseconds: limits.openingPatienceNanoseconds, tried: tried, open)
+    return { () throws(StoreError) in try opening.take() }
   }
 
   private func start(_ connections: Connections, observer: any StoreObserver) {
     let damage = DamageReports()
+    let openReader: @Sendable () throws(StoreError) -> any StoreReader = {
+      [engine] () throws(StoreError) in try engine.openReader()
+    }
     let isEnding: @Sendable () -> Bool = { [self] in self.isEnding.load(ordering: .relaxed) }
     let writing = BlockingThread { [self] in
+      let openWriter = opening(tried: { [commands] in commands.appendAlways(.opened) }) {
+        [engine] () throws(StoreError) in try engine.openWriter()
+      }
       let writer = CommandWriter(
-        engine: engine, writer: connections.writer, limits: limits, clock: clock,
-        observer: observer, logGate: logGate,
+        engine: engine, writer: connections.writer, absence: connections.absence,
+        open: { [self] () throws(StoreError) in
+          let opened = try openWriter()
+          if opened != nil { noteRemarks(observer) }
+          return opened
+        },
+        limits: limits, clock: clock, observer: observer, logGate: logGate,
         // Before the lists that wait, which may take long.
         startScan: { [self] in lists.prepend(.scan(writer: commands)) },
         startLook: { [self] keys in
           pointQueries.appendAlways(
             .look(WaitedLook(keys: keys[...], writer: commands, queue: pointQueries)))
+        },
+        askForNews: { [self] mark in
+          pointQueries.appendAlways(.news(since: mark, writer: commands))
         },
         noteHealth: { [self] health in latestHealth.withLock { $0 = health } })
       while !commands.hasEnded {
@@ -101,16 +152,16 @@ package final class Store: Sendable {
     }
     let pointReading = BlockingThread { [self] in
       let reader = SnapshotReader(
-        engine: engine, reader: connections.point, limits: limits, clock: clock,
-        observer: observer, damage: damage)
+        engine: engine, reader: connections.point, open: opening(openReader), limits: limits,
+        clock: clock, observer: observer, damage: damage)
       while !pointQueries.hasEnded {
         reader.turn(pointQueries.take(max: limits.batchMax, waitNanoseconds: nil))
       }
     }
     let longReading = BlockingThread { [self] in
       let reader = SnapshotReader(
-        engine: engine, reader: connections.long, limits: limits, clock: clock,
-        observer: observer, damage: damage, isEnding: isEnding)
+        engine: engine, reader: connections.long, open: opening(openReader), limits: limits,
+        clock: clock, observer: observer, damage: damage, isEnding: isEnding)
       while let (item, turn) = lists.take() {
         logGate.leaveRoom(waitNanosecondsMax: limits.logPauseNanoseconds)
         if reader.advance(item) { lists.ended(turn) } else { lists.putBack(item, turn) }
@@ -119,14 +170,29 @@ package final class Store: Sendable {
     let momentReading = BlockingThread { [self] in
       // Only v1 asks for such lists: the connection is opened with the first one.
       let reader = SnapshotReader(
-        engine: engine, reader: nil, limits: limits, clock: clock, observer: observer,
+        engine: engine, reader: nil, open: opening(openReader), limits: limits, clock: clock,
+        observer: observer,
         damage: damage, isEnding: isEnding)
       while let (item, turn) = momentLists.take() {
         logGate.pass(waitNanosecondsMax: limits.logPauseNanoseconds) { _ = reader.advance(item) }
         momentLists.ended(turn)
       }
     }
-    threads.withLock { $0 = [longReading, momentReading, pointReading, writing] }
+    let caretaking = engine.keepsAccount ? startCaretaking(observer) : nil
+    threads.withLock {
+      $0 = [longReading, momentReading, pointReading, writing, caretaking].compactMap { $0 }
+    }
+  }
+
+  private func startCaretaking(_ observer: any StoreObserver) -> BlockingThread {
+    BlockingThread { [self] in
+      let caretaker = Caretaker(
+        engine: engine, limits: limits, clock: clock, observer: observer)
+      while !upkeepOrders.hasEnded {
+        caretaker.turn(
+          upkeepOrders.take(max: .max, waitNanoseconds: caretaker.waitNanoseconds))
+      }
+    }
   }
 
   /// Queues a change. `call` gets its result after the commit.
@@ -205,9 +271,12 @@ package final class Store: Sendable {
   package func giveUpShapes(
     before shape: Int64, neededRelease release: String, deadline: MonotonicTime
   ) {
-    commands.appendAlways(
-      .giveUpShapes(
-        Upkeep.GivingUp(shape: shape, neededRelease: release, deadline: deadline)))
+    let order = Upkeep.GivingUp(shape: shape, neededRelease: release, deadline: deadline)
+    if engine.keepsAccount {
+      upkeepOrders.appendAlways(order)
+    } else {
+      commands.appendAlways(.giveUpShapes(order))
+    }
   }
 
   package var shapes: KnownShapes { engine.shapes }
@@ -223,6 +292,7 @@ package final class Store: Sendable {
     pointQueries.close()
     lists.close()
     momentLists.close()
+    upkeepOrders.close()
     let threads = threads.withLock { threads in
       defer { threads = [] }
       return threads

@@ -13,6 +13,8 @@ package struct StoreError: Error, Equatable, Sendable, CustomStringConvertible {
     case deadlineExceeded
     /// Whoever asked is gone; nothing was done.
     case unwanted
+    /// Other servers changed the same rows each time that it was tried; nothing was done.
+    case conflict
     /// A row is not as any shape says.
     case damaged
   }
@@ -29,6 +31,8 @@ package struct StoreError: Error, Equatable, Sendable, CustomStringConvertible {
   package var description: String { message }
 
   package static let shuttingDown = StoreError(.unavailable, "the server is shutting down")
+  package static let conflict = StoreError(
+    .conflict, "other servers kept changing the same keys; nothing was done, try again")
   package static let unwanted = StoreError(.unwanted, "nobody waits for it any more")
   package static let deadlinePassed = StoreError(
     .deadlineExceeded, "the request's deadline passed before the store could do it")

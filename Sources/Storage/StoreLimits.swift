@@ -41,11 +41,13 @@ package struct StoreLimits: Sendable {
   package var repliesBytesMax = 8 << 20
   /// Records that a list, and rows that a scan, reads at a time.
   package var pageMax = 500
-  /// Rows that a list reads from one snapshot, and how long it goes on with it: then others have a
-  /// turn, and the store's log can be cut. A list of one moment has one snapshot however long it
-  /// takes.
-  package var snapshotRowsMax = 2_000
-  package var snapshotNanoseconds: Int64 = 50_000_000
+  /// Keys of which the rows are read at once for those who fetch them: so many have room in memory,
+  /// whatever is in them.
+  package var keysReadMax = 64
+  /// Rows that a list reads in its turn, and how long that takes at most: then others have theirs. A list
+  /// of one moment is read from one snapshot, however long it takes.
+  package var listTurnRowsMax = 2_000
+  package var listTurnNanoseconds: Int64 = 50_000_000
   /// A log of the engine's that has more bytes in use is to begin anew, for which lists of one
   /// moment leave room.
   package var logBytesMax: Int64 = 32 << 20
@@ -74,8 +76,9 @@ package struct StoreLimits: Sendable {
   /// Rows that one step of the collection looks at, and the pause between two steps.
   package var collectRowsMax = 500
   package var collectPauseNanoseconds: Int64 = 50_000_000
-  /// Rows that one step of the backfill looks at, how long it goes on with more of them, and the least
-  /// pause between two steps. A step that takes long makes the pause nine times as long as it took.
+  /// Rows that one step of the backfill looks at, how long it goes on with more of them, in one
+  /// transaction after the other, and the least pause between two steps. A step that takes long makes
+  /// the pause nine times as long as it took.
   package var backfillRowsMax = 200
   package var backfillStepNanoseconds: Int64 = 5_000_000
   package var backfillPauseNanoseconds: Int64 = 5_000_000
@@ -83,6 +86,19 @@ package struct StoreLimits: Sendable {
   package var backfillLookNanoseconds: Int64 = 10_000_000_000
   /// Keys with terms that one step of the sweep looks at.
   package var sweepKeysMax = 200
+  /// How often a transaction is decided anew because others were faster, and the pause before that: at
+  /// random up to this, twice as long each time, as far as the second one.
+  package var conflictsMax = 50
+  package var conflictPauseNanoseconds: Int64 = 500_000
+  package var conflictPauseNanosecondsMax: Int64 = 8_000_000
+  /// How long nothing is done where the database's history is another one: within less all servers look for
+  /// what others have changed, and so find whether something is missing that they have committed.
+  package var setbackGraceNanoseconds: Int64 = 1_200_000_000
+  /// How long an answer of a database across a network is waited for: within 2 s a client shall know that there
+  /// is none, and it is looked ten times a second.
+  package var patienceNanoseconds: Int64 = 1_800_000_000
+  /// How long who needs a connection waits until it is open, where that may take longer.
+  package var openingPatienceNanoseconds: Int64 = 200_000_000
   /// How long a connection that failed is left before another is opened.
   package var reopenNanoseconds: Int64 = 500_000_000
 

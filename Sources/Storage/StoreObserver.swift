@@ -4,6 +4,14 @@ package protocol StoreObserver: Sendable {
   func committed(commands: Int, expiries: Int, nanoseconds: Int64)
   /// A transaction failed; the commands in it got this error.
   func failed(_ error: StoreError)
+  /// Other servers changed what a transaction was decided on: it is decided anew.
+  func conflicted()
+  /// The database's history is another one than before; nothing is done until all had time to look whether
+  /// something is missing.
+  func historyChanged()
+  /// The database has gone back in time, and lacks what was acknowledged. What this server knows to be held
+  /// is put back.
+  func wentBack(holds: Int)
   /// The store works again after a failure.
   func recovered()
   /// It has done so for ``StoreLimits/outageQuietNanoseconds``.

@@ -11,7 +11,7 @@ enum Admission {
 /// A queue between threads: bounded, taken in batches, with a wait that ends at a point in time.
 ///
 /// `@unchecked Sendable`: `elements`, `isClosed` and `isWaiting` are touched only under `mutex`.
-final class BatchQueue<Element: Sendable>: @unchecked Sendable {
+package final class BatchQueue<Element: Sendable>: @unchecked Sendable {
   private let mutex = UnsafeMutablePointer<pthread_mutex_t>.allocate(capacity: 1)
   private let condition = UnsafeMutablePointer<pthread_cond_t>.allocate(capacity: 1)
   private let capacity: Int
@@ -20,7 +20,7 @@ final class BatchQueue<Element: Sendable>: @unchecked Sendable {
   private var isClosed = false
   private var isWaiting = false
 
-  init(capacity: Int) {
+  package init(capacity: Int) {
     self.capacity = capacity
     pthread_mutex_init(mutex, nil)
     var attributes = pthread_condattr_t()
@@ -48,7 +48,7 @@ final class BatchQueue<Element: Sendable>: @unchecked Sendable {
   }
 
   /// Appends what must not be lost and is rare, such as the end of a scan, over the bound as well.
-  func appendAlways(_ element: Element) {
+  package func appendAlways(_ element: Element) {
     pthread_mutex_lock(mutex)
     defer { pthread_mutex_unlock(mutex) }
     elements.append(element)
@@ -57,7 +57,7 @@ final class BatchQueue<Element: Sendable>: @unchecked Sendable {
 
   /// Takes up to `max` elements, in order. Waits while there are none, until the queue is closed or
   /// `nanoseconds` have passed; with nil, until there are some.
-  func take(max: Int, waitNanoseconds: Int64?) -> [Element] {
+  package func take(max: Int, waitNanoseconds: Int64?) -> [Element] {
     pthread_mutex_lock(mutex)
     defer { pthread_mutex_unlock(mutex) }
     if elements.isEmpty && !isClosed {
@@ -110,10 +110,10 @@ final class BatchQueue<Element: Sendable>: @unchecked Sendable {
 }
 
 /// A thread of the operating system, for calls that block.
-final class BlockingThread: Sendable {
+package final class BlockingThread: Sendable {
   private let thread: pthread_t
 
-  init(_ body: @escaping @Sendable () -> Void) {
+  package init(_ body: @escaping @Sendable () -> Void) {
     let box = Unmanaged.passRetained(Start(body))
     var thread = pthread_t()
     let code = pthread_create(
@@ -134,8 +134,11 @@ final class BlockingThread: Sendable {
     nanosleep(&pause, nil)
   }
 
-  /// Waits until the thread has ended. Called once.
+  /// Waits until the thread has ended. Called once, unless ``detach()`` was.
   func join() { pthread_join(thread, nil) }
+
+  /// Nobody waits for its end.
+  package func detach() { pthread_detach(thread) }
 
   private final class Start: Sendable {
     let body: @Sendable () -> Void

@@ -1,5 +1,6 @@
 import Glibc
 package import Storage
+import StorageSQL
 
 /// The store in one SQLite file, which several servers on this machine may have open at once.
 ///
@@ -23,11 +24,6 @@ package struct SQLiteEngine: StoreEngine {
   /// Marks the file as Latchkey's ("LTKY"), for file(1) and against mistaken paths.
   package static let applicationID: Int64 = 0x4C54_4B59
 
-  package static let dialect = SQLDialect(
-    identity: "INTEGER PRIMARY KEY", integer: "INTEGER", name: "TEXT", text: "TEXT",
-    bytes: "BLOB", keyedByPrimaryKey: " WITHOUT ROWID",
-    insertIfMissing: { "INSERT OR IGNORE INTO \($0) (\($1)) VALUES (\($2))" })
-
   /// The file.
   package let path: String
   package let shapes: KnownShapes
@@ -43,7 +39,7 @@ package struct SQLiteEngine: StoreEngine {
 
   package func remarks() -> [String] { files.remarks() }
 
-  package func openWriter() throws(StoreError) -> any StoreWriter {
+  package func openWriter(for purpose: WritingPurpose) throws(StoreError) -> any StoreWriter {
     try files.prepare(create: true)
     let connection = try SQLiteConnection(path: path, create: true)
     connection.setBusyTimeout(milliseconds: Self.openMillisecondsMax)
@@ -112,11 +108,12 @@ package struct SQLiteEngine: StoreEngine {
         try connection.execute("PRAGMA application_id = \(Self.applicationID)")
       } else {
         // A newer server may have dropped this one's shapes: nothing is touched before that is known.
-        try Fence.check(readMeta(connection.prepare(StoreStatements(shapes).meta), shapes), self)
+        try Fence.check(
+          readMeta(connection.prepare(StoreStatements(shapes, .sqlite).meta), shapes), self)
       }
       let existing = Set(
         try connection.texts("SELECT name FROM pragma_table_info('\(S1.resourceTable)')"))
-      for statement in shapes.migration(Self.dialect, existingColumns: existing) {
+      for statement in shapes.migration(.sqlite, existingColumns: existing) {
         try connection.execute(statement)
       }
       try connection.execute("COMMIT")

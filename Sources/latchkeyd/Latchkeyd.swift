@@ -9,7 +9,6 @@ import NIOCore
 import NIOPosix
 import ServiceLifecycle
 import Storage
-import StorageSQLite
 import Synchronization
 import WireSchema
 
@@ -50,7 +49,7 @@ struct Latchkeyd: AsyncParsableCommand {
       Exit codes: 0 after SIGTERM or SIGINT, 143 or 130 after a second one, 1 when it cannot \
       start, 64 for a bad option, 69 when the store needs a newer release.
       """,
-    version: Release.version)
+    version: Release.version, subcommands: [StoreSchema.self, CopyStore.self])
 
   @OptionGroup var options: ServerOptions
 
@@ -68,17 +67,19 @@ struct Latchkeyd: AsyncParsableCommand {
     Self.startPool(eventLoops: configuration.eventLoops)
     configuration.trimMemory = ProcessSetup.trimMemory
     let server: LatchkeyServer
+    let location: String
     do throws(StoreError) {
-      try settings.createStoreFolder()
+      let engine = try settings.store.engine(password: settings.storePassword)
+      location = engine.location
       let registry = PrometheusRegistry(
         help: ServerMetrics.help, timerBounds: ServerMetrics.timerBounds)
       let dropped = Counter(label: "latchkey_log_lines_dropped_total", factory: registry)
       log.reportDrops { dropped.increment(by: $0) }
       server = try LatchkeyServer(
-        configuration, engine: SQLiteEngine(path: settings.storePath),
+        configuration, engine: engine,
         metrics: registry, metricsText: { registry.text() })
     } catch {
-      Self.fail(error.message, code: error.code == .tooOldServer ? .unavailable : .failure)
+      Self.fail(error)
     }
     let address: String
     do {
@@ -89,7 +90,7 @@ struct Latchkeyd: AsyncParsableCommand {
           + "\(reason(of: error))", code: .failure)
     }
     let announcement =
-      "latchkeyd \(Release.version) listening on \(address), store sqlite:\(settings.storePath), "
+      "latchkeyd \(Release.version) listening on \(address), store \(location), "
       + "wire \(WireVersions.spoken), shape \(KnownShapes.all), "
       + "server \(settings.configuration.serverID)"
     let service = AnnouncedServer(server: server, announcement: announcement)
@@ -124,7 +125,7 @@ struct Latchkeyd: AsyncParsableCommand {
 
   /// Threads beside event loops, pool and tasks: the store's, those of signals and of the output, and
   /// one to spare.
-  private static let otherThreads = 8
+  private static let otherThreads = 12
 
   /// Those that tasks share, as many as there are cores, and what is made of them where they block.
   fileprivate static var taskThreads: Int { max(1, sysconf(Int32(_SC_NPROCESSORS_ONLN))) + 2 }
@@ -166,8 +167,12 @@ struct Latchkeyd: AsyncParsableCommand {
     fail("cannot \(what): \(String(cString: strerror(code)))\(limit)", code: .failure)
   }
 
+  static func fail(_ error: StoreError) -> Never {
+    fail(error.message, code: error.code == .tooOldServer ? .unavailable : .failure)
+  }
+
   /// One clear line, and out.
-  private static func fail(_ message: String, code: ExitCode) -> Never {
+  static func fail(_ message: String, code: ExitCode) -> Never {
     let line = Array("latchkeyd: \(message)\n".utf8)
     _ = write(STDERR_FILENO, line, line.count)
     Glibc.exit(code.rawValue)

@@ -12,9 +12,19 @@ struct ServerOptions: ParsableArguments {
 
   @Option(
     help: ArgumentHelp(
-      "The store. [LATCHKEY_STORE, default sqlite:./latchkey-data/latchkey.db]",
-      valueName: "sqlite:path"))
+      """
+      The store: sqlite:PATH, postgresql://USER@HOST,HOST/DATABASE?PARAMETER=VALUE as libpq knows it, or \
+      mariadb://USER@HOST,HOST/DATABASE. [LATCHKEY_STORE, default sqlite:./latchkey-data/latchkey.db]
+      """, valueName: "url"))
   var store: String?
+
+  @Option(
+    help: ArgumentHelp(
+      """
+      A file whose first line is the password of the store's database; LATCHKEY_STORE_PASSWORD is one itself. \
+      [LATCHKEY_STORE_PASSWORD_FILE]
+      """, valueName: "path"))
+  var storePasswordFile: String?
 
   @Option(
     help: ArgumentHelp(

@@ -20,7 +20,8 @@ struct Environment: Sendable {
 /// Options and environment, judged.
 struct ServerSettings {
   let configuration: ServerConfiguration
-  let storePath: String
+  let store: StoreURL
+  let storePassword: String?
 
   /// - Parameter log: Where lines of the log go.
   /// - Throws: ``SettingError`` naming the option, or the variable in its place, and what it allows.
@@ -56,9 +57,11 @@ struct ServerSettings {
     (configuration.host, configuration.port) = try Self.address(
       text(options.listen, "LATCHKEY_LISTEN", "127.0.0.1:7420"),
       name("--listen", options.listen, "LATCHKEY_LISTEN"))
-    storePath = try Self.path(
+    store = try StoreURL(
       text(options.store, "LATCHKEY_STORE", "sqlite:./latchkey-data/latchkey.db"),
-      name("--store", options.store, "LATCHKEY_STORE"))
+      name("--store", options.store, "LATCHKEY_STORE"), isPublic: options.store != nil)
+    storePassword = try StorePassword.find(
+      file: options.storePasswordFile, "--store-password-file", environment: environment)
 
     func number(
       _ option: String?, _ variable: String, _ optionName: String, _ standard: Int,
@@ -104,21 +107,6 @@ struct ServerSettings {
     self.configuration = configuration
   }
 
-  /// Creates the folder of the store's file where it is missing.
-  func createStoreFolder() throws(StoreError) {
-    guard let slash = storePath.lastIndex(of: "/"), slash != storePath.startIndex else { return }
-    let folder = String(storePath[..<slash])
-    var path = ""
-    for part in folder.split(separator: "/", omittingEmptySubsequences: false) {
-      path += path.isEmpty && !folder.hasPrefix("/") ? "\(part)" : "/\(part)"
-      if part.isEmpty || part == "." || part == ".." { continue }
-      guard mkdir(path, 0o750) == 0 || errno == EEXIST else {
-        throw StoreError(
-          .unavailable, "cannot create the folder \(folder): \(String(cString: strerror(errno)))")
-      }
-    }
-  }
-
   /// Less than the connection's timer can tell apart is of no use to anybody.
   private static let idleSeconds = 5...86_400
 
@@ -134,14 +122,6 @@ struct ServerSettings {
     if host.hasPrefix("["), host.hasSuffix("]") { host = String(host.dropFirst().dropLast()) }
     guard !host.isEmpty else { throw fault }
     return (host, port)
-  }
-
-  private static func path(_ text: String, _ name: String) throws(SettingError) -> String {
-    let prefix = "sqlite:"
-    guard text.hasPrefix(prefix), text.count > prefix.count else {
-      throw SettingError(message: "\(name) must be sqlite:PATH, got \"\(text)\"")
-    }
-    return String(text.dropFirst(prefix.count))
   }
 
   private static func isIDByte(_ byte: UInt8) -> Bool {
@@ -165,7 +145,7 @@ struct ServerSettings {
 }
 
 /// CLOCK_MONOTONIC stands still while the machine is suspended: a lease never ends because of that.
-@Sendable private func monotonicClock() -> MonotonicTime {
+@Sendable func monotonicClock() -> MonotonicTime {
   var time = timespec()
   clock_gettime(CLOCK_MONOTONIC, &time)
   return MonotonicTime(nanoseconds: Int64(time.tv_sec) * 1_000_000_000 + Int64(time.tv_nsec))

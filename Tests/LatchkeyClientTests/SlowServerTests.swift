@@ -86,7 +86,7 @@ struct SlowServerTests {
     let isKept = try await client.withLock("a", lease: lease) { grant in
       let slowness = Task {
         while !Task.isCancelled {
-          let gate = plan.hold(.commit)
+          let gate = plan.hold(.apply)
           await gate.arrival()
           try? await Task.sleep(for: lease / 3)
           gate.open()
@@ -119,7 +119,7 @@ struct SlowServerTests {
       environment: ["LATCHKEY_SERVER=\(InProcessServer.host):\(server.port)"])
     defer { holder.signal(SIGKILL) }
     try await holder.output.line(containing: "started")
-    let gate = plan.hold(.commit)
+    let gate = plan.hold(.apply)
     await gate.arrival()
     try await Task.sleep(for: lease * 45 / 100)
     gate.open()

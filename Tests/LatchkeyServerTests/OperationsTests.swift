@@ -87,7 +87,7 @@ import WireSchema
     for call in [Self.claim, .json("FetchAll", #"{"type":"lock"}"#)] {
       #expect(try await HTTPVersion.http2.send(call, port: server.port).status == 200)
     }
-    let reading = plan.hold(.readBegin)
+    let reading = plan.hold(.read)
     for path in ["/readyz", "/status"] {
       let answer = try await HTTPVersion.http2.send(Self.get(path), port: server.port)
       #expect(answer.status == 503)
@@ -102,7 +102,7 @@ import WireSchema
     let plan = FaultPlan()
     let server = try await InProcessServer.start(
       engine: FaultyEngine(MemoryDatabase().engine(), plan: plan))
-    let writing = plan.hold(.commit)
+    let writing = plan.hold(.apply)
     let body = #"{"resource":{"key":"k","owner":"o","type":"lock"},"ttlInSeconds":60}"#
     let request = """
       POST /latchkey.v1.Locks/Lock HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\n\
@@ -125,7 +125,7 @@ import WireSchema
       engine: FaultyEngine(MemoryDatabase().engine(), plan: plan)
     ) { $0.limits.storeTimeout = .milliseconds(100) }
     #expect(try await HTTPVersion.http2.send(Self.claim, port: server.port).status == 200)
-    let writing = plan.hold(.commit)
+    let writing = plan.hold(.apply)
     try await server.stop()
     writing.open()
   }

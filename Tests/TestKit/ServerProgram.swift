@@ -19,8 +19,17 @@ package struct ServerProgram: Sendable {
     _ name: String = "latchkeyd", store: String, port: Int = 0, before: [String] = [],
     arguments: [String] = []
   ) async throws -> ServerProgram {
+    try await start(
+      name, url: "sqlite:\(store)", port: port, before: before, arguments: arguments)
+  }
+
+  /// The same with a store of any kind.
+  package static func start(
+    _ name: String = "latchkeyd", url: String, port: Int = 0, before: [String] = [],
+    arguments: [String] = []
+  ) async throws -> ServerProgram {
     let program = try Program(
-      name, before + ["--listen", "127.0.0.1:\(port)", "--store", "sqlite:\(store)"] + arguments)
+      name, before + ["--listen", "127.0.0.1:\(port)", "--store", url] + arguments)
     do {
       let line = try await program.output.line(containing: "listening on 127.0.0.1:")
       let address = line.split(separator: " ").first { $0.hasPrefix("127.0.0.1:") } ?? ""

@@ -17,6 +17,17 @@ package final class StoreFolder: Sendable {
   /// Where a file called `name` would be.
   package func path(_ name: String) -> String { "\(folder)/\(name)" }
 
+  /// A file of its owner's alone.
+  package func write(_ text: String, to name: String) throws {
+    let file = open(path(name), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0o600)
+    guard file >= 0 else { throw SystemError(what: "open", number: errno) }
+    defer { close(file) }
+    let bytes = Array(text.utf8)
+    guard Glibc.write(file, bytes, bytes.count) == bytes.count else {
+      throw SystemError(what: "write", number: errno)
+    }
+  }
+
   deinit {
     if let entries = opendir(folder) {
       while let entry = readdir(entries) {

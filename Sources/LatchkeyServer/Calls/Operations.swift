@@ -76,8 +76,7 @@ final class Operations: Sendable {
             case .records(let rows) = try servers.get()
           else { return }
           let status = fleet.status(
-            meta: meta, lastRow: lastRow, servers: rows, location: loop.store.location,
-            offer: loop.offer)
+            meta: meta, lastRow: lastRow, servers: rows, of: loop.store, offer: loop.offer)
           exchange.respond(
             loop.answers.headers(status: 200, contentType: Codec.json.contentType),
             body: try Codec.json.encode(status))

@@ -123,6 +123,8 @@ private final class ListCall: UnaryCall, @unchecked Sendable {
     super.init(endpoint, arrival, request, share: share)
   }
 
+  override var mayTakeLong: Bool { true }
+
   override func body(of outcome: Outcome) throws(RPCError) -> [UInt8] {
     guard case .listed(let end) = outcome else {
       throw endpoint.refusal(WireError(refusal: outcome, key: ""))

@@ -27,6 +27,8 @@ class UnaryCall: StoreCall, TimedCall, ExchangeWatcher, @unchecked Sendable {
   private let metrics: MethodMetrics
   private let start: MonotonicTime
   let deadline: MonotonicTime?
+  /// Until when the store is waited for, where it may be cut off; nil for as long as it takes.
+  private var patienceEnd: MonotonicTime?
   private var isAnswered = false
   /// What a call that may wait was answered with, until its end.
   private var told: Outcome?
@@ -47,7 +49,10 @@ class UnaryCall: StoreCall, TimedCall, ExchangeWatcher, @unchecked Sendable {
     start = arrival.time
     self.share = share
     deadline = request.timeoutMilliseconds.map { arrival.time + $0 * 1_000_000 }
-    if deadline != nil { loop.watchDeadline(of: self) }
+    if !mayTakeLong, let patience = loop.store.patienceNanoseconds {
+      patienceEnd = arrival.time + patience
+    }
+    if deadline != nil || patienceEnd != nil { loop.watchDeadline(of: self) }
     exchange.tellEnd(to: self)
   }
 
@@ -58,6 +63,9 @@ class UnaryCall: StoreCall, TimedCall, ExchangeWatcher, @unchecked Sendable {
 
   /// Whether the call may stand in the store's waiting room.
   var mayWait: Bool { false }
+
+  /// Whether the answer may take long though nothing is wrong.
+  var mayTakeLong: Bool { mayWait }
 
   /// The command that undoes what the store did for a peer that is gone; nil where there is nothing to
   /// be undone. A call that does not wait may have been repeated elsewhere by then, and what it did
@@ -137,7 +145,13 @@ class UnaryCall: StoreCall, TimedCall, ExchangeWatcher, @unchecked Sendable {
 
   final func isOver(at now: MonotonicTime) -> Bool {
     if isAnswered { return true }
-    guard let deadline, deadline <= now else { return false }
+    guard let deadline, deadline <= now else {
+      guard let patienceEnd, patienceEnd <= now else { return false }
+      refuse(
+        RPCError(
+          .unavailable, "the store gives no answer; the change may or may not be made"))
+      return true
+    }
     hasEnded.store(true, ordering: .relaxed)
     leaveWaitingRoom()
     refuse(
@@ -185,7 +199,7 @@ extension RPCError {
   init(_ error: StoreError) {
     let code: Code =
       switch error.code {
-      case .unavailable, .tooOldServer, .unusable: .unavailable
+      case .unavailable, .tooOldServer, .unusable, .conflict: .unavailable
       case .overloaded: .resourceExhausted
       case .deadlineExceeded: .deadlineExceeded
       case .unwanted: .canceled

@@ -48,7 +48,7 @@ final class Fleet: Sendable {
   /// Says where this server listens, once it does.
   func listens(on address: String) { state.withLock { $0.listen = address } }
 
-  /// Notes what the store holds, for ``status(meta:lastRow:servers:location:offer:)``.
+  /// Notes what the store holds, for ``status(meta:lastRow:servers:of:offer:)``.
   func note(locks: Int, presences: Int) {
     state.withLock { $0.held = (locks, presences) }
   }
@@ -141,7 +141,7 @@ final class Fleet: Sendable {
 
   /// The answer to /status.
   func status(
-    meta: StoreMeta, lastRow: Int64, servers: [LockRecord], location: String,
+    meta: StoreMeta, lastRow: Int64, servers: [LockRecord], of database: Store,
     offer: WireOffer
   ) -> Latchkey_Fleet_V1_Status {
     let view = FleetView(servers)
@@ -159,7 +159,8 @@ final class Fleet: Sendable {
       status.wireOfferedNewest = offer.range.newest
       status.wireReason = offer.reason
       status.store = .with { store in
-        store.location = location
+        store.location = database.location
+        store.remarks = database.remarks
         store.newestShape = UInt32(clamping: meta.newestShape)
         store.oldestShape = UInt32(clamping: meta.oldestShape)
         store.filledShape = UInt32(clamping: meta.filledShape)

@@ -32,6 +32,10 @@ package final class ServerMetrics: Sendable {
     "latchkey_store_failures_total": "Transactions that failed.",
     "latchkey_scan_failures_total": "Looks for what other servers wrote that failed.",
     "latchkey_waiters": "Calls that wait until a key is free.",
+    "latchkey_store_conflicts_total":
+      "Transactions that were decided anew, since another server was faster.",
+    "latchkey_store_setbacks_total":
+      "How often the database has gone back in time, and lacked what was acknowledged.",
     "latchkey_store_up": "Whether the latest transaction was committed.",
     "latchkey_damaged_rows_total": "Rows left out of answers because they are damaged.",
     "latchkey_store_log_bytes": "What the store's log takes on the disk.",
@@ -66,6 +70,8 @@ package final class ServerMetrics: Sendable {
   private let commitDuration: Metrics.Timer
   private let stalledSeconds: FloatingPointCounter
   private let failures: Counter
+  private let conflicts: Counter
+  private let setbacks: Counter
   private let scanFailures: Counter
   private let refusedConnections: Counter
   private let isFull = Atomic<Bool>(false)
@@ -98,6 +104,8 @@ package final class ServerMetrics: Sendable {
     failures = Counter(label: "latchkey_store_failures_total", factory: factory)
     refusedConnections = Counter(label: "latchkey_connections_refused_total", factory: factory)
     scanFailures = Counter(label: "latchkey_scan_failures_total", factory: factory)
+    conflicts = Counter(label: "latchkey_store_conflicts_total", factory: factory)
+    setbacks = Counter(label: "latchkey_store_setbacks_total", factory: factory)
     storeUp = Gauge(label: "latchkey_store_up", factory: factory)
     logBytes = Gauge(label: "latchkey_store_log_bytes", factory: factory)
     damaged = Counter(label: "latchkey_damaged_rows_total", factory: factory)
@@ -203,6 +211,25 @@ extension ServerMetrics: StoreObserver {
     if !isFailing.exchange(true, ordering: .relaxed) {
       logger.error("the store failed", metadata: ["error": "\(error)"])
     }
+  }
+
+  package func conflicted() { conflicts.increment() }
+
+  package func historyChanged() {
+    logger.notice(
+      "the database has another history than before, such as after a fail-over; servers look whether something is missing"
+    )
+  }
+
+  package func wentBack(holds: Int) {
+    setbacks.increment()
+    logger.critical(
+      """
+      the database has gone back in time and lacks what was acknowledged, such as after a fail-over to a \
+      standby that was behind: what this server knows to be held is put back, and tokens go on above all \
+      that were given out; what only servers knew that are gone, and what holders wrote, may be lost
+      """,
+      metadata: ["held": "\(holds)"])
   }
 
   package func recovered() { storeUp.record(1) }

@@ -3,6 +3,11 @@ package enum Fence {
   /// - Throws: ``StoreError`` with code `tooOldServer` where the store has left every shape behind
   ///   that this server knows; `unusable` where it does not say.
   package static func check(_ meta: StoreMeta, _ engine: some StoreEngine) throws(StoreError) {
+    guard meta.tokenFloor != StoreCopy.unfinished else {
+      throw StoreError(
+        .unusable,
+        "the store \(engine.location) is a copy that was not finished: empty it, and copy again")
+    }
     guard meta.oldestShape >= 1, meta.newestShape >= meta.oldestShape, meta.tokenFloor >= 0,
       meta.epoch >= 0
     else {

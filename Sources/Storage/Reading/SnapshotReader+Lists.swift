@@ -37,7 +37,7 @@ final class ListReading: @unchecked Sendable {
 
 // Long lists, page by page: by the keys of rows, or by terms that lead to what is looked for.
 extension SnapshotReader {
-  /// Reads on from one snapshot, for as long as the list may have it. Returns whether that is all.
+  /// Reads on for as long as the list has its turn. Returns whether that is all.
   func advance(_ list: ListReading) -> Bool {
     let start = clock()
     let result: StoreResult
@@ -49,9 +49,10 @@ extension SnapshotReader {
       result = .failure(.shuttingDown)
     } else {
       do throws(StoreError) {
-        let end = try inSnapshot { (reader, meta) throws(StoreError) in
-          try read(list, reader, meta, since: start)
-        }
+        let end =
+          list.range.isOfOneMoment
+          ? try inOneMoment { () throws(StoreError) in try read(list, since: start) }
+          : try read(list, since: start)
         guard let end else { return false }
         result = .success(.listed(end))
       } catch {
@@ -62,24 +63,19 @@ extension SnapshotReader {
     return true
   }
 
-  /// - Returns: Nil where there is more, for another snapshot.
+  /// - Returns: Nil where there is more, for another turn.
   private func read(
-    _ list: ListReading, _ reader: any StoreReader, _ meta: StoreMeta, since start: MonotonicTime
+    _ list: ListReading, since start: MonotonicTime
   ) throws(StoreError) -> Outcome.ListEnd? {
     let way: ListReading.Way
-    if let known = list.way {
-      way = known
-    } else {
-      let term = meta.filledShape >= S2.number ? try rareTerm(of: list.range, reader) : nil
-      way = term.map { .byTerm($0) } ?? .byKeys
-      list.way = way
-    }
-    var rowsLeft = list.range.isOfOneMoment ? .max : limits.snapshotRowsMax
+    if let known = list.way { way = known } else { way = try self.way(of: list.range) }
+    list.way = way
+    var rowsLeft = list.range.isOfOneMoment ? .max : limits.listTurnRowsMax
     while list.sink.isWanted {
       let (rows, latestKey) =
         switch way {
-        case .byTerm(let term): try page(of: list.range, withTerm: term, reader, list.limit)
-        case .byKeys: try page(of: list.range, reader, list.limit)
+        case .byTerm(let term): try page(of: list.range, withTerm: term, list.limit)
+        case .byKeys: try page(of: list.range, list.limit)
         }
       // A newer server's row may have no owner that could be shown.
       let records = sound(rows).filter { record in
@@ -95,17 +91,17 @@ extension SnapshotReader {
       list.limit = min(2 * list.limit, limits.pageMax)
       rowsLeft -= rows.count
       guard !list.range.isOfOneMoment else { continue }
-      if rowsLeft <= 0 || clock() - start >= limits.snapshotNanoseconds { return nil }
+      if rowsLeft <= 0 || clock() - start >= limits.listTurnNanoseconds { return nil }
     }
     return .stopped
   }
 
   /// Up to `limit` rows of a range, and the key that they go up to; nil where there are no more.
   private func page(
-    of range: Query.Range, _ reader: any StoreReader, _ limit: Int
+    of range: Query.Range, _ limit: Int
   ) throws(StoreError) -> (rows: [StoredRow], latestKey: String?) {
-    let rows = try reader.rows(
-      of: range.kind, in: range.keys, limit: limit)
+    let wanted = Wanted(page: .held(kind: range.kind, in: range.keys, limit: limit))
+    let rows = try read(wanted).rows
     guard rows.count == limit else { return (rows, nil) }
     // A key that is damaged is no place to go on from: its neighbours would come again for ever.
     guard let last = rows.last(where: { !$0.record.key.isEmpty }) else {
@@ -116,34 +112,33 @@ extension SnapshotReader {
 
   /// The same, of those that a term leads to.
   private func page(
-    of range: Query.Range, withTerm term: String, _ reader: any StoreReader, _ limit: Int
+    of range: Query.Range, withTerm term: String, _ limit: Int
   ) throws(StoreError) -> (rows: [StoredRow], latestKey: String?) {
-    let keys = try reader.keys(withTerm: term, in: range.keys, limit: limit)
-    var rows: [StoredRow] = []
-    for key in keys {
-      guard let row = try reader.row(forKey: key) else { continue }
-      if row.damage != nil || range.kind == nil || row.record.holder?.kind == range.kind {
-        rows.append(row)
-      }
+    let facts = try read(Wanted(page: .found(byTerm: term, in: range.keys, limit: limit)))
+    let rows = facts.rows.filter { row in
+      row.damage != nil || range.kind == nil || row.record.holder?.kind == range.kind
     }
-    return (rows, keys.count == limit ? keys.last : nil)
+    return (rows, facts.latestKeyFound)
   }
 
   /// Of the terms that lead to what is looked for the one that leads to the least, where any leads to few.
-  private func rareTerm(
-    of range: Query.Range, _ reader: any StoreReader
-  ) throws(StoreError) -> String? {
+  private func way(of range: Query.Range) throws(StoreError) -> ListReading.Way {
     let terms = Terms.of(range)
-    guard var rarest = terms.first, terms.count > 1 else { return terms.first }
+    guard engine.shapes.haveTerms, var rarest = terms.first else { return .byKeys }
     // What is counted costs a small part of what is read.
     for max in [1, 10, 100].map({ $0 * limits.pageMax }) {
-      var least = max
-      for term in terms where least > 0 {
-        let count = try reader.count(ofTerm: term, in: range.keys, max: least)
-        if count < least { (rarest, least) = (term, count) }
+      var wanted = Wanted()
+      if terms.count > 1 {
+        wanted.counts = terms.map { Wanted.TermCount(term: $0, range: range.keys, max: max) }
       }
-      if least < max { break }
+      let facts = try read(wanted)
+      // Before, servers write here that know of no terms.
+      guard facts.meta.filledShape >= S2.number else { return .byKeys }
+      let least = zip(facts.counts, terms).min { $0.0 < $1.0 }
+      guard let least else { break }
+      rarest = least.1
+      if least.0 < max { break }
     }
-    return rarest
+    return .byTerm(rarest)
   }
 }

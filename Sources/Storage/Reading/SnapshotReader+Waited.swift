@@ -27,10 +27,10 @@ extension SnapshotReader {
     look.keys = look.keys.dropFirst(page.count)
     var isComplete = true
     do {
-      let changed = try inSnapshot { (reader, _) throws(StoreError) in
-        let grants = try reader.latestGrants(of: page.lazy.map(\.key))
-        return zip(page, grants).filter { $1?.isOver ?? true || $0.token != $1?.token }
-      }
+      var wanted = Wanted()
+      wanted.grants = page.map(\.key)
+      let grants = try read(wanted).grants
+      let changed = zip(page, grants).filter { $1?.isOver ?? true || $0.token != $1?.token }
       if !changed.isEmpty { look.writer.appendAlways(.changed(keys: changed.map(\.0.key))) }
     } catch {
       observer.scanFailed(error)

@@ -10,6 +10,8 @@ final class SnapshotReader {
     case query(Query, deadline: MonotonicTime?, call: any StoreCall)
     /// Look at keys that are waited for.
     case look(WaitedLook)
+    /// Tell the writer what other servers have changed.
+    case news(since: ChangeMark?, writer: BatchQueue<CommandWriter.Item>)
   }
 
   /// What may take long.
@@ -19,7 +21,7 @@ final class SnapshotReader {
     case scan(writer: BatchQueue<CommandWriter.Item>)
   }
 
-  private let engine: any StoreEngine
+  let engine: any StoreEngine
   let limits: StoreLimits
   let clock: @Sendable () -> MonotonicTime
   let observer: any StoreObserver
@@ -27,17 +29,22 @@ final class SnapshotReader {
   /// Whether the store ends, so that nothing is begun or gone on with that may take long.
   let isEnding: () -> Bool
   private var reader: (any StoreReader)?
+  private let open: () throws(StoreError) -> (any StoreReader)?
   private let backlog = ReplyBacklog()
 
-  /// - Parameter reader: Nil where the connection is to be opened when it is needed.
+  /// - Parameters:
+  ///   - reader: Nil where the connection is to be opened when it is needed.
+  ///   - open: Gives another one; nil while it is being opened.
   init(
-    engine: any StoreEngine, reader: (any StoreReader)?, limits: StoreLimits,
+    engine: any StoreEngine, reader: (any StoreReader)?,
+    open: @escaping () throws(StoreError) -> (any StoreReader)?, limits: StoreLimits,
     clock: @escaping @Sendable () -> MonotonicTime, observer: any StoreObserver,
     damage: DamageReports, isEnding: @escaping () -> Bool = { false }
   ) {
     self.isEnding = isEnding
     self.engine = engine
     self.reader = reader
+    self.open = open
     self.limits = limits
     self.clock = clock
     self.observer = observer
@@ -49,6 +56,7 @@ final class SnapshotReader {
     let now = clock()
     var queries: [(query: Query, call: any StoreCall)] = []
     var looks: [WaitedLook] = []
+    var news: [(since: ChangeMark?, writer: BatchQueue<CommandWriter.Item>)] = []
     for item in items {
       switch item {
       case .query(_, let deadline?, let call) where deadline <= now:
@@ -57,6 +65,7 @@ final class SnapshotReader {
         replies.add(.failure(.unwanted), for: call)
       case .query(let query, _, let call): queries.append((query, call))
       case .look(let look): looks.append(look)
+      case .news(let mark, let writer): news.append((mark, writer))
       }
     }
     replies.deliver()
@@ -66,6 +75,7 @@ final class SnapshotReader {
       backlog.wait(bytesMax: limits.repliesBytesMax)
     }
     for look in looks { goOn(with: look) }
+    for (mark, writer) in news { tellNews(since: mark, to: writer) }
   }
 
   /// Reads on for a while. Returns whether that is all.
@@ -80,46 +90,55 @@ final class SnapshotReader {
 
   // MARK: - Queries
 
-  /// Answers queries from one snapshot until their answers have become large. Returns the others.
+  /// Answers the first of `queries`, from one snapshot. Returns the others.
   private func answer(
     _ queries: ArraySlice<(query: Query, call: any StoreCall)>
   ) -> ArraySlice<(query: Query, call: any StoreCall)> {
+    let keys = queries.prefix(limits.keysReadMax).map(\.query.fetchedKey).prefix { $0 != nil }
+    let part = queries.prefix(max(keys.count, 1))
     var replies = ReplyBatch()
-    var rest = queries
-    do {
-      try inSnapshot { (reader, meta) throws(StoreError) in
-        while let (query, call) = rest.first, replies.byteCount < limits.repliesBytesMax {
-          replies.add(try answer(query, reader, meta), for: call, backlog: backlog)
-          rest.removeFirst()
-        }
+    do throws(StoreError) {
+      let results =
+        keys.isEmpty ? [try answer(part.first!.query)] : try fetch(keys.map { $0! })
+      for ((_, call), result) in zip(part, results) {
+        replies.add(result, for: call, backlog: backlog)
       }
     } catch {
-      for (_, call) in rest { replies.add(.failure(error), for: call) }
-      rest = []
+      for (_, call) in part { replies.add(.failure(error), for: call) }
     }
     replies.deliver()
-    return rest
+    return queries.dropFirst(part.count)
   }
 
-  private func answer(
-    _ query: Query, _ reader: any StoreReader, _ meta: StoreMeta
-  ) throws(StoreError) -> StoreResult {
-    switch query {
-    case .fetch(let key):
-      guard let row = try reader.row(forKey: key) else { return .success(.found(nil)) }
+  private func fetch(_ keys: [String]) throws(StoreError) -> [StoreResult] {
+    var scope = Batch.Scope()
+    let slots = scope.add(keys)
+    let facts = try read(scope.wanted)
+    return slots.map { slot in
+      guard let row = facts.byKey[slot] else { return .success(.found(nil)) }
       if let damage = row.damage { return .failure(StoreError(.damaged, damage)) }
       guard row.record.holder == nil else { return .success(.found(row.record)) }
       // Without an owner to show, a newer server's row is not free all the same.
       return .success(
         row.isOfNewerServer
           ? .refused(.needsNewerServer(shape: row.needsShape), nil) : .found(nil))
+    }
+  }
+
+  private func answer(_ query: Query) throws(StoreError) -> StoreResult {
+    switch query {
+    case .fetch(let key): return try fetch([key])[0]
     case .list: preconditionFailure("lists are read piece by piece")
     case .prefix(let prefix):
-      let rows = try reader.rows(
-        of: nil, in: KeyRange(prefix: prefix), limit: limits.prefixRowsMax)
+      let page = Wanted.Page.held(
+        kind: nil, in: KeyRange(prefix: prefix), limit: limits.prefixRowsMax)
       // Somebody is there, if it cannot be read who.
-      return .success(.records(rows.map(\.shown)))
-    case .meta: return .success(.meta(meta, lastRow: try reader.lastID()))
+      return .success(.records(try read(Wanted(page: page)).rows.map(\.shown)))
+    case .meta:
+      var wanted = Wanted()
+      wanted.wantsLastID = true
+      let facts = try read(wanted)
+      return .success(.meta(facts.meta, lastRow: facts.lastID))
     }
   }
 
@@ -132,9 +151,8 @@ final class SnapshotReader {
     var latestID: Int64? = 0
     do {
       while let id = latestID {
-        let page = try inSnapshot { (reader, _) throws(StoreError) in
-          try reader.leases(afterID: id, limit: limits.pageMax)
-        }
+        let wanted = Wanted(page: .leases(afterID: id, limit: limits.pageMax))
+        let page = try read(wanted).leases
         if !page.isEmpty, writer.append(.seen(page)) != .admitted {
           isComplete = false
           break
@@ -163,24 +181,42 @@ final class SnapshotReader {
 
   // MARK: - Snapshots
 
-  func inSnapshot<R>(
-    _ body: (any StoreReader, StoreMeta) throws(StoreError) -> R
+  func read(_ wanted: Wanted) throws(StoreError) -> Facts {
+    let facts = try withReader { (reader) throws(StoreError) in try reader.read(wanted) }
+    // A fence is no fault of the connection.
+    try Fence.check(facts.meta, engine)
+    return facts
+  }
+
+  /// - Parameter body: Reads from one and the same snapshot.
+  func inOneMoment<R>(_ body: () throws(StoreError) -> R) throws(StoreError) -> R {
+    try withReader { (reader) throws(StoreError) in try reader.beginMoment() }
+    defer { reader?.endMoment() }
+    return try body()
+  }
+
+  func withReader<R>(
+    _ body: (any StoreReader) throws(StoreError) -> R
   ) throws(StoreError) -> R {
-    let reader: any StoreReader
-    if let open = self.reader { reader = open } else { reader = try engine.openReader() }
-    self.reader = reader
-    do {
-      try reader.begin()
-      let meta = try reader.meta()
-      try Fence.check(meta, engine)
-      let result = try body(reader, meta)
-      reader.end()
-      return result
+    if reader == nil { reader = try open() }
+    guard let reader else {
+      throw StoreError(
+        .unavailable, "a connection to the store \(engine.location) is being opened")
+    }
+    do throws(StoreError) {
+      return try body(reader)
     } catch {
-      reader.end()
-      // Whatever it was, a new connection starts from a known state. A fence is no fault of it.
-      if error.code == .unavailable { self.reader = nil }
+      // Whatever it was, a new connection starts from a known state.
+      reader.endMoment()
+      self.reader = nil
       throw error
     }
+  }
+}
+
+extension Query {
+  /// Nil where more is asked than who holds a key.
+  fileprivate var fetchedKey: String? {
+    if case .fetch(let key) = self { key } else { nil }
   }
 }

@@ -28,10 +28,23 @@ package struct KnownShapes: Sendable, CustomStringConvertible {
     case StoreMeta.Name.tokenFloor.text: meta.tokenFloor = value
     case StoreMeta.Name.epoch.text: meta.epoch = value
     case StoreMeta.Name.filledShape.text: meta.filledShape = value
+    case StoreMeta.Name.setbacks.text: meta.setbacks = value
     case StoreMeta.Name.backfillRow(shape: newest).text: meta.backfill.row = value
     case StoreMeta.Name.backfillSince(shape: newest).text: meta.backfill.since = value
     default: break  // a name of a newer shape
     }
+  }
+
+  /// What the rows of the meta table say: name, value and note.
+  package func meta(_ rows: some Sequence<some RowCells>) -> StoreMeta {
+    var meta = StoreMeta(newestShape: 0, oldestShape: 0, tokenFloor: -1, epoch: -1)
+    for row in rows { read(row.text(0) ?? "", row.integer(1), note: row.text(2), into: &meta) }
+    return meta
+  }
+
+  /// What s1 says of a lease.
+  package func leaseSeconds(of holder: Holder, maintaining oldest: Int64) -> Int64 {
+    oldest <= S1.number ? holder.lease.seconds : S1.nothingSaid
   }
 
   /// Whether what is held can be found by ``Terms``.
@@ -166,13 +179,19 @@ package struct KnownShapes: Sendable, CustomStringConvertible {
     _ view: Holder, into newer: Holder, through older: any StoreShape.Type, isRewritten: Bool
   ) -> Holder {
     let shown = older.express(newer)
-    var merged = view
-    // Nothing of content is the newer one's alone. It is only written in another way, which is still right
-    // where nobody older wrote and the text is the same one.
-    if !isRewritten, newer.content.hasText(of: view.content) { merged.content = newer.content }
-    if view.lease == shown.lease, !isRewritten { merged.lease = newer.lease }
-    if view.labels.isSame(as: shown.labels) { merged.labels = newer.labels }
-    if view.grantedAt == shown.grantedAt { merged.grantedAt = newer.grantedAt }
+    // What the older shape does not say at all stays.
+    var merged = newer
+    for part in older.parts {
+      let isAsShown =
+        switch part {
+        // Nothing of it is the newer one's alone. It is only written in another way, which is still right
+        // where nobody older wrote and the text is the same one.
+        case .content: !isRewritten && newer.content.hasText(of: view.content)
+        case .lease: !isRewritten && part.isSame(view, shown)
+        case .labels, .grantedAt, .identity: part.isSame(view, shown)
+        }
+      if !isAsShown { part.copy(from: view, to: &merged) }
+    }
     return merged
   }
 
@@ -184,13 +203,8 @@ package struct KnownShapes: Sendable, CustomStringConvertible {
     _ record: LockRecord, _ holder: Holder, maintaining oldest: Int64,
     to parameters: inout some RowParameters
   ) {
-    if oldest <= S1.number {
-      parameters.add(holder.content.text)
-      parameters.add(holder.lease.seconds)
-    } else {
-      parameters.add("")
-      parameters.add(S1.nothingSaid)
-    }
+    parameters.add(oldest <= S1.number ? holder.content.text : "")
+    parameters.add(leaseSeconds(of: holder, maintaining: oldest))
     for shape in newer {
       guard shape.number >= oldest else {
         for _ in shape.columns { parameters.addNull() }

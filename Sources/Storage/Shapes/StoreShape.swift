@@ -9,9 +9,22 @@ package import LockCore
 /// | merge(old, into: new) | ``KnownShapes/merge(_:into:through:isRewritten:)`` |
 package protocol StoreShape: Sendable {
   static var number: Int64 { get }
-  /// The nearest that this shape can say. Applied twice it changes nothing more, and no lease becomes
-  /// shorter by it.
-  static func express(_ holder: Holder) -> Holder
+  /// All that it says of a holder: what comes with a later shape is not here, so nothing of this one changes.
+  static var parts: [HolderPart] { get }
+  /// Makes of its parts the nearest that this shape can say. Applied twice it changes nothing more, and no
+  /// lease becomes shorter by it.
+  static func round(_ holder: inout Holder)
+}
+
+extension StoreShape {
+  /// The nearest to `holder` that this shape can say.
+  package static func express(_ holder: Holder) -> Holder {
+    var said = Holder(
+      kind: holder.kind, owner: holder.owner, content: .empty, lease: holder.lease)
+    for part in parts { part.copy(from: holder, to: &said) }
+    round(&said)
+    return said
+  }
 }
 
 /// A shape that adds columns to the rows of the ones before.

@@ -10,6 +10,10 @@ struct Backfill {
   private let limits: StoreLimits
   private let shapes: KnownShapes
   private var nextStep: MonotonicTime
+  /// Where the pass was, as the store said last; nil before it was asked.
+  private var state: BackfillState?
+  /// Rows of the next step. Values may be large, so there are few at first.
+  private var rowsMax: Int
   /// Whether the latest step found nothing left to do.
   private(set) var isDone = false
 
@@ -17,60 +21,76 @@ struct Backfill {
     self.limits = limits
     self.shapes = shapes
     nextStep = now
+    rowsMax = min(Self.rowsMin, limits.backfillRowsMax)
   }
+
+  private static let rowsMin = 20
 
   /// When there is something to do next.
   var due: MonotonicTime { nextStep }
 
-  /// Does one step inside the transaction of `writer`. Returns how many rows were written.
-  ///
-  /// It ends after so many rows or so much time, whatever comes first: who waits for the database must
-  /// not notice.
-  mutating func step(
-    _ writer: any StoreWriter, meta: StoreMeta, clock: () -> MonotonicTime
-  ) throws(StoreError) -> Int {
-    let start = clock()
-    var state = meta.backfill
-    isDone =
-      shapes.newest == S1.number
-      || (state.row == BackfillState.done && state.since >= meta.oldestShape)
-    guard !isDone else { return 0 }
-    if state.since < meta.oldestShape {
-      state = BackfillState(since: meta.oldestShape)
-      try writer.set(.backfillSince(shape: shapes.newest), to: state.since)
-    }
-    var filled = 0
-    var looked = 0
-    while looked < limits.backfillRowsMax, clock() - start < limits.backfillStepNanoseconds {
-      // Values may be large, so there are few at a time.
-      let rows = try writer.rows(afterID: state.row, limit: Self.chunkRows)
-      let stale = rows.filter { !$0.isFilled && $0.damage == nil && !$0.isOfNewerServer }
-      if !stale.isEmpty {
-        try writer.refill(stale, maintaining: meta.oldestShape)
-        try writer.setTerms(stale.map(TermChange.init))
-      }
-      filled += stale.count
-      looked += rows.count
-      state.row = rows.last?.id ?? state.row
-      if rows.count < Self.chunkRows {
-        state.row = BackfillState.done
-        break
-      }
-    }
-    try writer.set(.backfillRow(shape: shapes.newest), to: state.row)
-    if state.row == BackfillState.done, state.since > meta.filledShape {
-      try writer.set(.filledShape, to: state.since)
-    }
-    return filled
+  /// What the next step wants to see.
+  var page: Wanted.Page? {
+    guard !isDone, let state, state.row != BackfillState.done else { return nil }
+    return .rows(afterID: state.row, limit: rowsMax)
   }
 
-  private static let chunkRows = 20
+  /// Finds out where the pass is, and whether there has to be another one.
+  mutating func look(at meta: StoreMeta) {
+    let stored = meta.backfill
+    state = stored
+    isDone =
+      shapes.newest == S1.number
+      || (stored.row == BackfillState.done && stored.since >= meta.oldestShape)
+  }
+
+  /// Does one step. Returns how many rows are to be written.
+  ///
+  /// - Parameter facts: With ``page``.
+  mutating func step(_ facts: Facts, into changes: inout Changes) -> Int {
+    let meta = facts.meta
+    let known = state
+    let stored = meta.backfill
+    look(at: meta)
+    guard !isDone else { return 0 }
+    func set(_ name: StoreMeta.Name, from: Int64, to: Int64) {
+      changes.meta.append(.set(name, from: from, to: to))
+    }
+    let (row, since) = (
+      StoreMeta.Name.backfillRow(shape: shapes.newest),
+      StoreMeta.Name.backfillSince(shape: shapes.newest)
+    )
+    if stored.since < meta.oldestShape {
+      // A new pass.
+      state = BackfillState(since: meta.oldestShape)
+      set(since, from: stored.since, to: meta.oldestShape)
+      if stored.row != 0 { set(row, from: stored.row, to: 0) }
+      return 0
+    }
+    // Another server may have gone on with it.
+    guard known == stored else { return 0 }
+    let stale = facts.rows.filter { !$0.isFilled && $0.damage == nil && !$0.isOfNewerServer }
+    changes.refills = stale
+    changes.terms = stale.map(TermChange.init)
+    let isLast = facts.rows.count < rowsMax
+    let next = isLast ? BackfillState.done : facts.rows.last!.id
+    state!.row = next
+    set(row, from: stored.row, to: next)
+    if isLast, stored.since > meta.filledShape {
+      set(.filledShape, from: meta.filledShape, to: stored.since)
+    }
+    return stale.count
+  }
 
   /// Leaves nine tenths of the time to everything else, after a step that took from `start` to `now`, the commit
   /// included.
   ///
   /// - Parameter isMoreToDo: Whether something else waits for its next step.
   mutating func rest(since start: MonotonicTime, now: MonotonicTime, isMoreToDo: Bool) {
+    // Each transaction takes the time of its commit, however few rows there are in it.
+    rowsMax =
+      now - start < 2 * limits.backfillStepNanoseconds
+      ? min(2 * rowsMax, limits.backfillRowsMax) : max(rowsMax / 2, min(Self.rowsMin, rowsMax))
     nextStep =
       now
       + (isDone && !isMoreToDo

@@ -30,35 +30,43 @@ struct Collector {
     cursor == nil && epoch != nil ? epochSeen + limits.epochNanoseconds : nextStep
   }
 
-  /// Does one step inside the transaction of `writer`. Returns how many rows were deleted.
-  mutating func step(
-    _ writer: any StoreWriter, meta: StoreMeta, now: MonotonicTime
-  ) throws(StoreError) -> [Int64] {
+  /// What the next step wants to see.
+  var page: Wanted.Page? { cursor.map { .freeRows(afterID: $0, limit: limits.collectRowsMax) } }
+
+  /// Does one step. Returns which rows are to be deleted.
+  ///
+  /// - Parameter facts: With ``page``.
+  mutating func step(_ facts: Facts, into changes: inout Changes, at now: MonotonicTime) -> [Int64]
+  {
+    let meta = facts.meta
     if epoch != meta.epoch {
       // Another server began it, or this one has just started: sweep, and wait its whole length.
       epoch = meta.epoch
       epochSeen = now
-      cursor = cursor ?? 0
       nextStep = now
+      if cursor == nil {
+        cursor = 0
+        return []
+      }
     } else if cursor == nil, now - epochSeen >= limits.epochNanoseconds {
       let (next, overflow) = meta.epoch.addingReportingOverflow(1)
       // No store lives so long; a damaged one keeps its free rows.
-      if overflow { epochSeen = now } else { try writer.set(.epoch, to: next) }
+      if overflow {
+        epochSeen = now
+      } else {
+        changes.meta.append(.set(.epoch, from: meta.epoch, to: next))
+      }
       nextStep = now + limits.collectPauseNanoseconds
       return []
     }
-    guard let from = cursor, now >= nextStep else { return [] }
+    guard cursor != nil, now >= nextStep else { return [] }
     nextStep = now + limits.collectPauseNanoseconds
-    let rows = try writer.freeRows(afterID: from, limit: limits.collectRowsMax)
+    let rows = facts.rows
     cursor = rows.count < limits.collectRowsMax ? nil : rows.last?.id
     // What an older server freed still says in newer columns and in terms who held it, and may be deleted by
     // one that does not know of them.
     let stale = rows.filter {
       !$0.isFilled && $0.damage == nil && $0.record.holder == nil && !$0.isOfNewerServer
-    }
-    if !stale.isEmpty {
-      try writer.refill(stale, maintaining: meta.oldestShape)
-      try writer.setTerms(stale.map(TermChange.init))
     }
     let collectable = rows.filter { row in
       guard row.damage == nil, row.record.holder == nil, let freeEpoch = row.freeEpoch else {
@@ -67,10 +75,16 @@ struct Collector {
       guard row.record.token <= Self.collectableTokenMax else { return false }
       return !row.isOfNewerServer && freeEpoch <= meta.epoch - 2
     }
+    changes.refills = stale
+    changes.terms = stale.map(TermChange.init)
     guard let highest = collectable.map(\.record.token).max() else { return [] }
-    if highest > meta.tokenFloor { try writer.set(.tokenFloor, to: highest) }
-    try writer.setTerms(collectable.map(TermChange.init))
-    try writer.delete(ids: collectable.map(\.id))
+    if highest > meta.tokenFloor {
+      changes.meta.append(.set(.tokenFloor, from: meta.tokenFloor, to: highest))
+    }
+    changes.terms += collectable.map(TermChange.init)
+    changes.deletions = collectable.map {
+      Changes.Deletion(id: $0.id, expected: $0.record.sighting)
+    }
     return collectable.map(\.id)
   }
 }

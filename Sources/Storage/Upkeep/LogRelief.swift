@@ -4,8 +4,8 @@ import LockCore
 ///
 /// An engine copies its log into the database after commits, but starts it over only at a moment in
 /// which nobody reads from it; with readers that follow each other closely there is none. Then
-/// writing stands still for as long as their snapshots last, which is short
-/// (``StoreLimits/snapshotNanoseconds``), and lists of one moment leave room (``LogGate``). Whoever
+/// writing stands still for as long as their snapshots last, which is as long as a page takes, and lists
+/// of one moment leave room (``LogGate``). Whoever
 /// reads for longer, such as a shell with an open transaction, lets the log grow: then it is tried
 /// again, ever more rarely.
 struct LogRelief {

@@ -20,20 +20,22 @@ struct TermSweep {
   /// Whether there is a next step to be done soon.
   var isUnderWay: Bool { cursor != nil }
 
-  /// Does one step inside the transaction of `writer`.
-  mutating func step(_ writer: any StoreWriter, meta: StoreMeta) throws(StoreError) {
+  /// What the next step wants to see.
+  var page: Wanted.Page? { cursor.map { .keysWithTerms(after: $0, limit: limits.sweepKeysMax) } }
+
+  /// Does one step.
+  ///
+  /// - Parameter facts: With ``page``.
+  mutating func step(_ facts: Facts, into changes: inout Changes) {
     guard !isDone else { return }
-    let isFilled = meta.filledShape >= S2.number
-    if cursor == nil {
-      guard isFilled else { return }
-      cursor = ""
+    let isFilled = facts.meta.filledShape >= S2.number
+    guard let from = cursor else {
+      if isFilled { cursor = "" }
+      return
     }
-    guard let from = cursor else { return }
     if from.isEmpty { isLastPass = isFilled }
-    let keys = try writer.keysWithTerms(after: from, limit: limits.sweepKeysMax)
-    try writer.setTerms(
-      keys.lazy.filter { !$0.hasRow }.map { TermChange(key: $0.key, before: nil, after: []) })
-    cursor = keys.last?.key
+    changes.orphans = facts.keysWithTerms.lazy.filter { !$0.hasRow }.map(\.key)
+    cursor = facts.keysWithTerms.last?.key
     isDone = cursor == nil && isLastPass
   }
 }

@@ -15,6 +15,10 @@ final class CommandWriter {
     case changed(keys: [String])
     /// All keys that are waited for were looked at.
     case lookEnded(nanoseconds: Int64, isComplete: Bool)
+    /// A connection was opened, or could not be.
+    case opened
+    /// What other servers have changed; nil where that could not be read.
+    case news(ChangesByOthers?, nanoseconds: Int64)
     /// A thread that serves clients.
     case pulse(Pulse)
     /// Nobody waits for the result of a call any more, which may be in the waiting room.
@@ -35,47 +39,69 @@ final class CommandWriter {
   }
 
   private let engine: any StoreEngine
+  /// Nil while a connection is being opened.
+  private let open: () throws(StoreError) -> (any StoreWriter)?
   private let limits: StoreLimits
   private let clock: @Sendable () -> MonotonicTime
   private let observer: any StoreObserver
   private let startScan: () -> Void
   private let startLook: ([WaitedKey]) -> Void
+  private let askForNews: (ChangeMark?) -> Void
   private let noteHealth: (StoreHealth) -> Void
+  /// Lets so many nanoseconds pass.
+  private let sleep: (Int64) -> Void
 
   private var writer: (any StoreWriter)?
   private var reopenAfter: MonotonicTime
-  private var latestError = StoreError.shuttingDown
+  private var latestError: StoreError
   private var leases = LeaseTable()
   private var stalls: StallWatch
-  private var collector: Collector
-  private var upkeep: Upkeep
+  /// Nil where somebody else does it (``Caretaker``).
+  private var upkeep: Upkeep?
   private var scans: ScanSchedule
+  private var news: NewsSchedule
+  private var setback: Setback
   private var pacer: CommitPacer
   private var logRelief: LogRelief
   private var pulses: [Pulse] = []
   private let waiting: WaitingRoom
   private var waitedKeys: WaitedKeys
+  /// Whether a reader has found that it has to be looked whether something is missing in the database.
+  private var isPastInDoubt = false
 
+  /// - Parameters:
+  ///   - writer: Its absence is for the reason that `absence` says.
+  ///   - open: Gives another one; nil while it is being opened.
   init(
-    engine: any StoreEngine, writer: any StoreWriter, limits: StoreLimits,
+    engine: any StoreEngine, writer: (any StoreWriter)?,
+    absence: StoreError = .shuttingDown,
+    open: @escaping () throws(StoreError) -> (any StoreWriter)?, limits: StoreLimits,
     clock: @escaping @Sendable () -> MonotonicTime, observer: any StoreObserver,
     logGate: LogGate, startScan: @escaping () -> Void,
-    startLook: @escaping ([WaitedKey]) -> Void, noteHealth: @escaping (StoreHealth) -> Void
+    startLook: @escaping ([WaitedKey]) -> Void, askForNews: @escaping (ChangeMark?) -> Void,
+    noteHealth: @escaping (StoreHealth) -> Void,
+    sleep: @escaping (Int64) -> Void = { BlockingThread.sleep(nanoseconds: $0) }
   ) {
+    self.sleep = sleep
     self.engine = engine
     self.writer = writer
+    self.open = open
+    latestError = absence
     self.limits = limits
     self.clock = clock
     self.observer = observer
     self.startScan = startScan
     self.startLook = startLook
+    self.askForNews = askForNews
     self.noteHealth = noteHealth
     let now = clock()
     reopenAfter = now
     stalls = StallWatch(limits: limits, now: now)
-    collector = Collector(limits: limits, now: now)
-    upkeep = Upkeep(limits: limits, shapes: engine.shapes, now: now)
+    upkeep =
+      engine.keepsAccount ? nil : Upkeep(limits: limits, shapes: engine.shapes, now: now)
     scans = ScanSchedule(limits: limits, now: now)
+    news = NewsSchedule(limits: limits, now: now)
+    setback = Setback(limits: limits)
     pacer = CommitPacer(now: now)
     logRelief = LogRelief(limits: limits, gate: logGate, now: now)
     waiting = WaitingRoom(limits: limits, now: now)
@@ -94,10 +120,16 @@ final class CommandWriter {
     if stalls.mayExpire(at: now), let look = leases.nextLook { next = min(next, look) }
     // While the store fails, nothing gets done sooner by looking more often than at every tick.
     if !stalls.isStoreFailing {
-      next = min(next, collector.due, upkeep.due)
+      if let upkeep { next = min(next, upkeep.due) }
       if !waiting.isEmpty, let look = waitedKeys.due(at: now) { next = min(next, look) }
     }
+    if engine.keepsAccount, let ask = news.due(isAnyWaiting: !waiting.isEmpty) {
+      next = min(next, ask)
+    }
     if let due = waiting.due { next = min(next, due) }
+    if let due = setback.due(at: now) {
+      next = min(next, writer == nil ? max(due, reopenAfter) : due)
+    }
     return max(next - now, 0)
   }
 
@@ -130,13 +162,20 @@ final class CommandWriter {
       case .changed(let keys): waitedKeys.add(keys)
       case .lookEnded(let nanoseconds, let isComplete):
         waitedKeys.lookEnded(at: now, nanoseconds: nanoseconds, isComplete: isComplete)
+      case .news(let changes, let nanoseconds):
+        news.ended(changes, at: now, nanoseconds: nanoseconds)
+        if let changes {
+          isPastInDoubt = changes.isPastInDoubt || setback.isNews(setbacks: changes.setbacks)
+        }
+        note(changes?.rows ?? [], at: now)
+      case .opened: break
       case .pulse(let pulse): pulses.append(pulse)
       case .abandoned(let call): waiting.remove(call)
       case .heard(let peer): waiting.heard(peer)
       case .notAsked(let peer): waiting.notAsked(peer)
       case .endWaits:
         for call in waiting.close() { replies.add(.failure(.shuttingDown), for: call) }
-      case .giveUpShapes(let order): upkeep.giveUp(order)
+      case .giveUpShapes(let order): upkeep?.giveUp(order)
       }
     }
     // What is due is asked for only after what was waiting has been taken in.
@@ -160,17 +199,47 @@ final class CommandWriter {
     replies.deliver()
     waitedKeys.add(waiting.takeDecidedKeys())
     if stalls.outageEnded(at: now) { observer.outageEnded() }
+    if engine.keepsAccount, let due = news.due(isAnyWaiting: !waiting.isEmpty), due <= now {
+      news.ask()
+      askForNews(news.mark)
+    }
     keepUp(at: now)
     observer.waiting(waiting.count)
     observer.holding(locks: leases.count(of: .lock), presences: leases.count(of: .presence))
   }
 
-  private func note(_ seen: [SeenLease], at now: MonotonicTime) {
+  private func note(_ changed: [ChangedRow], at now: MonotonicTime) {
+    note(changed.lazy.filter { !$0.isOver }.map(\.lease), at: now)
+    waitedKeys.add(changed.filter(waiting.isNews).map(\.key))
+  }
+
+  private func note(_ seen: some Sequence<SeenLease>, at now: MonotonicTime) {
     for lease in seen {
+      if engine.keepsAccount { noteForSetback(lease) }
       leases.see(
         id: lease.id, as: lease.sighting, lease: lease.lease, kind: lease.kind, in: .snapshot,
         at: now)
     }
+  }
+
+  private func noteForSetback(_ lease: SeenLease) {
+    setback.note(token: lease.sighting.token)
+    guard let name = lease.name, let kind = lease.kind else { return }
+    setback.note(
+      Setback.Hold(
+        key: name.key, owner: name.owner, kind: kind, lease: lease.lease,
+        sighting: lease.sighting), of: lease.id)
+  }
+
+  private func noteForSetback(_ row: StoredRow) {
+    setback.note(token: row.record.token)
+    guard let holder = row.record.holder, !row.isOfNewerServer else {
+      return setback.forget(row.id)
+    }
+    setback.note(
+      Setback.Hold(
+        key: row.record.key, owner: holder.owner, kind: holder.kind, lease: holder.lease,
+        sighting: row.record.sighting), of: row.id)
   }
 
   // MARK: - Transactions
@@ -182,23 +251,27 @@ final class CommandWriter {
   ) -> [StoreResult?] {
     do throws(StoreError) {
       let writer = try openWriter(at: now)
-      if scans.isDue(at: now), scans.shouldStart(changes: try writer.changesByOthers(), at: now) {
+      // What changes while everything is read is news, from a mark that was there before.
+      if scans.isDue(at: now), !engine.keepsAccount || news.mark != nil,
+        scans.shouldStart(changes: try changesByOthers(writer), at: now)
+      {
         startScan()
       }
-      let collects = collector.due <= now
+      guard !setback.isUnderWay else { return try recover(writer, part, at: now) }
       let looked = try keysToLookAt(writer, at: now)
       guard
-        !part.isEmpty || !due.isEmpty || collects || stalls.isStoreFailing || !looked.isEmpty
+        !part.isEmpty || !due.isEmpty || stalls.isStoreFailing || !looked.isEmpty
+          || isPastInDoubt
       else { return [] }
       do throws(StoreError) {
-        return try transact(
-          writer, work, part, due: due, looked: looked, collects: collects, start: now)
+        return try transact(writer, work, part, due: due, looked: looked, start: now)
       } catch {
         waitedKeys.add(looked)
         throw error
       }
     } catch {
-      failed(error, at: now)
+      // Others were faster, again and again: the store works.
+      if error.code != .conflict { failed(error, at: now) }
       return part.map { _ in .failure(error) }
     }
   }
@@ -209,60 +282,118 @@ final class CommandWriter {
   ) throws(StoreError) -> [String] {
     guard !waiting.isEmpty else { return [] }
     let isDue = try waitedKeys.shouldLook(at: now) { () throws(StoreError) in
-      try writer.changesByOthers()
+      try changesByOthers(writer)
     }
     if isDue { startLook(waiting.keys.map { WaitedKey(key: $0.key, token: $0.token) }) }
     waitedKeys.add(waiting.takeDecidedKeys())
     return waitedKeys.take { waiting.keys.map(\.key) }
   }
 
+  // MARK: - A database that has gone back in time
+
+  private func look(at facts: Facts, at now: MonotonicTime) {
+    isPastInDoubt = false
+    switch setback.look(at: facts, at: now) {
+    case .otherHistory: observer.historyChanged()
+    case .setback(let holds):
+      // What was seen is not there any more: all leases have their whole length again.
+      leases = LeaseTable()
+      observer.wentBack(holds: holds)
+    case nil: break
+    }
+  }
+
+  /// Does nothing of what is asked, and looks through a part of what is held.
+  private func recover(
+    _ writer: any StoreWriter, _ part: Range<Int>, at now: MonotonicTime
+  ) throws(StoreError) -> [StoreResult?] {
+    let holds = setback.part(max: limits.batchMax)
+    var scope = Batch.Scope()
+    let slots = scope.add(holds.map(\.key))
+    do throws(StoreError) {
+      let facts = try writer.read(scope.wanted)
+      try Fence.check(facts.meta, engine)
+      look(at: facts, at: now)
+      var batch = Batch(scope, facts)
+      for (hold, slot) in zip(holds, slots) { batch.putBack(hold, slot: slot) }
+      var changes = batch.changes
+      setback.changes(&changes, facts, at: now)
+      if case .done = try writer.apply(changes) { setback.done(holds.count, at: now) }
+    } catch {
+      writer.forget()
+      throw error
+    }
+    return part.map { _ in .failure(Setback.error) }
+  }
+
+  /// What says that others may have changed anything where it changes.
+  private func changesByOthers(_ writer: any StoreWriter) throws(StoreError) -> Int64 {
+    engine.keepsAccount ? news.unknowns : try writer.changesByOthers()
+  }
+
   private func transact(
     _ writer: any StoreWriter, _ work: CommandBatch, _ part: Range<Int>, due: [LeaseTable.Due],
-    looked: [String], collects: Bool, start: MonotonicTime
+    looked: [String], start: MonotonicTime
   ) throws(StoreError) -> [StoreResult?] {
-    let commands = work.commands
     pacer.began(requests: part.count, at: start)
-    let collectorBefore = collector
-    do {
-      try writer.begin()
-      let meta = try writer.meta()
-      try Fence.check(meta, engine)
-      var batch = BatchTransaction(writer, meta: meta, waiting: waiting) { [unowned self] row in
-        leases.nanosecondsLeft(of: row.id, as: row.record.sighting, at: start)
+    var scope = Batch.Scope(due: due)
+    let lookedSlots = scope.add(looked)
+    var keys: [String] = []
+    keys.reserveCapacity(part.count)
+    for index in part { work.commands[index].addKeys(to: &keys) }
+    let slots = scope.add(keys)
+    var conflicts = ConflictPauses()
+    do throws(StoreError) {
+      while true {
+        let facts = try writer.read(scope.wanted)
+        try Fence.check(facts.meta, engine)
+        look(at: facts, at: start)
+        guard !setback.isUnderWay else { throw Setback.error }
+        var batch = Batch(scope, facts, waiting: waiting) { [unowned self] row in
+          leases.nanosecondsLeft(of: row.id, as: row.record.sighting, at: start)
+        }
+        batch.handOver(looked, slots: lookedSlots[...])
+        let results = decide(work, part, slots[...], in: &batch, at: start)
+        let dueSlots = batch.expire()
+        var changes = batch.changes
+        // After a failure only a write that is committed shows that the store works again: a full
+        // disk can still be read, and nobody may have anything else to write.
+        if stalls.isStoreFailing {
+          changes.meta.append(.set(.epoch, from: facts.meta.epoch, to: facts.meta.epoch))
+        }
+        switch try writer.apply(changes) {
+        case .done(let ids):
+          batch.done(ids: ids)
+          committed(batch, due: due, dueSlots: dueSlots, commands: part.count, start: start)
+          for (key, slot) in zip(looked, lookedSlots) {
+            waiting.see(batch.slots[slot].row?.record.token, of: key)
+          }
+          return results
+        case .conflict:
+          // Those who were to be granted something wait on.
+          waiting.rollback()
+          observer.conflicted()
+          guard let pause = conflicts.next(limits) else { throw StoreError.conflict }
+          sleep(pause)
+        }
       }
-      var keys = looked
-      keys.reserveCapacity(looked.count + part.count)
-      for index in part { commands[index].addKeys(to: &keys) }
-      var slots = try batch.load(keys: keys)[...]
-      let lookedSlots = slots.prefix(looked.count)
-      batch.handOver(looked, slots: lookedSlots)
-      slots = slots.dropFirst(looked.count)
-      var results: [StoreResult?] = []
-      results.reserveCapacity(part.count)
-      for index in part {
-        let keyCount = commands[index].keyCount
-        let result = batch.apply(commands[index], slots: slots.prefix(keyCount))
-        results.append(waits(result, commands[index], work.calls[index], at: start))
-        slots = slots.dropFirst(keyCount)
-      }
-      let dueSlots = try batch.expire(due)
-      try batch.write()
-      // After a failure only a write that is committed shows that the store works again: a full
-      // disk can still be read, and nobody may have anything else to write.
-      if stalls.isStoreFailing { try writer.set(.epoch, to: meta.epoch) }
-      let collected = collects ? try collector.step(writer, meta: meta, now: start) : []
-      try writer.commit()
-      committed(batch, due: due, dueSlots: dueSlots, commands: part.count, start: start)
-      for (key, slot) in zip(looked, lookedSlots) {
-        waiting.see(batch.slots[slot].row?.record.token, of: key)
-      }
-      if !collected.isEmpty { observer.collected(rows: collected.count) }
-      return results
     } catch {
-      writer.rollback()
+      writer.forget()
       waiting.rollback()
-      collector = collectorBefore
       throw error
+    }
+  }
+
+  private func decide(
+    _ work: CommandBatch, _ part: Range<Int>, _ slots: ArraySlice<Int>, in batch: inout Batch,
+    at now: MonotonicTime
+  ) -> [StoreResult?] {
+    var slots = slots
+    return part.map { index in
+      let command = work.commands[index]
+      let result = batch.apply(command, slots: slots.prefix(command.keyCount))
+      slots = slots.dropFirst(command.keyCount)
+      return waits(result, command, work.calls[index], at: now)
     }
   }
 
@@ -270,11 +401,10 @@ final class CommandWriter {
   private func keepUp(at now: MonotonicTime) {
     guard !stalls.isStoreFailing, let writer else { return logRelief.giveUp() }
     logRelief.look(writer, at: now, observer: observer)
-    guard upkeep.due <= now else { return }
+    guard let due = upkeep?.due, due <= now else { return }
     do throws(StoreError) {
-      try upkeep.run(writer, engine, observer: observer, clock: clock)
+      try self.upkeep!.run(writer, engine, observer: observer, clock: clock)
     } catch {
-      writer.rollback()
       if !writer.isUsable { self.writer = nil }
       observer.upkeepFailed(error)
     }
@@ -295,12 +425,13 @@ final class CommandWriter {
 
   /// Notes what is now known of the rows, at a time after the commit: a lease never starts early.
   private func committed(
-    _ batch: borrowing BatchTransaction, due: [LeaseTable.Due], dueSlots: [Int?], commands: Int,
+    _ batch: borrowing Batch, due: [LeaseTable.Due], dueSlots: [Int?], commands: Int,
     start: MonotonicTime
   ) {
     let now = clock()
     for slot in batch.slots {
       guard let row = slot.row, row.damage == nil else { continue }
+      if engine.keepsAccount { noteForSetback(row) }
       if row.isOfNewerServer {
         leases.see(
           id: row.id, as: row.record.sighting, lease: row.lease ?? .longest, kind: nil, at: now)
@@ -311,7 +442,10 @@ final class CommandWriter {
         leases.forget(id: row.id)
       }
     }
-    for (due, slot) in zip(due, dueSlots) where slot == nil { leases.forget(id: due.id) }
+    for (due, slot) in zip(due, dueSlots) where slot == nil {
+      leases.forget(id: due.id)
+      setback.forget(due.id)
+    }
     if stalls.storeWorked(at: now) {
       // A commit that failed may have been done: what it granted has to be watched.
       scans.invalidate()
@@ -339,8 +473,14 @@ final class CommandWriter {
   private func openWriter(at now: MonotonicTime) throws(StoreError) -> any StoreWriter {
     if let writer { return writer }
     guard now >= reopenAfter else { throw latestError }
-    reopenAfter = now + limits.reopenNanoseconds
-    let opened = try engine.openWriter()
+    let opened: (any StoreWriter)?
+    do throws(StoreError) {
+      opened = try open()
+    } catch {
+      reopenAfter = now + limits.reopenNanoseconds
+      throw error
+    }
+    guard let opened else { throw latestError }
     writer = opened
     // The change count of a new connection starts anew.
     scans.invalidate()

@@ -153,6 +153,11 @@ final class WaitingRoom {
   /// Notes what fencing token a key was seen with.
   func see(_ token: Int64?, of key: String) { queue.see(token, of: key) }
 
+  /// Whether what is known of a row is news to somebody who waits for its key.
+  func isNews(_ row: ChangedRow) -> Bool {
+    !isEmpty && queue.isNews(row.lease.sighting.token, isOver: row.isOver, of: row.key)
+  }
+
   private func decide(_ peer: WaitingPeer) {
     decidedKeys += peer.awaitedKeys.lazy.map(\.text)
     peer.awaitedKeys = []

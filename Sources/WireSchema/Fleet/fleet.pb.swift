@@ -125,6 +125,9 @@ package nonisolated struct Latchkey_Fleet_V1_StoreStatus: Sendable {
   /// What is kept for whom, in words for a person. Nobody has to act on it.
   package var waiting: [String] = []
 
+  /// What of the database keeps it from holding all that this service promises, in words for a person.
+  package var remarks: [String] = []
+
   package var unknownFields = SwiftProtobuf.UnknownStorage()
 
   package init() {}
@@ -303,7 +306,7 @@ nonisolated extension Latchkey_Fleet_V1_ServerEntry: SwiftProtobuf.Message, Swif
 
 nonisolated extension Latchkey_Fleet_V1_StoreStatus: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   package static let protoMessageName: String = _protobuf_package + ".StoreStatus"
-  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}location\0\u{3}newest_shape\0\u{3}oldest_shape\0\u{3}token_floor\0\u{1}locks\0\u{1}presences\0\u{3}filled_shape\0\u{3}backfill_row\0\u{3}last_row\0\u{1}waiting\0")
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}location\0\u{3}newest_shape\0\u{3}oldest_shape\0\u{3}token_floor\0\u{1}locks\0\u{1}presences\0\u{3}filled_shape\0\u{3}backfill_row\0\u{3}last_row\0\u{1}waiting\0\u{1}remarks\0")
 
   package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -321,6 +324,7 @@ nonisolated extension Latchkey_Fleet_V1_StoreStatus: SwiftProtobuf.Message, Swif
       case 8: try { try decoder.decodeSingularInt64Field(value: &self.backfillRow) }()
       case 9: try { try decoder.decodeSingularInt64Field(value: &self.lastRow) }()
       case 10: try { try decoder.decodeRepeatedStringField(value: &self.waiting) }()
+      case 11: try { try decoder.decodeRepeatedStringField(value: &self.remarks) }()
       default: break
       }
     }
@@ -357,6 +361,9 @@ nonisolated extension Latchkey_Fleet_V1_StoreStatus: SwiftProtobuf.Message, Swif
     if !self.waiting.isEmpty {
       try visitor.visitRepeatedStringField(value: self.waiting, fieldNumber: 10)
     }
+    if !self.remarks.isEmpty {
+      try visitor.visitRepeatedStringField(value: self.remarks, fieldNumber: 11)
+    }
     try unknownFields.traverse(visitor: &visitor)
   }
 
@@ -371,6 +378,7 @@ nonisolated extension Latchkey_Fleet_V1_StoreStatus: SwiftProtobuf.Message, Swif
     if lhs.backfillRow != rhs.backfillRow {return false}
     if lhs.lastRow != rhs.lastRow {return false}
     if lhs.waiting != rhs.waiting {return false}
+    if lhs.remarks != rhs.remarks {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }

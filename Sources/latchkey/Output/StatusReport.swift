@@ -25,6 +25,7 @@ struct StatusReport {
       ])
     }
     facts.append(["store", status.store.location])
+    for remark in status.store.remarks { facts.append(["", remark]) }
     facts.append([
       "store shapes",
       "newest \(status.store.newestShape), oldest maintained \(status.store.oldestShape)",
@@ -85,6 +86,7 @@ struct StatusReport {
         "store",
         .members(
           ("location", .text(status.store.location)),
+          ("remarks", .list(status.store.remarks.map { JSON.text($0) })),
           ("shape", range(status.store.oldestShape, status.store.newestShape)),
           ("filledShape", .integer(status.store.filledShape)),
           ("backfillRow", .integer(status.store.backfillRow > 0 ? status.store.backfillRow : nil)),

@@ -14,16 +14,11 @@ import Testing
     var testDescription: String { "\(point) \(fault) after \(skip)" }
 
     /// Whether the transaction is committed in spite of the error.
-    var isDoneInSpite: Bool { point == .commit && fault == .doneAll }
+    var isDoneInSpite: Bool { point == .apply && fault == .doneAll }
   }
 
   static let places: [Place] = Fault.allCases.flatMap { fault in
-    [
-      Place(point: .begin, fault: fault), Place(point: .meta, fault: fault),
-      Place(point: .rows, fault: fault), Place(point: .rows, fault: fault, skip: 1),
-      Place(point: .write, fault: fault), Place(point: .write, fault: fault, skip: 1),
-      Place(point: .commit, fault: fault),
-    ]
+    [Place(point: .facts, fault: fault), Place(point: .apply, fault: fault)]
   }
 
   /// A transaction that renews, grants, frees and ends leases, so that every step has work.
@@ -85,7 +80,7 @@ import Testing
     for key in Self.keys { #expect(try bench.owner(of: key) == nil, "\(key)") }
   }
 
-  @Test(arguments: [FaultPoint.openReader, .readBegin, .readMeta, .read], Fault.allCases)
+  @Test(arguments: [FaultPoint.openReader, .read], Fault.allCases)
   func aReadThatFailsIsAnErrorAndTheNextOneWorks(_ point: FaultPoint, _ fault: Fault) async throws {
     let node = try StoreNode(MemoryDatabase())
     defer { node.close() }

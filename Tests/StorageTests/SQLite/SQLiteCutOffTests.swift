@@ -107,12 +107,12 @@ import Testing
     let database = try SQLiteDatabase()
     let engine = SQLiteEngine(path: database.path)
     let (writer, reader) = (try engine.openWriter(), try engine.openReader())
-    try writer.begin()
-    try writer.set(.epoch, to: 7)
-    try writer.commit()
+    try writer.change { facts, changes in
+      changes.meta = [.set(.epoch, from: facts.meta.epoch, to: 7)]
+    }
     cut(database.path + "-wal", to: .nothing)
     let log = database.path + "-wal"
-    expectLoss([failure { () throws(StoreError) in try reader.begin() }], of: log)
+    expectLoss([failure { () throws(StoreError) in _ = try reader.read(Wanted()) }], of: log)
     // Nor does a connection that would be opened now.
     expectLoss([failure { () throws(StoreError) in _ = try engine.openReader() }], of: log)
   }
@@ -142,15 +142,17 @@ import Testing
     }
     do {
       let writer = try SQLiteEngine(path: database.path).openWriter()
-      try writer.begin()
-      try writer.set(.epoch, to: 7)
-      try writer.commit()
-      try writer.begin()
-      try writer.set(.epoch, to: 8)
-      cut(database.path + "-wal", to: .nothing)
-      expectLoss(
-        [failure { () throws(StoreError) in try writer.commit() }], of: database.path + "-wal")
-      writer.rollback()
+      try writer.change { facts, changes in
+        changes.meta = [.set(.epoch, from: facts.meta.epoch, to: 7)]
+      }
+      let failure = failure { () throws(StoreError) in
+        try writer.change { _, changes in
+          changes.meta = [.set(.epoch, from: 7, to: 8)]
+          cut(database.path + "-wal", to: .nothing)
+        }
+      }
+      expectLoss([failure], of: database.path + "-wal")
+      writer.forget()
     }
     try expectCopied(database)
   }
@@ -165,29 +167,29 @@ import Testing
     }
     do {
       let writer = try SQLiteEngine(path: database.path).openWriter()
-      try writer.begin()
-      try writer.set(.epoch, to: 7)
-      try writer.commit()
+      try writer.change { facts, changes in
+        changes.meta = [.set(.epoch, from: facts.meta.epoch, to: 7)]
+      }
       _ = try writer.changesByOthers()
       cut(database.path + "-wal", to: rest)
       let whole = size(of: database.path + "-wal")
-      try writer.begin()
       let value = Content(text: String(repeating: "x", count: 60_000))
       // More than the cache holds, and not so much that the log is copied, and looked at, at once.
       let changes = (0..<80).map { number in
         RowChange(
-          id: nil,
+          id: nil, expected: nil,
           record: LockRecord(
             key: "large-\(number)",
             holder: Holder(
               kind: .lock, owner: "a", content: value, lease: Lease(seconds: 15)!),
             token: 1, revision: 1), epoch: 7)
       }
-      _ = try writer.write(changes, maintaining: 1)
+      let failure = failure { () throws(StoreError) in
+        try writer.change { $1.rows = changes }
+      }
       #expect(size(of: database.path + "-wal") > whole + 1_000_000)
-      expectLoss(
-        [failure { () throws(StoreError) in try writer.commit() }], of: database.path + "-wal")
-      writer.rollback()
+      expectLoss([failure], of: database.path + "-wal")
+      writer.forget()
     }
     try expectCopied(database)
   }
@@ -361,8 +363,7 @@ import Testing
     }
     var looks = 0
     while !isDone.withLock({ $0 }) {
-      try reader.begin()
-      reader.end()
+      _ = try reader.read(Wanted())
       looks += 1
       // So that there is something in the log of which a part is not copied.
       if looks % 100 == 0 { _ = bench.turn(.hold("key-\(looks % 700)", "a")) }

@@ -1,5 +1,6 @@
 import Glibc
 import Storage
+import StorageSQL
 import TestKit
 
 @testable import StorageSQLite
@@ -120,7 +121,7 @@ struct SQLiteDatabase: TestDatabase {
 
   func row(forKey key: String) throws -> S1Row? {
     let connection = try connection()
-    let statement = try connection.prepare(StoreStatements(KnownShapes(after: [])).byKey)
+    let statement = try connection.prepare(StoreStatements(KnownShapes(after: []), .sqlite).byKey)
     statement.bind(1, key)
     return try statement.query { () throws(StoreError) in
       try statement.step() ? S1Row(statement) : nil
@@ -175,7 +176,7 @@ struct SQLiteDatabase: TestDatabase {
   }
 
   func meta(_ shapes: KnownShapes) throws -> StoreMeta {
-    try readMeta(connection().prepare(StoreStatements(shapes).meta), shapes)
+    try readMeta(connection().prepare(StoreStatements(shapes, .sqlite).meta), shapes)
   }
 
   func set(_ name: StoreMeta.Name, to value: Int64, note: String) throws {

@@ -53,11 +53,16 @@ import Testing
       try database.execute("INSERT INTO latchkey_terms (resource_key, term) VALUES (\(key), 't')")
     }
     let reader = try database.engine().openReader()
-    try reader.begin()
-    defer { reader.end() }
-    #expect(try reader.keys(withTerm: "t", in: KeyRange(), limit: 3) == ["5", "a", "e"])
-    #expect(try reader.keys(withTerm: "t", in: KeyRange(after: "5"), limit: 1) == ["a"])
-    #expect(try reader.keys(withTerm: "t", in: KeyRange(after: "a"), limit: 1) == ["e"])
+    func latestKey(after key: String = "", limit: Int) throws -> String? {
+      let page = Wanted.Page.found(byTerm: "t", in: KeyRange(after: key), limit: limit)
+      return try reader.read(Wanted(page: page)).latestKeyFound
+    }
+    #expect(try latestKey(limit: 1) == "5")
+    #expect(try latestKey(limit: 2) == "a")
+    #expect(try latestKey(limit: 3) == "e")
+    #expect(try latestKey(limit: 4) == nil)
+    #expect(try latestKey(after: "5", limit: 1) == "a")
+    #expect(try latestKey(after: "a", limit: 1) == "e")
   }
 
   /// Another server that is started on the path would grant the same locks once more.

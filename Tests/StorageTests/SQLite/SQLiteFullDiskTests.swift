@@ -34,20 +34,15 @@ import Testing
     func cells(forKey key: String) throws -> [String: Cell] { throw Fault.error }
     func set(_ column: String, to cell: Cell, forKey key: String) throws { throw Fault.error }
     func row(forKey key: String) throws -> S1Row? {
-      let reader = try engine().openReader()
-      try reader.begin()
-      defer { reader.end() }
-      return try reader.row(forKey: key).map { row in
+      let facts = try engine().openReader().read(Wanted(keys: [key]))
+      return facts.byKey[0].map { row in
         .held(
           id: row.id, key: row.record.key, owner: row.record.holder?.owner, token: row.record.token,
           revision: row.record.revision, value: row.record.holder?.content.text)
       }
     }
     func meta(_ shapes: KnownShapes) throws -> StoreMeta {
-      let reader = try engine(shapes).openReader()
-      try reader.begin()
-      defer { reader.end() }
-      return try reader.meta()
+      try engine(shapes).openReader().read(Wanted()).meta
     }
   }
 
@@ -163,7 +158,7 @@ private final class PageLimitEngine: StoreEngine, @unchecked Sendable {
   var location: String { engine.location }
   var shapes: KnownShapes { engine.shapes }
 
-  func openWriter() throws(StoreError) -> any StoreWriter {
+  func openWriter(for purpose: WritingPurpose) throws(StoreError) -> any StoreWriter {
     _ = try engine.openWriter()
     let connection = try SQLiteConnection(path: engine.path, create: false)
     self.connection = connection

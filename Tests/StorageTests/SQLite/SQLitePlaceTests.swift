@@ -233,10 +233,9 @@ import Testing
       do {
         let writer = try engine.openWriter()
         let reader = try engine.openReader()
-        try writer.begin()
-        writer.rollback()
-        try reader.begin()
-        reader.end()
+        _ = try writer.read(Wanted())
+        writer.forget()
+        _ = try reader.read(Wanted())
       }
       #expect(database.folder.files == ["store.db"])
     }
@@ -248,8 +247,8 @@ import Testing
     let engine = SQLiteEngine(path: database.path)
     do {
       let writer = try engine.openWriter()
-      try writer.begin()
-      writer.rollback()
+      _ = try writer.read(Wanted())
+      writer.forget()
     }
     #expect(unlink(database.path) == 0)
     let error = #expect(throws: StoreError.self) { try engine.openWriter() }
@@ -264,8 +263,8 @@ import Testing
     let path = "\(folder.path)/store.db"
     let engine = SQLiteEngine(path: path)
     let writer = try engine.openWriter()
-    try writer.begin()
-    writer.rollback()
+    _ = try writer.read(Wanted())
+    writer.forget()
     #expect(folder.files.count == 3)
     for file in folder.files { #expect(mode(of: "\(folder.path)/\(file)") == 0o600, "\(file)") }
     #expect(!engine.remarks().contains { $0.contains("can be read by every user") })
@@ -278,8 +277,8 @@ import Testing
     #expect(symlink("\(folder.path)/first.db", path) == 0)
     #expect(symlink("store.db", "\(folder.path)/first.db") == 0)
     let writer = try SQLiteEngine(path: path).openWriter()
-    try writer.begin()
-    writer.rollback()
+    _ = try writer.read(Wanted())
+    writer.forget()
     for file in ["store.db", "store.db-wal", "store.db-shm"] {
       #expect(mode(of: "\(folder.path)/\(file)") == 0o600, "\(file)")
     }
@@ -303,8 +302,8 @@ import Testing
     chmod(path, 0o664)
     let engine = SQLiteEngine(path: path)
     let writer = try engine.openWriter()
-    try writer.begin()
-    writer.rollback()
+    _ = try writer.read(Wanted())
+    writer.forget()
     for file in folder.files { #expect(mode(of: "\(folder.path)/\(file)") == 0o664, "\(file)") }
     #expect(engine.remarks().filter { $0.contains("can be read by every user") }.count == 1)
   }

@@ -17,17 +17,16 @@ import Testing
         BlockingThread {
           do throws(StoreError) {
             let writer = try database.engine().openWriter()
-            try writer.begin()
             let holder = Holder(kind: .lock, owner: "o", content: "", lease: Lease(seconds: 9)!)
-            _ = try writer.write(
-              [
+            try writer.change { _, changes in
+              changes.rows = [
                 RowChange(
-                  id: nil,
+                  id: nil, expected: nil,
                   record: LockRecord(
                     key: "key-\(number)", holder: holder, token: 1, revision: 1),
                   epoch: 0)
-              ], maintaining: S1.number)
-            try writer.commit()
+              ]
+            }
           } catch {
             faults.withLock { $0.append("\(error)") }
           }
@@ -43,7 +42,7 @@ import Testing
 
   /// What `kill -9` leaves after each statement of the migration: the files as they are then.
   @Test func aServerKilledInMidMigrationHasDoneNothing() throws {
-    for statements in 0...S1.migration(SQLiteEngine.dialect).count {
+    for statements in 0...S1.migration(.sqlite).count {
       let database = try SQLiteDatabase()
       let copy = try SQLiteDatabase()
       do {
@@ -52,7 +51,7 @@ import Testing
         // A cache of next to nothing, so that pages of the open transaction are in the WAL.
         try connection.execute("PRAGMA cache_size = 1")
         try connection.execute("BEGIN IMMEDIATE")
-        for sql in S1.migration(SQLiteEngine.dialect).prefix(statements) {
+        for sql in S1.migration(.sqlite).prefix(statements) {
           try connection.execute(sql)
         }
         for suffix in ["", "-wal"] {

@@ -35,7 +35,7 @@ struct FleetSimulation {
   private static let shapes: [any StoreShape.Type] = [S1.self, S2.self, S3.self]
 
   private let seed: UInt64
-  private let database = MemoryDatabase()
+  private let database: MemoryDatabase
   private let clock = ManualClock()
   private var random: SeededGenerator
   private var servers: [Server?]
@@ -51,9 +51,14 @@ struct FleetSimulation {
   private(set) var olderRenewals = 0
   /// How many holders were looked at that have terms.
   private(set) var found = 0
+  /// How often something came between what a transaction read and what it wrote, and how often it was
+  /// decided anew for that.
+  private(set) var interludes = 0
+  private(set) var conflicts = 0
 
-  init(seed: UInt64) {
+  init(seed: UInt64, _ concurrency: MemoryDatabase.Concurrency) {
     self.seed = seed
+    database = MemoryDatabase(concurrency)
     random = SeededGenerator(seed: seed)
     servers = Array(repeating: nil, count: Self.slots)
   }
@@ -83,7 +88,7 @@ struct FleetSimulation {
     case 15..<17: try giveUpShapes()
     case 17..<21:
       servers[slot]?.bench.faults.fail(
-        [.begin, .rows, .write, .commit, .meta].randomElement(using: &random)!,
+        [.facts, .apply, .upkeepFacts, .upkeepApply].randomElement(using: &random)!,
         Fault.allCases.randomElement(using: &random)!,
         skip: Int.random(in: 0...3, using: &random))
     case 21..<30: try lookAtAll()
@@ -160,9 +165,119 @@ struct FleetSimulation {
     guard let server = servers[slot], isAwake(server) else { return }
     let key = Self.keys.randomElement(using: &random)!
     let command = command(key, through: server.newest)
-    let before = known[key]!
+    let between = interlude(beside: slot, of: key)
     let sighting = stored(key)?.record.sighting
+    let conflictsBefore = server.bench.observer.totals.conflicts
     let result = server.bench.turn(command)[0]
+    let isDecidedAnew = server.bench.observer.totals.conflicts > conflictsBefore
+    if isDecidedAnew { conflicts += 1 }
+    database.beforeNextChange(nil)
+    guard let between, let other = between.result.value else {
+      return heard(
+        result, of: command, key, through: slot, from: sighting, to: stored(key)?.record)
+    }
+    interludes += 1
+    // It came before what was written or decided anew, and after what was only read.
+    let isFirst = isDecidedAnew || stored(key)?.record.sighting != between.sighting.value
+    func heardOfFirst() {
+      heard(
+        result, of: command, key, through: slot, from: between.sighting.value,
+        to: stored(key)?.record)
+    }
+    if !isFirst { heardOfFirst() }
+    if let asked = between.asked {
+      heard(
+        other, of: asked.command, asked.key, through: between.slot, from: asked.sighting,
+        to: between.record.value)
+    } else if oldestShape > between.oldestShape {
+      shapesGivenUp += 1
+    }
+    if isFirst { heardOfFirst() }
+  }
+
+  /// What a client asks of the other server.
+  private struct Asked {
+    let command: Command
+    let key: String
+    /// Of its key, before it.
+    let sighting: Sighting?
+  }
+
+  /// What another server does between what the next transaction reads and what it writes.
+  private struct Interlude {
+    let slot: Int
+    /// Nil where it gives shapes up.
+    let asked: Asked?
+    let oldestShape: Int64
+    let result = Note<StoreResult>()
+    /// Of the key that the transaction is about, when it is over.
+    let sighting = Note<Sighting>()
+    /// Of the key that was asked for, when it is over.
+    let record = Note<LockRecord>()
+  }
+
+  /// `@unchecked Sendable`: all is done on one thread.
+  private final class Note<Value>: @unchecked Sendable { var value: Value? }
+
+  /// Plans one, now and then, where servers do not wait for each other.
+  private mutating func interlude(beside slot: Int, of key: String) -> Interlude? {
+    guard database.concurrency == .optimistic, Int.random(in: 0..<3, using: &random) == 0 else {
+      return nil
+    }
+    let others = servers.indices.filter { index in
+      index != slot && servers[index].map(isAwake) ?? false
+    }
+    guard let other = others.randomElement(using: &random), let server = servers[other] else {
+      return nil
+    }
+    let interlude: Interlude
+    let items: [CommandWriter.Item]
+    if Int.random(in: 0..<4, using: &random) == 0 {
+      // Even where the one that is under way needs them: it may be suspended there for long.
+      interlude = Interlude(slot: other, asked: nil, oldestShape: oldestShape)
+      items = [
+        .giveUpShapes(
+          Upkeep.GivingUp(
+            shape: server.newest, neededRelease: "s\(server.newest)",
+            deadline: clock.now + 1_000_000_000))
+      ]
+    } else {
+      let asked = Bool.random(using: &random) ? key : Self.keys.randomElement(using: &random)!
+      interlude = Interlude(
+        slot: other,
+        asked: Asked(
+          command: command(asked, through: server.newest), key: asked,
+          sighting: stored(asked)?.record.sighting),
+        oldestShape: oldestShape)
+      items = []
+    }
+    let (database, bench) = (database, server.bench)
+    database.beforeNextChange {
+      if let asked = interlude.asked {
+        interlude.result.value = bench.turn(asked.command)[0]
+      } else {
+        bench.turn(items: items)
+        interlude.result.value = .released
+      }
+      interlude.sighting.value = database.stored(key, .upTo(3))?.record.sighting
+      interlude.record.value = interlude.asked.flatMap {
+        database.stored($0.key, .upTo(3))?.record
+      }
+    }
+    return interlude
+  }
+
+  /// Takes note of what a client was told.
+  ///
+  /// - Parameters:
+  ///   - sighting: What the key was right before it was done, if it was.
+  ///   - record: What it was right after.
+  private mutating func heard(
+    _ result: StoreResult, of command: Command, _ key: String, through slot: Int,
+    from sighting: Sighting?, to record: LockRecord?
+  ) {
+    guard let server = servers[slot] else { return }
+    let before = known[key]!
     switch result {
     case .failure(let error) where error.code == .tooOldServer:
       check(server.newest < oldestShape, "\(error)")
@@ -171,9 +286,7 @@ struct FleetSimulation {
     case .failure(let error):
       check(error == Fault.error, "\(error)")
       // It was done or not: the database says which.
-      if let record = stored(key)?.record, record.sighting != sighting,
-        isDone(command, in: record)
-      {
+      if let record, record.sighting != sighting, isDone(command, in: record) {
         done(command, key, by: server.newest, token: record.token)
       }
     case .success(.claimed(let token, _, let isNew)):
@@ -190,11 +303,23 @@ struct FleetSimulation {
     case .success(.renewed), .success(.released):
       done(command, key, by: server.newest, token: before.token)
     case .success(.refused(.notTheHolder, _)):
+      // Somebody else may have come between.
+      guard isHolder(before, asking: command) else { break }
       // It may have ended; it may not have ended before its time.
-      check(before.owner == nil || before.end <= clock.now, "\(key) was lost too early")
+      check(before.end <= clock.now, "\(key) was lost too early")
       known[key]!.owner = nil
     case .success(.refused(.heldByAnother, _)): break
     case .success(let outcome): check(false, "\(outcome)")
+    }
+  }
+
+  /// Whether a command is of whoever holds its key.
+  private func isHolder(_ known: Known, asking command: Command) -> Bool {
+    guard let owner = known.owner else { return false }
+    return switch command {
+    case .release(_, let name): name.owner == owner
+    case .renew(let renewal): renewal.token == known.token
+    default: false
     }
   }
 
@@ -226,10 +351,11 @@ struct FleetSimulation {
           content: content, labels: labels, grantedAt: time))
     default:
       let isOwn = known.owner != nil && Bool.random(using: &random)
-      let claim = Claim(
+      var claim = Claim(
         kind: .lock, owner: isOwn ? known.owner! : "owner-\(owners)", lease: lease,
         content: newest == 1 || Bool.random(using: &random) ? Content(text: text) : nil,
         labels: labels, grantedAt: time)
+      if newest == 3 { claim.identity = "client-\(Int.random(in: 0..<3, using: &random))" }
       return .claim(key: key, claim)
     }
   }
@@ -319,6 +445,7 @@ struct FleetSimulation {
     hold(holder.content.attributes == view.content.attributes, "other attributes")
     hold(holder.labels == view.labels, "labels \(holder.labels) for \(view.labels)")
     hold(holder.grantedAt == view.grantedAt, "another time")
+    hold(holder.identity == view.identity, "\(holder.identity) for \(view.identity)")
     hold(holder.lease == view.lease, "\(holder.lease) for \(view.lease)")
   }
 

@@ -25,14 +25,15 @@ struct CountingEngine: StoreEngine {
 
   var location: String { engine.location }
   var shapes: KnownShapes { engine.shapes }
+  var keepsAccount: Bool { engine.keepsAccount }
 
   init(_ engine: any StoreEngine, _ counts: CallCounts) {
     self.engine = engine
     self.counts = counts
   }
 
-  func openWriter() throws(StoreError) -> any StoreWriter {
-    Writer(try engine.openWriter(), counts)
+  func openWriter(for purpose: WritingPurpose) throws(StoreError) -> any StoreWriter {
+    Writer(try engine.openWriter(for: purpose), counts)
   }
 
   func openReader() throws(StoreError) -> any StoreReader {
@@ -50,44 +51,14 @@ struct CountingEngine: StoreEngine {
 
     var isUsable: Bool { writer.isUsable }
 
-    func rows(forKeys keys: [String]) throws(StoreError) -> [StoredRow?] {
-      counts.count { $0.rows += keys.count }
-      return try writer.rows(forKeys: keys)
+    func read(_ wanted: Wanted) throws(StoreError) -> Facts {
+      counts.count { $0.rows += wanted.keys.count }
+      return try writer.read(wanted)
     }
 
-    func begin() throws(StoreError) { try writer.begin() }
-    func meta() throws(StoreError) -> StoreMeta { try writer.meta() }
-    func rows(withIDs ids: [Int64]) throws(StoreError) -> [StoredRow?] {
-      try writer.rows(withIDs: ids)
-    }
-    func freeRows(afterID id: Int64, limit: Int) throws(StoreError) -> [StoredRow] {
-      try writer.freeRows(afterID: id, limit: limit)
-    }
-    func rows(afterID id: Int64, limit: Int) throws(StoreError) -> [StoredRow] {
-      try writer.rows(afterID: id, limit: limit)
-    }
-    func write(
-      _ changes: [RowChange], maintaining oldest: Int64
-    ) throws(StoreError) -> [Int64] { try writer.write(changes, maintaining: oldest) }
-    func refill(_ rows: [StoredRow], maintaining oldest: Int64) throws(StoreError) {
-      try writer.refill(rows, maintaining: oldest)
-    }
-    func delete(ids: [Int64]) throws(StoreError) { try writer.delete(ids: ids) }
-    func setTerms(_ changes: [TermChange]) throws(StoreError) { try writer.setTerms(changes) }
-    func set(_ name: StoreMeta.Name, to value: Int64) throws(StoreError) {
-      try writer.set(name, to: value)
-    }
-    func giveUpShapes(before shape: Int64, neededRelease release: String) throws(StoreError) {
-      try writer.giveUpShapes(before: shape, neededRelease: release)
-    }
-    func commit() throws(StoreError) { try writer.commit() }
-    func rollback() { writer.rollback() }
+    func apply(_ changes: Changes) throws(StoreError) -> Applied { try writer.apply(changes) }
+    func forget() { writer.forget() }
     func changesByOthers() throws(StoreError) -> Int64 { try writer.changesByOthers() }
-    func keysWithTerms(
-      after key: String, limit: Int
-    ) throws(StoreError) -> [(key: String, hasRow: Bool)] {
-      try writer.keysWithTerms(after: key, limit: limit)
-    }
   }
 
   private final class Reader: StoreReader {
@@ -99,27 +70,15 @@ struct CountingEngine: StoreEngine {
       self.counts = counts
     }
 
-    func latestGrants(of keys: some Collection<String>) throws(StoreError) -> [LatestGrant?] {
-      counts.count { $0.grantPages += 1 }
-      return try reader.latestGrants(of: keys)
+    func read(_ wanted: Wanted) throws(StoreError) -> Facts {
+      if !wanted.grants.isEmpty { counts.count { $0.grantPages += 1 } }
+      return try reader.read(wanted)
     }
 
-    func begin() throws(StoreError) { try reader.begin() }
-    func meta() throws(StoreError) -> StoreMeta { try reader.meta() }
-    func row(forKey key: String) throws(StoreError) -> StoredRow? { try reader.row(forKey: key) }
-    func rows(
-      of kind: Kind?, in range: KeyRange, limit: Int
-    ) throws(StoreError) -> [StoredRow] { try reader.rows(of: kind, in: range, limit: limit) }
-    func keys(
-      withTerm term: String, in range: KeyRange, limit: Int
-    ) throws(StoreError) -> [String] { try reader.keys(withTerm: term, in: range, limit: limit) }
-    func count(ofTerm term: String, in range: KeyRange, max: Int) throws(StoreError) -> Int {
-      try reader.count(ofTerm: term, in: range, max: max)
+    func beginMoment() throws(StoreError) { try reader.beginMoment() }
+    func endMoment() { reader.endMoment() }
+    func changesByOthers(since mark: ChangeMark?) throws(StoreError) -> ChangesByOthers {
+      try reader.changesByOthers(since: mark)
     }
-    func leases(afterID id: Int64, limit: Int) throws(StoreError) -> [SeenLease] {
-      try reader.leases(afterID: id, limit: limit)
-    }
-    func lastID() throws(StoreError) -> Int64 { try reader.lastID() }
-    func end() { reader.end() }
   }
 }

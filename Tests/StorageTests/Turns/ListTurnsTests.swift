@@ -135,7 +135,7 @@ import Testing
   ) async throws {
     var limits = StoreLimits.prompt
     limits.pageMax = 5
-    limits.snapshotRowsMax = 10
+    limits.listTurnRowsMax = 10
     limits.listsOfConnectionMax = 50
     // One scan at the start, and none that could come to the gate in the place of a list.
     limits.scanIntervalNanoseconds = 3_600_000_000_000
@@ -146,7 +146,7 @@ import Testing
     try await node.performTogether((1...60).map { .hold("key-\($0)", "a", lease: 3_600) })
     #expect(try await node.list(.lock).count == 60)
     // Until all are asked, the reading thread stands still in the first one's snapshot.
-    let gate = node.faults.hold(.readBegin)
+    let gate = node.faults.hold(.read)
     let done = Notes()
     var all = Query.Range(kind: .lock)
     all.isOfOneMoment = isOfOneMoment
@@ -180,7 +180,7 @@ import Testing
     try await node.performTogether((1...60).map { .hold("key-\($0)", "a", lease: 3_600) })
     var all = Query.Range(kind: .lock)
     all.isOfOneMoment = isOfOneMoment
-    let gate = node.faults.hold(.readBegin)
+    let gate = node.faults.hold(.read)
     let done = Notes()
     func ask(_ name: String, from source: Int = 0) {
       node.store.ask(

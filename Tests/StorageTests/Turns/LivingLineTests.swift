@@ -191,7 +191,7 @@ import Testing
       }
       items.shuffle(using: &generator)
       let fails = isLively && chance(3)
-      if fails { bench.faults.fail(.commit, .notDone) }
+      if fails { bench.faults.fail(.apply, .notDone) }
       bench.turn(items: items)
       if let released, case .success? = released.call.result {
         holders[released.key] = nil

@@ -352,7 +352,7 @@ import Testing
     bench.pass(seconds: 10)
     frozen[1].peer.thaw()
     bench.turn()
-    bench.faults.fail(.commit, .notDone)
+    bench.faults.fail(.apply, .notDone)
     #expect(bench.turn(.release(key: "key", owner: "a")) == [.failed])
     #expect(frozen[1].waiter.result == nil)
     bench.pass(seconds: 4)

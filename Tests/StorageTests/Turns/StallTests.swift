@@ -91,7 +91,7 @@ import Testing
   @Test func afterAnOutageOfTheStoreRenewalsComeBeforeEnds() throws {
     let bench = try TurnBench()
     bench.turn(.hold("renewed", "a", lease: 5), .hold("dead", "a", lease: 5))
-    bench.faults.fail(.begin, times: 40)
+    bench.faults.fail(.facts, times: 40)
     #expect(bench.turn(.hold("renewed", "a", lease: 5)) == [.failed])
     bench.pass(seconds: 9.5)
     #expect(bench.health == .failing(Fault.error))
@@ -112,7 +112,7 @@ import Testing
   @Test func aStoreThatCanOnlyBeReadHasNotRecovered() throws {
     let bench = try TurnBench()
     bench.turn(.hold("key", "a"))
-    bench.faults.fail(.write, times: 10)
+    bench.faults.fail(.apply, times: 10)
     #expect(bench.turn(.hold("key", "a")) == [.failed])
     for _ in 1...9 { #expect(bench.turn(.hold("key", "b")) == [.failed]) }
     #expect(bench.observer.totals.recoveries == 0)
@@ -124,7 +124,7 @@ import Testing
   @Test func anOutageIsOverOnlyAfterTheStoreHasWorkedForAWhile() throws {
     let bench = try TurnBench()
     for _ in 1...10 {
-      bench.faults.fail(.write)
+      bench.faults.fail(.apply)
       #expect(bench.turn(.hold("key", "a")) == [.failed])
       bench.pass(seconds: 1)
       #expect(bench.health == .working)
@@ -140,7 +140,7 @@ import Testing
   @Test func aWriteThatHangsIsNoHealth() async throws {
     let node = try StoreNode(MemoryDatabase())
     defer { node.close() }
-    let gate = node.faults.hold(.commit)
+    let gate = node.faults.hold(.apply)
     async let grant = node.claim("key", "a")
     await gate.arrival()
     #expect(node.store.health == .working)
@@ -158,7 +158,7 @@ import Testing
   @Test func aConnectionThatIsLostIsReplacedAfterAPause() throws {
     let bench = try TurnBench()
     bench.turn(.hold("key", "a"))
-    bench.faults.fail(.commit, .connectionLost)
+    bench.faults.fail(.apply, .connectionLost)
     bench.faults.fail(.openWriter)
     #expect(bench.turn(.hold("key", "a")) == [.failed])
     // Until the pause is over nothing is even tried.
@@ -185,7 +185,7 @@ import Testing
     #expect(bench.waitNanoseconds == 150_000_000)
 
     // While the store fails nothing is gained by looking all the time, whatever is due.
-    bench.faults.fail(.begin, times: 1_000)
+    bench.faults.fail(.facts, times: 1_000)
     bench.turn(.hold("key", "a"))
     bench.clock.advance(nanoseconds: bench.limits.epochNanoseconds)
     bench.turn()
@@ -194,7 +194,7 @@ import Testing
 
   @Test func aServerThatStartsOnAFailingStoreDoesNotSpin() throws {
     let bench = try TurnBench()
-    bench.faults.fail(.begin, times: 10)
+    bench.faults.fail(.facts, times: 10)
     bench.turn()
     #expect(bench.waitNanoseconds == bench.limits.tickNanoseconds)
   }

@@ -17,6 +17,8 @@ final class TurnBench: @unchecked Sendable {
   let logGate = LogGate()
   private(set) var health = StoreHealth.working
   private(set) var scans = 0
+  /// Whether the engine tells which rows others have changed.
+  let keepsAccount: Bool
   /// How many waited-for keys a reader was asked to look at.
   private(set) var keysLookedAt = 0
 
@@ -24,6 +26,8 @@ final class TurnBench: @unchecked Sendable {
   private let looks = BatchQueue<SnapshotReader.Item>(capacity: 1)
   private let reader: SnapshotReader
   private var writer: CommandWriter!
+  /// Nil where the writer does the upkeep.
+  private var caretaker: Caretaker?
   private var isScanWaiting = false
 
   convenience init(
@@ -41,18 +45,29 @@ final class TurnBench: @unchecked Sendable {
     self.database = database
     self.limits = limits
     let engine = FaultyEngine(engine, plan: faults)
+    keepsAccount = engine.keepsAccount
     let opened = try engine.openWriter()
+    if keepsAccount {
+      caretaker = Caretaker(
+        engine: engine, limits: limits, clock: clock.reading, observer: observer)
+    }
     reader = SnapshotReader(
-      engine: engine, reader: try engine.openReader(), limits: limits, clock: clock.reading,
-      observer: observer, damage: DamageReports())
+      engine: engine, reader: try engine.openReader(),
+      open: { () throws(StoreError) in try engine.openReader() }, limits: limits,
+      clock: clock.reading, observer: observer, damage: DamageReports())
     writer = CommandWriter(
-      engine: engine, writer: opened, limits: limits, clock: clock.reading, observer: observer,
+      engine: engine, writer: opened,
+      open: { () throws(StoreError) in try engine.openWriter() }, limits: limits,
+      clock: clock.reading, observer: observer,
       logGate: logGate, startScan: { [unowned self] in isScanWaiting = true },
       startLook: { [unowned self] keys in
         keysLookedAt += keys.count
         looks.appendAlways(.look(WaitedLook(keys: keys[...], writer: queue, queue: looks)))
       },
-      noteHealth: { [unowned self] in health = $0 })
+      askForNews: { [unowned self] mark in
+        looks.appendAlways(.news(since: mark, writer: queue))
+      },
+      noteHealth: { [unowned self] in health = $0 }, sleep: { _ in })
   }
 
   var waitNanoseconds: Int64 { writer.waitNanoseconds }
@@ -68,7 +83,10 @@ final class TurnBench: @unchecked Sendable {
   /// One turn with `items` as they are, after what has come before.
   func turn(items: [CommandWriter.Item]) {
     let before = queue.count > 0 ? queue.take(max: .max, waitNanoseconds: 0) : []
-    writer.turn(before + items)
+    let items = before + items
+    writer.turn(items)
+    caretaker?.turn(
+      items.compactMap { if case .giveUpShapes(let order) = $0 { order } else { nil } })
     if isScanWaiting {
       isScanWaiting = false
       scans += 1

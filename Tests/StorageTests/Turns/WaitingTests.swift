@@ -229,7 +229,7 @@ import Testing
 
   /// Whoever came in it is told of the failure and does not wait; whose place was taken has it again.
   @Test(arguments: engines) func aFailureUndoesArrivals(_ engine: EngineUnderTest) throws {
-    for point in [FaultPoint.begin, .write, .commit] {
+    for point in [FaultPoint.facts, .apply] {
       let bench = try TurnBench(engine.newDatabase())
       bench.turn(.hold("key", "a", lease: 60))
       let first = Self.wait(bench, "key", "b", requestID: "r")
@@ -254,7 +254,7 @@ import Testing
   /// Whatever fails in the transaction of the release, nobody loses the place, nobody is granted
   /// twice, and a grant that was done after all is found.
   @Test(arguments: engines) func aFailureCostsNobodyThePlace(_ engine: EngineUnderTest) throws {
-    for point in [FaultPoint.begin, .write, .commit] {
+    for point in [FaultPoint.facts, .apply] {
       for fault in Fault.allCases {
         let bench = try TurnBench(engine.newDatabase())
         bench.turn(.hold("key", "a", lease: 60))

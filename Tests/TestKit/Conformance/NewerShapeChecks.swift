@@ -38,7 +38,7 @@ extension StoreConformance {
     },
     Check("a newer server's row is read whatever its own columns mean there") { database in
       // What must be right in every shape is; the rest is not as s1 says.
-      let rows: [S1Row] = [
+      let all: [S1Row] = [
         .held(id: 1, key: "lease", owner: "a", needsShape: 3, leaseSeconds: 0),
         .held(
           id: 2, key: "long lease", owner: "a", needsShape: 3, leaseSeconds: Lease.secondsMax + 1),
@@ -48,6 +48,7 @@ extension StoreConformance {
         .held(id: 6, key: "owner's bytes", owner: nil, needsShape: 3, ownerIsDamaged: true),
         .held(id: 7, key: "epoch", owner: "a", needsShape: 3, freeEpoch: -1),
       ]
+      let rows = all.filter { !(database.isTyped && $0.hasDamagedText) }
       for row in rows { try database.put(row) }
       let node = try StoreNode(database)
       defer { node.close() }
@@ -65,7 +66,8 @@ extension StoreConformance {
         #expect(record.holder?.owner == "a")
       }
       let listed = try await node.list(.lock).map(\.key)
-      #expect(listed == ["epoch", "kind", "lease", "long lease", "value"])
+      #expect(listed == rows.filter { $0.owner == "a" }.compactMap(\.key).sorted())
+      #expect(listed.count >= 4)
     },
     Check("lists show a newer server's lock, of an unknown kind too") { database in
       try database.put(.held(id: 1, key: "known", owner: "a", needsShape: 3, kind: 1))

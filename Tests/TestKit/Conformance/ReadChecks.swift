@@ -46,12 +46,10 @@ extension StoreConformance {
       for key in ["held", "free", "renewed"] { _ = try await node.claim(key, "a") }
       try await node.perform(.release(key: "free", owner: "a"))
       for _ in 1...2 { _ = try await node.claim("renewed", "a") }
-      let reader = try database.engine().openReader()
-      try reader.begin()
-      defer { reader.end() }
-      _ = try reader.meta()
+      var wanted = Wanted()
+      wanted.grants = ["renewed", "free", "nowhere", "held"]
       #expect(
-        try reader.latestGrants(of: ["renewed", "free", "nowhere", "held"]) == [
+        try database.engine().openReader().read(wanted).grants == [
           LatestGrant(token: 1, isOver: false), LatestGrant(token: 1, isOver: true), nil,
           LatestGrant(token: 1, isOver: false),
         ])
@@ -102,7 +100,7 @@ extension StoreConformance {
       database in
       var limits = StoreLimits.prompt
       limits.pageMax = 4
-      limits.snapshotRowsMax = 4
+      limits.listTurnRowsMax = 4
       let node = try StoreNode(database, limits: limits)
       let other = try StoreNode(database)
       defer { for node in [node, other] { node.close() } }

@@ -99,9 +99,8 @@ extension StoreConformance {
         for reader in fleet.newest where reader >= older {
           #expect(try await fleet[reader].fetch("key")?.holder?.lease == accepted)
           let reading = try database.engine(.upTo(reader)).openReader()
-          try reading.begin()
-          #expect(try reading.leases(afterID: 0, limit: 9).map(\.lease) == [accepted])
-          reading.end()
+          let wanted = Wanted(page: .leases(afterID: 0, limit: 9))
+          #expect(try reading.read(wanted).leases.map(\.lease) == [accepted])
         }
         _ = try await fleet[3].perform(.release(key: "key", owner: "a"))
       }
@@ -133,6 +132,7 @@ extension StoreConformance {
         ("s2_labels", .bytes([1])), ("s2_labels", .bytes([1, 97, 1, 98, 1, 97, 1, 98])),
         ("s2_granted_at", .integer(.max)), ("s2_granted_at", .text("now")),
       ] {
+        if case .text = cell, database.isTyped { continue }
         _ = try await node.claim("key", "a", value: "v")
         try database.set(column, to: cell, forKey: "key")
         let found = await node.store.ask(.fetch(key: "key"))

@@ -45,6 +45,23 @@ extension StoreConformance {
       ])
       #expect(try terms() == [])
     },
+    Check("who fills a row leaves the terms of somebody who writes it meanwhile") { database in
+      let node = try StoreNode(database)
+      defer { node.close() }
+      let engine = database.engine()
+      // Else nobody writes meanwhile.
+      guard engine.keepsAccount else { return }
+      _ = try await node.claim("key", "a", value: #"{"n":1}"#)
+      let writer = try engine.openWriter()
+      let facts = try writer.read(Wanted(keys: ["key"]))
+      let row = try #require(facts.byKey[0])
+      _ = try await node.claim("key", "a", value: #"{"n":2}"#)
+      var changes = Changes(maintaining: facts.meta.oldestShape)
+      changes.refills = [row]
+      changes.terms = [TermChange(key: "key", before: nil, after: [#"{"n":1}"#])]
+      #expect(try writer.apply(changes) == .conflict)
+      #expect(try database.terms(ofKey: "key") == [#"{"n":2}"#])
+    },
     Check("what is too long to be a term does not keep a row from being found") { database in
       let node = try StoreNode(database)
       defer { node.close() }
@@ -81,9 +98,7 @@ extension StoreConformance {
       // While an older server may write, nobody goes by them.
       let writer = try database.engine().openWriter()
       func set(_ terms: [String], of key: String) throws {
-        try writer.begin()
-        try writer.setTerms([TermChange(key: key, before: nil, after: terms)])
-        try writer.commit()
+        try writer.setTerms(terms, ofKeys: [key])
       }
       try set([], of: "key-7")
       #expect(try await node.find(["n": 3]) == before[0])
@@ -141,10 +156,7 @@ extension StoreConformance {
       limits.backfillLookNanoseconds = 1_000_000
       func set(_ keys: [String]) throws {
         let writer = try database.engine().openWriter()
-        try writer.begin()
-        try writer.setTerms(
-          keys.map { TermChange(key: $0, before: nil, after: [#"{"n":1}"#, "team=payments"]) })
-        try writer.commit()
+        try writer.setTerms([#"{"n":1}"#, "team=payments"], ofKeys: keys)
       }
       let gone = (10..<30).map { "gone-\($0)" } + ["", "\u{E9}", "z\u{10FFFF}"].map { "\($0)x" }
       try set(gone)
@@ -175,12 +187,7 @@ extension StoreConformance {
       let node = try StoreNode(database)
       defer { node.close() }
       let writer = try database.engine().openWriter()
-      try writer.begin()
-      for key in ["with", "without"] {
-        let left = [#"{"n":1}"#, "team=payments"]
-        try writer.setTerms([TermChange(key: key, before: nil, after: left)])
-      }
-      try writer.commit()
+      try writer.setTerms([#"{"n":1}"#, "team=payments"], ofKeys: ["with", "without"])
       _ = try await node.claim("with", "a", value: #"{"n":1,"m":2}"#)
       #expect(try database.terms(ofKey: "with").sorted() == [#"{"m":2}"#, #"{"n":1}"#])
       _ = try await node.claim("without", "a")

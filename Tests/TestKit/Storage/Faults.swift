@@ -7,10 +7,13 @@ package enum FaultPoint: String, CaseIterable, Sendable {
   case openWriter, openReader
   /// After a statement of a migration, which is done.
   case migrate
-  /// Of the writing connection; `write` stands for deleting and for setting meta too.
-  case begin, meta, rows, write, commit, changes
+  /// Of the connection that writes commands: what is read, and what is written.
+  case facts, apply
+  /// The same of the upkeep's, where it has one of its own.
+  case upkeepFacts, upkeepApply
+  case changes
   /// Of a reading connection.
-  case readBegin, readMeta, read
+  case read, moment
 }
 
 /// What happens there.

@@ -9,6 +9,8 @@ package struct FaultyEngine: StoreEngine {
   package var location: String { engine.location }
   package var shapes: KnownShapes { engine.shapes }
 
+  package var keepsAccount: Bool { engine.keepsAccount }
+
   package func remarks() -> [String] { engine.remarks() }
 
   package init(_ engine: any StoreEngine, plan: FaultPlan) {
@@ -16,10 +18,10 @@ package struct FaultyEngine: StoreEngine {
     self.plan = plan
   }
 
-  package func openWriter() throws(StoreError) -> any StoreWriter {
+  package func openWriter(for purpose: WritingPurpose) throws(StoreError) -> any StoreWriter {
     let fault = plan.arrive(at: .openWriter)
     guard fault == nil else { throw Fault.error }
-    return FaultyWriter(try engine.openWriter(), plan: plan)
+    return FaultyWriter(try engine.openWriter(for: purpose), of: purpose, plan: plan)
   }
 
   package func openReader() throws(StoreError) -> any StoreReader {
@@ -31,11 +33,13 @@ package struct FaultyEngine: StoreEngine {
 
 private final class FaultyWriter: StoreWriter {
   private let writer: any StoreWriter
+  private let purpose: WritingPurpose
   private let plan: FaultPlan
   private var isLost = false
 
-  init(_ writer: any StoreWriter, plan: FaultPlan) {
+  init(_ writer: any StoreWriter, of purpose: WritingPurpose, plan: FaultPlan) {
     self.writer = writer
+    self.purpose = purpose
     self.plan = plan
   }
 
@@ -44,12 +48,6 @@ private final class FaultyWriter: StoreWriter {
   var log: StoreLog { writer.log }
 
   func restartLog() -> Bool { !isLost && writer.restartLog() }
-
-  func keysWithTerms(
-    after key: String, limit: Int
-  ) throws(StoreError) -> [(key: String, hasRow: Bool)] {
-    try at(.rows) { () throws(StoreError) in try writer.keysWithTerms(after: key, limit: limit) }
-  }
 
   private func at<R>(
     _ point: FaultPoint, _ body: () throws(StoreError) -> R
@@ -63,69 +61,25 @@ private final class FaultyWriter: StoreWriter {
       throw Fault.error
     case .connectionLost:
       isLost = true
-      writer.rollback()
+      writer.forget()
       throw Fault.error
     }
   }
 
-  func begin() throws(StoreError) { try at(.begin) { () throws(StoreError) in try writer.begin() } }
-
-  func meta() throws(StoreError) -> StoreMeta {
-    try at(.meta) { () throws(StoreError) in try writer.meta() }
-  }
-
-  func rows(forKeys keys: [String]) throws(StoreError) -> [StoredRow?] {
-    try at(.rows) { () throws(StoreError) in try writer.rows(forKeys: keys) }
-  }
-
-  func rows(withIDs ids: [Int64]) throws(StoreError) -> [StoredRow?] {
-    try at(.rows) { () throws(StoreError) in try writer.rows(withIDs: ids) }
-  }
-
-  func freeRows(afterID id: Int64, limit: Int) throws(StoreError) -> [StoredRow] {
-    try at(.rows) { () throws(StoreError) in try writer.freeRows(afterID: id, limit: limit) }
-  }
-
-  func rows(afterID id: Int64, limit: Int) throws(StoreError) -> [StoredRow] {
-    try at(.rows) { () throws(StoreError) in try writer.rows(afterID: id, limit: limit) }
-  }
-
-  func write(
-    _ changes: [RowChange], maintaining oldest: Int64
-  ) throws(StoreError) -> [Int64] {
-    try at(.write) { () throws(StoreError) in
-      try writer.write(changes, maintaining: oldest)
+  func read(_ wanted: Wanted) throws(StoreError) -> Facts {
+    try at(purpose == .commands ? .facts : .upkeepFacts) { () throws(StoreError) in
+      try writer.read(wanted)
     }
   }
 
-  func refill(_ rows: [StoredRow], maintaining oldest: Int64) throws(StoreError) {
-    try at(.write) { () throws(StoreError) in try writer.refill(rows, maintaining: oldest) }
-  }
-
-  func delete(ids: [Int64]) throws(StoreError) {
-    try at(.write) { () throws(StoreError) in try writer.delete(ids: ids) }
-  }
-
-  func setTerms(_ changes: [TermChange]) throws(StoreError) {
-    try at(.write) { () throws(StoreError) in try writer.setTerms(changes) }
-  }
-
-  func set(_ name: StoreMeta.Name, to value: Int64) throws(StoreError) {
-    try at(.write) { () throws(StoreError) in try writer.set(name, to: value) }
-  }
-
-  func giveUpShapes(before shape: Int64, neededRelease release: String) throws(StoreError) {
-    try at(.write) { () throws(StoreError) in
-      try writer.giveUpShapes(before: shape, neededRelease: release)
+  func apply(_ changes: Changes) throws(StoreError) -> Applied {
+    try at(purpose == .commands ? .apply : .upkeepApply) { () throws(StoreError) in
+      try writer.apply(changes)
     }
   }
 
-  func commit() throws(StoreError) {
-    try at(.commit) { () throws(StoreError) in try writer.commit() }
-  }
-
-  func rollback() {
-    if !isLost { writer.rollback() }
+  func forget() {
+    if !isLost { writer.forget() }
   }
 
   func changesByOthers() throws(StoreError) -> Int64 {
@@ -152,51 +106,17 @@ private final class FaultyReader: StoreReader {
     throw Fault.error
   }
 
-  func begin() throws(StoreError) {
-    try at(.readBegin) { () throws(StoreError) in try reader.begin() }
+  func read(_ wanted: Wanted) throws(StoreError) -> Facts {
+    try at(.read) { () throws(StoreError) in try reader.read(wanted) }
   }
 
-  func meta() throws(StoreError) -> StoreMeta {
-    try at(.readMeta) { () throws(StoreError) in try reader.meta() }
+  func beginMoment() throws(StoreError) {
+    try at(.moment) { () throws(StoreError) in try reader.beginMoment() }
   }
 
-  func row(forKey key: String) throws(StoreError) -> StoredRow? {
-    try at(.read) { () throws(StoreError) in try reader.row(forKey: key) }
-  }
+  func endMoment() { reader.endMoment() }
 
-  func latestGrants(of keys: some Collection<String>) throws(StoreError) -> [LatestGrant?] {
-    try at(.read) { () throws(StoreError) in try reader.latestGrants(of: keys) }
+  func changesByOthers(since mark: ChangeMark?) throws(StoreError) -> ChangesByOthers {
+    try at(.changes) { () throws(StoreError) in try reader.changesByOthers(since: mark) }
   }
-
-  func rows(
-    of kind: Kind?, in range: KeyRange, limit: Int
-  ) throws(StoreError) -> [StoredRow] {
-    try at(.read) { () throws(StoreError) in
-      try reader.rows(of: kind, in: range, limit: limit)
-    }
-  }
-
-  func keys(
-    withTerm term: String, in range: KeyRange, limit: Int
-  ) throws(StoreError) -> [String] {
-    try at(.read) { () throws(StoreError) in
-      try reader.keys(withTerm: term, in: range, limit: limit)
-    }
-  }
-
-  func count(ofTerm term: String, in range: KeyRange, max: Int) throws(StoreError) -> Int {
-    try at(.read) { () throws(StoreError) in
-      try reader.count(ofTerm: term, in: range, max: max)
-    }
-  }
-
-  func leases(afterID id: Int64, limit: Int) throws(StoreError) -> [SeenLease] {
-    try at(.read) { () throws(StoreError) in try reader.leases(afterID: id, limit: limit) }
-  }
-
-  func lastID() throws(StoreError) -> Int64 {
-    try at(.read) { () throws(StoreError) in try reader.lastID() }
-  }
-
-  func end() { reader.end() }
 }

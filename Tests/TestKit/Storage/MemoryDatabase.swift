@@ -8,26 +8,68 @@ import Synchronization
 /// `@unchecked Sendable`: the state is behind a mutex; `writing` is a lock of the operating system,
 /// which only the thread that took it gives back.
 package final class MemoryDatabase: @unchecked Sendable {
+  /// What keeps transactions of several servers apart.
+  package enum Concurrency: Sendable {
+    /// One writes at a time, from what it reads to the end, as with SQLite.
+    case locks
+    /// Nobody waits for anybody: what was decided on rows that have changed since is not done, as in
+    /// databases across a network. Only what is written is looked at once more: that something that was
+    /// read has stayed as it was, nobody promises.
+    case optimistic
+  }
+
   /// How long a transaction waits for another one.
   private static let lockSecondsMax = 2
 
+  package let concurrency: Concurrency
   private let state = Mutex((state: MemoryState(), commits: Int64(0)))
   private let writing = UnsafeMutablePointer<pthread_mutex_t>.allocate(capacity: 1)
+  private let latestHistory = Mutex(0)
+  private let interlude = Mutex<(@Sendable () -> Void)?>(nil)
 
-  package init() { pthread_mutex_init(writing, nil) }
+  package init(_ concurrency: Concurrency = .locks) {
+    self.concurrency = concurrency
+    pthread_mutex_init(writing, nil)
+  }
 
   deinit {
     pthread_mutex_destroy(writing)
     writing.deallocate()
   }
 
-  var snapshot: MemoryState { state.withLock { $0.state } }
+  /// Everything is as it was when `past` was taken, like on a standby that lacks what came after.
+  ///
+  /// - Parameter isNoticeable: Whether the database itself says that its history is another one.
+  package func goBack(to past: MemoryState, isNoticeable: Bool = true) {
+    state.withLock { $0.state = past }
+    if isNoticeable { latestHistory.withLock { $0 += 1 } }
+  }
+
+  var history: Int { latestHistory.withLock { $0 } }
+
+  package var snapshot: MemoryState { state.withLock { $0.state } }
 
   /// How often anything was committed.
   var commits: Int64 { state.withLock { $0.commits } }
 
-  func replace(with new: MemoryState) {
-    state.withLock { $0 = (new, $0.commits + 1) }
+  /// What others do between what the next transaction reads and what it writes; nil for nothing. Only
+  /// where they do not wait for each other.
+  package func beforeNextChange(_ action: (@Sendable () -> Void)?) {
+    precondition(concurrency == .optimistic || action == nil)
+    interlude.withLock { $0 = action }
+  }
+
+  /// - Returns: Nil where nothing was changed.
+  func change(_ body: (inout MemoryState) -> [Int64]?) -> [Int64]? {
+    interlude.withLock { action in
+      defer { action = nil }
+      return action
+    }?()
+    return state.withLock { state in
+      guard let ids = body(&state.state) else { return nil }
+      state.commits += 1
+      return ids
+    }
   }
 
   /// Waits until nobody else has a transaction under way; false where that took too long.
@@ -72,12 +114,20 @@ extension MemoryDatabase: TestDatabase {
     }
   }
 
-  func edit(_ change: (inout MemoryState) -> Void) {
-    precondition(lockForWriting(), "somebody is in a transaction for ever")
-    defer { unlockForWriting() }
-    var next = snapshot
-    change(&next)
-    replace(with: next)
+  func edit<Failure: Error>(_ change: (inout MemoryState) throws(Failure) -> Void) throws(Failure) {
+    if concurrency == .locks {
+      precondition(lockForWriting(), "somebody is in a transaction for ever")
+    }
+    defer { if concurrency == .locks { unlockForWriting() } }
+    let result = state.withLock { state in
+      Result { () throws(Failure) in
+        var next = state.state
+        try change(&next)
+        next.changedPastServers()
+        state = (next, state.commits + 1)
+      }
+    }
+    try result.get()
   }
 }
 
@@ -87,9 +137,31 @@ struct MemoryRow: Sendable {
   /// Columns of newer shapes that are not NULL.
   var newer: [String: Cell] = [:]
 
+  var isHeld: Bool { s1.owner != nil || s1.ownerIsDamaged }
+  func isWatched(_ shapes: KnownShapes) -> Bool { isHeld || s1.needsShape > shapes.newest }
+
+  /// - Parameter kind: Nil for every one.
+  func isOf(_ kind: Kind?, _ shapes: KnownShapes) -> Bool {
+    guard let kind else { return true }
+    let isOfUnknownKind = s1.needsShape > shapes.newest && Kind(rawValue: s1.kind) == nil
+    return isOfUnknownKind ? kind == .lock : s1.kind == kind.rawValue
+  }
+
+  func latestGrant(_ shapes: KnownShapes) -> LatestGrant {
+    LatestGrant(token: s1.token, isOver: !isHeld && s1.needsShape <= shapes.newest)
+  }
+
   func stored(_ shapes: KnownShapes) -> StoredRow { shapes.row(cells(shapes.newerColumnNames)) }
 
   func lease(_ shapes: KnownShapes) -> SeenLease {
+    var lease = leaseWithoutKey(shapes)
+    if let key = s1.key, let owner = s1.owner {
+      lease.name = SeenLease.Name(key: key, owner: owner)
+    }
+    return lease
+  }
+
+  private func leaseWithoutKey(_ shapes: KnownShapes) -> SeenLease {
     let columns = shapes.newer.flatMap { $0.columns.prefix(3).map(\.name) }
     let own: [Cell] = [s1.id, s1.token, s1.revision, s1.leaseSeconds, s1.kind, s1.needsShape]
       .map { .integer($0) }
@@ -129,11 +201,34 @@ struct MemoryRow: Sendable {
 }
 
 /// Rows and meta as values, so that a snapshot is a copy.
-struct MemoryState: Sendable {
+package struct MemoryState: Sendable {
+  /// A server's time on the database, from its start on.
+  struct Run: Hashable, Sendable {
+    /// Whoever changes rows past all servers.
+    static let nobody = Run(number: 0)
+
+    let number: Int64
+  }
+
+  /// Of so many changes of a run it is known which rows they were about: few, so that tests meet what
+  /// is not known any more.
+  private static let changesKept: Int64 = 20
+
   private(set) var rows: [Int64: MemoryRow] = [:]
+  /// What each run has written. Whatever is not to be done beside what others read only (giving shapes up,
+  /// a new epoch) changes all of them, as each transaction changes its own: so they cannot both be
+  /// done.
+  private var counts: [Run: Int64] = [:]
+  private(set) var commits: [Run: Int64] = [:]
+  /// The history that was noted.
+  private(set) var history = 0
+  /// The rows that runs have changed, and which of their changes that was.
+  private var log: [(run: Run, change: Int64, ids: [Int64])] = []
   private var idOfKey: [NameBytes: Int64] = [:]
   private var latestID: Int64 = 0
-  private var meta: [StoreMeta.Name: Int64] = [.newestShape: S1.number, .oldestShape: S1.number]
+  private var meta: [StoreMeta.Name: Int64] = [
+    .newestShape: S1.number, .oldestShape: S1.number, .filledShape: S1.number,
+  ]
   var neededRelease = ""
   /// What each key is found by, as bytes.
   private var terms: [NameBytes: (key: String, terms: [[UInt8]])] = [:]
@@ -169,8 +264,7 @@ struct MemoryState: Sendable {
   }
 
   var heldInOrderOfKeys: [MemoryRow] {
-    rows.values.filter { $0.s1.owner != nil || $0.s1.ownerIsDamaged }
-      .sorted { Self.isInOrder($0.s1.key, $1.s1.key) }
+    rows.values.filter(\.isHeld).sorted { Self.isInOrder($0.s1.key, $1.s1.key) }
   }
 
   /// Whether `a` comes before `b` by the bytes of UTF-8. A key that cannot be read comes last.
@@ -214,10 +308,155 @@ struct MemoryState: Sendable {
     latestID = rows.keys.max() ?? 0
   }
 
+  // MARK: - Transactions
+
+  func facts(_ wanted: Wanted, _ shapes: KnownShapes) -> Facts {
+    var facts = Facts(meta: meta(shapes))
+    facts.byKey = wanted.keys.map { row(forKey: $0)?.stored(shapes) }
+    facts.byID = wanted.ids.map { rows[$0]?.stored(shapes) }
+    facts.grants = wanted.grants.map { row(forKey: $0)?.latestGrant(shapes) }
+    facts.counts = wanted.counts.map { count in
+      min(keys(withTerms: [count.term]).filter(count.range.contains).count, count.max)
+    }
+    if wanted.wantsLastID { facts.lastID = rows.keys.max() ?? 0 }
+    switch wanted.page {
+    case .rows(let id, let limit):
+      facts.rows = inOrderOfIDs(after: id).prefix(limit).map { $0.stored(shapes) }
+    case .freeRows(let id, let limit):
+      let free = inOrderOfIDs(after: id).filter { !$0.isHeld }
+      facts.rows = free.prefix(limit).map { $0.stored(shapes) }
+    case .leases(let id, let limit):
+      let watched = inOrderOfIDs(after: id).filter { $0.isWatched(shapes) }
+      facts.leases = watched.prefix(limit).map { $0.lease(shapes) }
+    case .held(let kind, let range, let limit):
+      let found = heldInOrderOfKeys.filter { row in
+        row.isOf(kind, shapes) && row.s1.key.map(range.contains) ?? range.prefix.isEmpty
+      }
+      facts.rows = found.prefix(limit).map { $0.stored(shapes) }
+    case .found(let term, let range, let limit):
+      let found = keys(withTerms: [term, Terms.whatever]).filter(range.contains)
+        .sorted { Self.isInOrder($0, $1) }.prefix(limit)
+      facts.rows = found.compactMap { row(forKey: $0)?.stored(shapes) }
+      facts.latestKeyFound = found.count == limit ? found.last : nil
+    case .keysWithTerms(let key, let limit):
+      let keys = keysWithTerms.filter { key.utf8.lexicographicallyPrecedes($0.utf8) }
+        .sorted { Self.isInOrder($0, $1) }
+      facts.keysWithTerms = keys.prefix(limit).map { ($0, row(forKey: $0) != nil) }
+    case nil: break
+    }
+    return facts
+  }
+
+  mutating func admit(_ run: Run) { (counts[run], commits[run]) = (0, 0) }
+  mutating func end(_ run: Run) {
+    if run != .nobody { (counts[run], commits[run]) = (nil, nil) }
+  }
+
+  /// Whether all that is to be written is as it was in `snapshot`.
+  func isAsDecided(on snapshot: MemoryState, _ changes: Changes, by run: Run) -> Bool {
+    func isSame(_ id: Int64, _ expected: Sighting) -> Bool {
+      rows[id].map { Sighting(token: $0.s1.token, revision: $0.s1.revision) == expected } ?? false
+    }
+    return counts[run] != nil && counts[run] == snapshot.counts[run]
+      && changes.rows.allSatisfy { change in
+        guard let id = change.id, let expected = change.expected else {
+          return row(forKey: change.record.key) == nil
+        }
+        return isSame(id, expected)
+      }
+      && changes.refills.allSatisfy { isSame($0.id, $0.record.sighting) }
+      && changes.deletions.allSatisfy { isSame($0.id, $0.expected) }
+      && changes.orphans.allSatisfy { row(forKey: $0) == nil }
+      && changes.meta.allSatisfy { change in
+        guard case .set(let name, let from, _) = change else { return true }
+        return meta[name] ?? 0 == from
+      }
+  }
+
+  /// - Parameter run: Nil where nobody else can write.
+  /// - Parameter history: What is noted where that is to be done.
   mutating func write(
+    _ changes: Changes, _ shapes: KnownShapes, by run: Run? = nil, history: Int = 0
+  ) -> [Int64] {
+    let ids = changes.rows.map { write($0, shapes, maintaining: changes.oldestShape) }
+    for row in changes.refills { refill(row, shapes, maintaining: changes.oldestShape) }
+    if shapes.haveTerms {
+      for change in changes.terms { setTerms(change) }
+      for key in changes.orphans {
+        setTerms(TermChange(key: key, before: nil, after: []))
+      }
+    }
+    for deletion in changes.deletions { remove(id: deletion.id) }
+    for change in changes.meta {
+      switch change {
+      case .set(let name, _, let value):
+        set(name, to: value)
+        if name == .epoch { touchAllRuns() }
+      case .giveUpShapes(let shape, let release):
+        if meta[.oldestShape] ?? 0 < shape {
+          set(.oldestShape, to: shape)
+          neededRelease = release
+        }
+        touchAllRuns()
+      case .noteHistory: self.history = history
+      }
+    }
+    if let run { note(ids, by: run) }
+    return ids
+  }
+
+  private mutating func note(_ ids: [Int64], by run: Run) {
+    counts[run, default: 0] += 1
+    commits[run, default: 0] += 1
+    let change = counts[run]!
+    log.removeAll { $0.run == run && $0.change <= change - Self.changesKept }
+    log.append((run, change, ids))
+  }
+
+  /// Nobody knows which rows were changed.
+  mutating func changedPastServers() { counts[.nobody, default: 0] += Self.changesKept + 1 }
+
+  func changes(
+    byOthersThan own: [Run], since mark: ChangeMark?, _ shapes: KnownShapes
+  ) -> ChangesByOthers {
+    let others = counts.filter { !own.contains($0.key) }
+    let now = ChangeMark(
+      changesOfRun: Dictionary(uniqueKeysWithValues: others.map { ($0.key.number, $0.value) }))
+    func known(_ run: Run) -> Int64 { mark?.changesOfRun[run.number] ?? 0 }
+    let isKnown =
+      mark != nil
+      && others.allSatisfy { run, count in
+        (0...Self.changesKept).contains(count - known(run))
+      }
+    guard isKnown else { return ChangesByOthers(mark: now, rows: nil) }
+    let changed = log.filter { !own.contains($0.run) && $0.change > known($0.run) }.flatMap(\.ids)
+    let found = Set(changed).compactMap { rows[$0] }
+    return ChangesByOthers(
+      mark: now,
+      rows: found.map { row in
+        ChangedRow(
+          key: row.s1.key ?? "", isOver: !row.isWatched(shapes), lease: row.lease(shapes))
+      })
+  }
+
+  private mutating func touchAllRuns() {
+    for run in counts.keys { counts[run]! += 1 }
+  }
+
+  private mutating func write(
     _ change: RowChange, _ shapes: KnownShapes, maintaining oldest: Int64
   ) -> Int64 {
-    let record = change.record
+    guard let interim = change.interim else {
+      return write(change.record, change, shapes, maintaining: oldest)
+    }
+    var next = change
+    next.id = write(interim, change, shapes, maintaining: oldest)
+    return write(change.record, next, shapes, maintaining: oldest)
+  }
+
+  private mutating func write(
+    _ record: LockRecord, _ change: RowChange, _ shapes: KnownShapes, maintaining oldest: Int64
+  ) -> Int64 {
     let old = change.id.flatMap { rows[$0] }
     precondition(old != nil || record.holder != nil, "a row comes into being with a holder")
     precondition(old != nil || row(forKey: record.key) == nil, "the key has a row already")

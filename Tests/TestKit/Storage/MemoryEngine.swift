@@ -1,13 +1,15 @@
 import LockCore
 package import Storage
+import Synchronization
 
-/// A store that lives in memory, for tests: the second engine, which shows that nothing in the store
-/// protocol rests on SQLite.
+/// A store that lives in memory, for tests. It shows that nothing in the store protocol rests on SQLite:
+/// as ``MemoryDatabase/Concurrency`` has it, its servers keep each other from writing, or meet.
 ///
 /// Every engine made of one ``MemoryDatabase`` is another server's way to the same rows.
 package struct MemoryEngine: StoreEngine {
   private let database: MemoryDatabase
   package let shapes: KnownShapes
+  private let runs = MemoryRuns()
   /// Where a migration is broken off; nil for nowhere.
   private let faults: FaultPlan?
 
@@ -19,195 +21,159 @@ package struct MemoryEngine: StoreEngine {
     self.faults = faults
   }
 
-  package func openWriter() throws(StoreError) -> any StoreWriter {
-    try migrate()
-    return MemoryWriter(database, shapes)
+  package func openWriter(for purpose: WritingPurpose) throws(StoreError) -> any StoreWriter {
+    MemoryWriter(database, shapes, runs, try migrate(for: purpose), purpose)
   }
 
   package func openReader() throws(StoreError) -> any StoreReader {
-    MemoryReader(database, shapes)
+    MemoryReader(database, shapes, runs)
   }
+
+  package var keepsAccount: Bool { database.concurrency == .optimistic }
 
   /// Statement by statement, each of which stands by itself: as in an engine that has no transactions
   /// around changes of its tables.
-  private func migrate() throws(StoreError) {
+  private func migrate(for purpose: WritingPurpose) throws(StoreError) -> MemoryState.Run {
     try Fence.check(database.snapshot.meta(shapes), self)
     for column in shapes.newerColumnNames where !database.snapshot.columns.contains(column) {
       database.edit { $0.columns.insert(column) }
       if faults?.arrive(at: .migrate) != nil { throw Fault.error }
     }
-    database.edit {
-      $0.set(.newestShape, to: max($0.meta(shapes).newestShape, shapes.newest))
+    // Who comes is let in only where nobody has given its shapes up, and is known to whoever does from then
+    // on.
+    let run = MemoryState.Run(number: .random(in: 1 ... .max))
+    try database.edit { (state) throws(StoreError) in
+      try Fence.check(state.meta(shapes), self)
+      state.set(.newestShape, to: max(state.meta(shapes).newestShape, shapes.newest))
+      let former = runs.now.id(for: purpose).map { MemoryState.Run(number: $0) } ?? .nobody
+      runs.change {
+        $0.began(run.number, for: purpose, formerCommits: state.commits[former] ?? OwnRuns.unknown)
+      }
+      state.end(former)
+      state.admit(run)
     }
+    return run
   }
 }
 
-/// The connection that changes rows: works on a copy of the state, which a commit puts in place.
+/// The runs of one server.
+final class MemoryRuns: Sendable {
+  private let runs = Mutex(OwnRuns())
+
+  var now: OwnRuns { runs.withLock { $0 } }
+
+  func change<R>(_ change: (inout OwnRuns) -> R) -> R { runs.withLock { change(&$0) } }
+}
+
+/// The connection that changes rows.
 final class MemoryWriter: StoreWriter {
   private let database: MemoryDatabase
-  private var working: MemoryState?
-  private var ownCommits: Int64 = 0
-
   private let shapes: KnownShapes
+  private let runs: MemoryRuns
+  private let run: MemoryState.Run
+  private let purpose: WritingPurpose
+  /// What was read, of a transaction that is under way.
+  private var snapshot: MemoryState?
+  private var ownCommits: Int64 = 0
+  private var isRunGone = false
 
-  init(_ database: MemoryDatabase, _ shapes: KnownShapes) {
+  init(
+    _ database: MemoryDatabase, _ shapes: KnownShapes, _ runs: MemoryRuns,
+    _ run: MemoryState.Run, _ purpose: WritingPurpose
+  ) {
     self.database = database
     self.shapes = shapes
+    self.runs = runs
+    self.run = run
+    self.purpose = purpose
   }
 
-  deinit { rollback() }
+  deinit { forget() }
 
-  var isUsable: Bool { working == nil }
+  var isUsable: Bool { snapshot == nil && !isRunGone }
 
-  func begin() throws(StoreError) {
-    precondition(working == nil, "a transaction within a transaction")
-    guard database.lockForWriting() else {
+  func read(_ wanted: Wanted) throws(StoreError) -> Facts {
+    precondition(snapshot == nil, "a transaction within a transaction")
+    if database.concurrency == .locks, !database.lockForWriting() {
       throw StoreError(.unavailable, "the store memory: is locked by another process")
     }
-    working = database.snapshot
-  }
-
-  func commit() throws(StoreError) {
-    guard let working else { preconditionFailure("a commit without a transaction") }
-    ownCommits += 1
-    database.replace(with: working)
-    end()
-  }
-
-  func rollback() {
-    if working != nil { end() }
-  }
-
-  private func end() {
-    working = nil
-    database.unlockForWriting()
-  }
-
-  func meta() throws(StoreError) -> StoreMeta { working!.meta(shapes) }
-
-  func keysWithTerms(
-    after key: String, limit: Int
-  ) throws(StoreError) -> [(key: String, hasRow: Bool)] {
-    let keys = working!.keysWithTerms.filter { key.utf8.lexicographicallyPrecedes($0.utf8) }
-      .sorted { MemoryState.isInOrder($0, $1) }
-    return keys.prefix(limit).map { ($0, working!.row(forKey: $0) != nil) }
-  }
-
-  func rows(forKeys keys: [String]) throws(StoreError) -> [StoredRow?] {
-    keys.map { working!.row(forKey: $0)?.stored(shapes) }
-  }
-
-  func rows(withIDs ids: [Int64]) throws(StoreError) -> [StoredRow?] {
-    ids.map { working!.rows[$0]?.stored(shapes) }
-  }
-
-  func freeRows(afterID id: Int64, limit: Int) throws(StoreError) -> [StoredRow] {
-    let free = working!.inOrderOfIDs(after: id).filter {
-      $0.s1.owner == nil && !$0.s1.ownerIsDamaged
+    let state = database.snapshot
+    var facts = state.facts(wanted, shapes)
+    if database.concurrency == .optimistic {
+      guard let commits = state.commits[run] else {
+        isRunGone = true
+        throw StoreError(.unavailable, "the store memory: does not know this server's run any more")
+      }
+      facts.isBehind = runs.change { $0.saw(commits, for: purpose) }
+      facts.isOfOtherHistory = state.history != database.history
     }
-    return free.prefix(limit).map { $0.stored(shapes) }
+    snapshot = state
+    return facts
   }
 
-  func rows(afterID id: Int64, limit: Int) throws(StoreError) -> [StoredRow] {
-    working!.inOrderOfIDs(after: id).prefix(limit).map { $0.stored(shapes) }
+  func apply(_ changes: Changes) throws(StoreError) -> Applied {
+    guard let snapshot else { preconditionFailure("changes without a transaction") }
+    defer { forget() }
+    let ids = database.change { state in
+      switch database.concurrency {
+      case .locks: state.write(changes, shapes)
+      case .optimistic:
+        state.isAsDecided(on: snapshot, changes, by: run)
+          ? state.write(changes, shapes, by: run, history: database.history) : nil
+      }
+    }
+    guard let ids else { return .conflict }
+    if database.concurrency == .optimistic {
+      let commits = snapshot.commits[run]! + 1
+      runs.change { $0.committed(commits, for: purpose, changes) }
+    }
+    ownCommits += 1
+    return .done(ids: ids)
   }
 
-  func write(
-    _ changes: [RowChange], maintaining oldest: Int64
-  ) throws(StoreError) -> [Int64] {
-    changes.map { working!.write($0, shapes, maintaining: oldest) }
-  }
-
-  func refill(_ rows: [StoredRow], maintaining oldest: Int64) throws(StoreError) {
-    for row in rows { working!.refill(row, shapes, maintaining: oldest) }
-  }
-
-  func delete(ids: [Int64]) throws(StoreError) {
-    for id in ids { working!.remove(id: id) }
-  }
-
-  func setTerms(_ changes: [TermChange]) throws(StoreError) {
-    guard shapes.haveTerms else { return }
-    for change in changes { working!.setTerms(change) }
-  }
-
-  func set(_ name: StoreMeta.Name, to value: Int64) throws(StoreError) {
-    working!.set(name, to: value)
-  }
-
-  func giveUpShapes(before shape: Int64, neededRelease release: String) throws(StoreError) {
-    working!.set(.oldestShape, to: shape)
-    working!.neededRelease = release
+  func forget() {
+    guard snapshot != nil else { return }
+    snapshot = nil
+    if database.concurrency == .locks { database.unlockForWriting() }
   }
 
   func changesByOthers() throws(StoreError) -> Int64 { database.commits - ownCommits }
 }
 
-/// A connection that reads the state as it was when its snapshot began.
+/// A connection that reads.
 final class MemoryReader: StoreReader {
   private let database: MemoryDatabase
-  private var snapshot: MemoryState?
-
   private let shapes: KnownShapes
+  private let runs: MemoryRuns
+  private var moment: MemoryState?
 
-  init(_ database: MemoryDatabase, _ shapes: KnownShapes) {
+  init(_ database: MemoryDatabase, _ shapes: KnownShapes, _ runs: MemoryRuns) {
     self.database = database
     self.shapes = shapes
+    self.runs = runs
   }
 
-  func begin() throws(StoreError) {
-    precondition(snapshot == nil, "a snapshot within a snapshot")
-    snapshot = database.snapshot
+  func read(_ wanted: Wanted) throws(StoreError) -> Facts {
+    (moment ?? database.snapshot).facts(wanted, shapes)
   }
 
-  func end() { snapshot = nil }
-
-  func meta() throws(StoreError) -> StoreMeta { snapshot!.meta(shapes) }
-
-  func lastID() throws(StoreError) -> Int64 { snapshot!.rows.keys.max() ?? 0 }
-
-  func row(forKey key: String) throws(StoreError) -> StoredRow? {
-    snapshot!.row(forKey: key)?.stored(shapes)
+  func beginMoment() throws(StoreError) {
+    precondition(moment == nil, "a moment within a moment")
+    moment = database.snapshot
   }
 
-  func latestGrants(of keys: some Collection<String>) throws(StoreError) -> [LatestGrant?] {
-    keys.map { key in
-      snapshot!.row(forKey: key).map { row in
-        let isHeld = row.s1.owner != nil || row.s1.ownerIsDamaged
-        return LatestGrant(
-          token: row.s1.token, isOver: !isHeld && row.s1.needsShape <= shapes.newest)
-      }
-    }
-  }
+  func endMoment() { moment = nil }
 
-  func rows(
-    of kind: Kind?, in range: KeyRange, limit: Int
-  ) throws(StoreError) -> [StoredRow] {
-    let found = snapshot!.heldInOrderOfKeys.filter { row in
-      let isOfUnknownKind =
-        row.s1.needsShape > shapes.newest && Kind(rawValue: row.s1.kind) == nil
-      let isOfKind =
-        kind.map { isOfUnknownKind ? $0 == .lock : row.s1.kind == $0.rawValue } ?? true
-      return isOfKind && row.s1.key.map(range.contains) ?? range.prefix.isEmpty
-    }
-    return found.prefix(limit).map { $0.stored(shapes) }
-  }
-
-  func keys(
-    withTerm term: String, in range: KeyRange, limit: Int
-  ) throws(StoreError) -> [String] {
-    let found = snapshot!.keys(withTerms: [term, Terms.whatever]).filter(range.contains)
-    return Array(found.sorted(by: MemoryState.isInOrder).prefix(limit))
-  }
-
-  func count(ofTerm term: String, in range: KeyRange, max: Int) throws(StoreError) -> Int {
-    min(snapshot!.keys(withTerms: [term]).filter(range.contains).count, max)
-  }
-
-  func leases(afterID id: Int64, limit: Int) throws(StoreError) -> [SeenLease] {
-    let watched = snapshot!.inOrderOfIDs(after: id).filter {
-      $0.s1.owner != nil || $0.s1.ownerIsDamaged || $0.s1.needsShape > shapes.newest
-    }
-    return watched.prefix(limit).map { $0.lease(shapes) }
+  func changesByOthers(since mark: ChangeMark?) throws(StoreError) -> ChangesByOthers {
+    // Before the snapshot: what is committed after it is not missing.
+    let own = runs.now
+    let state = database.snapshot
+    var changes = state.changes(
+      byOthersThan: own.ids.map { MemoryState.Run(number: $0) }, since: mark, shapes)
+    let commits = Dictionary(
+      uniqueKeysWithValues: state.commits.map { ($0.key.number, $0.value) })
+    changes.isPastInDoubt = own.isMissingAny(in: commits) || state.history != database.history
+    changes.setbacks = state.meta(shapes).setbacks
+    return changes
   }
 }

@@ -9,6 +9,9 @@ package final class RecordingObserver: StoreObserver {
     package var expiries = 0
     package var failures = 0
     package var latestFailure: StoreError?
+    package var conflicts = 0
+    package var histories = 0
+    package var setbacks: [Int] = []
     package var recoveries = 0
     package var outagesEnded = 0
     package var scanFailures = 0
@@ -101,6 +104,9 @@ package final class RecordingObserver: StoreObserver {
     }
   }
 
+  package func historyChanged() { note { $0.histories += 1 } }
+  package func wentBack(holds: Int) { note { $0.setbacks.append(holds) } }
+  package func conflicted() { note { $0.conflicts += 1 } }
   package func recovered() { note { $0.recoveries += 1 } }
   package func outageEnded() { note { $0.outagesEnded += 1 } }
   package func scanned() {}

@@ -3,8 +3,8 @@ package import Storage
 
 /// A shape that may come after the newest one: it stands for all of them in tests.
 ///
-/// It keeps content and labels in a column of another format, counts leases and times in nanoseconds,
-/// and so can say what s2 cannot.
+/// It keeps content and labels in a column of another format, counts leases and times in nanoseconds, and
+/// adds who acquired it: so it can say what s2 cannot.
 package enum S3: NewerShape {
   package static let number: Int64 = 3
   package static let shapes = KnownShapes(after: [S2.self, S3.self])
@@ -13,10 +13,12 @@ package enum S3: NewerShape {
     ShapeColumn("s3_token", .integer), ShapeColumn("s3_revision", .integer),
     ShapeColumn("s3_lease_nanoseconds", .integer), ShapeColumn("s3_said", .bytes),
     ShapeColumn("s3_granted_at_seconds", .integer),
-    ShapeColumn("s3_granted_at_nanoseconds", .integer),
+    ShapeColumn("s3_granted_at_nanoseconds", .integer), ShapeColumn("s3_identity", .bytes),
   ]
 
-  package static func express(_ holder: Holder) -> Holder { holder }
+  package static let parts = HolderPart.allCases
+
+  package static func round(_ holder: inout Holder) {}
 
   package static func lease(_ number: Int64) -> Lease? { Lease(nanoseconds: number) }
 
@@ -35,6 +37,11 @@ package enum S3: NewerShape {
       holder.grantedAt = StatedTime(
         seconds: cells.integer(index + 2), nanoseconds: Int32(cells.integer(index + 3)))
     }
+    if !cells.isNull(index + 4) {
+      guard let identity = cells.bytes(index + 4).flatMap({ String(validating: $0, as: UTF8.self) })
+      else { return nil }
+      holder.identity = identity
+    }
     return holder
   }
 
@@ -48,6 +55,11 @@ package enum S3: NewerShape {
     } else {
       parameters.addNull()
       parameters.addNull()
+    }
+    if holder.identity.isEmpty {
+      parameters.addNull()
+    } else {
+      parameters.add(Array(holder.identity.utf8))
     }
   }
 }

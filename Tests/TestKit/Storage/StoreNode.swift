@@ -50,7 +50,7 @@ package final class StoreNode: Sendable {
   @discardableResult
   package func performTogether(_ commands: [Command]) async throws -> [Outcome] {
     // While a transaction is held up, the queue fills.
-    let gate = faults.hold(.begin)
+    let gate = faults.hold(.facts)
     async let first = perform(.release(key: "no such key", owner: "x"))
     await gate.arrival()
     let results = await store.perform(commands) { gate.open() }

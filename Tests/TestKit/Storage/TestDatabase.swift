@@ -2,6 +2,9 @@ package import Storage
 
 /// A database that a test can look into and damage, past the store.
 package protocol TestDatabase: Sendable {
+  /// Whether columns hold what their types say, and nothing else.
+  var isTyped: Bool { get }
+
   /// An engine of its own for each server, which knows these shapes.
   func engine(_ shapes: KnownShapes) -> any StoreEngine
 
@@ -24,6 +27,7 @@ package protocol TestDatabase: Sendable {
 }
 
 extension TestDatabase {
+  package var isTyped: Bool { false }
   package func engine() -> any StoreEngine { engine(.all) }
   package var meta: StoreMeta { get throws { try meta(.all) } }
 }
@@ -45,6 +49,9 @@ package struct EngineUnderTest: Sendable, CustomStringConvertible {
 }
 
 extension S1Row {
+  /// Whether some text in it is none: no typed database has that.
+  package var hasDamagedText: Bool { key == nil || value == nil || ownerIsDamaged }
+
   /// A row for tests; what is not said is as in a row that a server of s1 wrote.
   package static func held(
     id: Int64, key: String?, owner: String? = "owner", needsShape: Int64 = 1, token: Int64 = 7,

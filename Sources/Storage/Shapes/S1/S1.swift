@@ -73,9 +73,9 @@ package enum S1: StoreShape {
   /// The lease of a row in which s1 says nothing of the holder: it is not maintained any more.
   static let nothingSaid: Int64 = -1
 
-  package static func express(_ holder: Holder) -> Holder {
-    Holder(
-      kind: holder.kind, owner: holder.owner, content: holder.content,
-      lease: Lease(seconds: holder.lease.seconds) ?? .longest)
+  package static let parts: [HolderPart] = [.content, .lease]
+
+  package static func round(_ holder: inout Holder) {
+    holder.lease = Lease(seconds: holder.lease.seconds) ?? .longest
   }
 }

@@ -26,11 +26,11 @@ package enum S2: NewerShape {
 
   package static func tables(_ dialect: SQLDialect) -> [String] { Terms.migration(dialect) }
 
-  package static func express(_ holder: Holder) -> Holder {
-    var holder = holder
+  package static let parts: [HolderPart] = [.content, .lease, .labels, .grantedAt]
+
+  package static func round(_ holder: inout Holder) {
     holder.lease = Lease(milliseconds: holder.lease.milliseconds) ?? .longest
     holder.grantedAt = holder.grantedAt.flatMap { StatedTime(milliseconds: $0.milliseconds) }
-    return holder
   }
 
   package static func lease(_ number: Int64) -> Lease? { Lease(milliseconds: number) }

@@ -21,7 +21,7 @@ package import LockCore
 /// brings the content past ``contentBytesMax`` and back again takes that away, and what it took for
 /// present is missing for good. It is for the next shape.
 package enum Terms {
-  static let table = "latchkey_terms"
+  package static let table = "latchkey_terms"
   /// What has no term is not found by one; this leads to it all the same.
   package static let whatever = ""
   /// What would take more bytes of UTF-8 has no term.
@@ -44,10 +44,6 @@ package enum Terms {
       """,
       "CREATE INDEX IF NOT EXISTS \(table)_by_term ON \(table) (term, resource_key)",
     ]
-  }
-
-  package static func insertion(_ dialect: SQLDialect) -> String {
-    dialect.insertIfMissing(table, "resource_key, term", "?, ?")
   }
 
   // MARK: - Of what is held

@@ -1,14 +1,42 @@
 import LockCore
 
-/// One transaction over everything that was waiting: the rows are read once, each request is decided
-/// in turn on what the ones before it left, and each changed row is written once.
+/// Decides on everything that was waiting, as one transaction: each request in its turn, on what the ones
+/// before it left, and what is left in the end is written once.
 ///
 /// The core decides; this type knows which row belongs to which request, what a row of a newer server or a
-/// damaged one forbids, and what has to be written beside the rows.
-struct BatchTransaction {
+/// damaged one forbids, and what has to be written beside the rows. It asks nobody: what it is to know, it
+/// is made with (``Wanted``, ``Facts``), and what it changes is a value (``changes``).
+struct Batch {
+  /// Which rows a batch is about.
+  struct Scope {
+    /// The keys of its commands, each once.
+    fileprivate(set) var keys: [String] = []
+    fileprivate var slotOfKey: [NameBytes: Int] = [:]
+    /// Leases that may be over.
+    let due: [LeaseTable.Due]
+
+    init(due: [LeaseTable.Due] = []) { self.due = due }
+
+    var wanted: Wanted { Wanted(keys: keys, ids: due.map(\.id)) }
+
+    /// - Returns: The slots of `keys`, in their order.
+    mutating func add(_ added: [String]) -> [Int] {
+      slotOfKey.reserveCapacity(slotOfKey.count + added.count)
+      return added.map { key in
+        let name = NameBytes(key)
+        if let known = slotOfKey[name] { return known }
+        slotOfKey[name] = keys.count
+        keys.append(key)
+        return keys.count - 1
+      }
+    }
+  }
+
   /// The state of one key in this transaction.
   struct Slot {
     var id: Int64?
+    /// What it was when the batch began.
+    let sighting: Sighting?
     /// Nil where the store has no row.
     var row: StoredRow?
     var isChanged = false
@@ -21,6 +49,7 @@ struct BatchTransaction {
 
     init(_ row: StoredRow?) {
       id = row?.id
+      sighting = row?.record.sighting
       self.row = row
     }
 
@@ -50,45 +79,29 @@ struct BatchTransaction {
     }
   }
 
-  private let writer: any StoreWriter
   private let meta: StoreMeta
   /// How long the lease of a row lasts at most; nil where that is not known.
   private let nanosecondsLeft: (StoredRow) -> Int64?
   /// Who is to have a key that becomes free.
   private let waiting: WaitingRoom?
-  private(set) var slots: [Slot] = []
-  private var slotOfKey: [NameBytes: Int] = [:]
+  private let due: [LeaseTable.Due]
+  private let rowsDue: [StoredRow?]
+  private(set) var slots: [Slot]
+  private var slotOfKey: [NameBytes: Int]
   private(set) var expired = 0
 
+  /// - Parameter facts: What the store says to the wishes of `scope`.
   init(
-    _ writer: any StoreWriter, meta: StoreMeta, waiting: WaitingRoom? = nil,
+    _ scope: Scope, _ facts: Facts, waiting: WaitingRoom? = nil,
     nanosecondsLeft: @escaping (StoredRow) -> Int64? = { _ in nil }
   ) {
+    meta = facts.meta
+    slots = facts.byKey.map { Slot($0) }
+    slotOfKey = scope.slotOfKey
+    due = scope.due
+    rowsDue = facts.byID
     self.waiting = waiting
-    self.writer = writer
-    self.meta = meta
     self.nanosecondsLeft = nanosecondsLeft
-  }
-
-  /// Reads the rows that `keys` and `due` are about. Returns the slot of each key.
-  mutating func load(keys: [String]) throws(StoreError) -> [Int] {
-    var missing: [String] = []
-    slotOfKey.reserveCapacity(keys.count)
-    var positions: [Int] = []
-    positions.reserveCapacity(keys.count)
-    for key in keys {
-      let name = NameBytes(key)
-      if let known = slotOfKey[name] {
-        positions.append(known)
-      } else {
-        slotOfKey[name] = missing.count
-        positions.append(missing.count)
-        missing.append(key)
-      }
-    }
-    let rows = try writer.rows(forKeys: missing)
-    slots = rows.map { Slot($0) }
-    return positions
   }
 
   /// Decides on a command whose keys are in `slots`.
@@ -186,12 +199,11 @@ struct BatchTransaction {
     for (key, slot) in zip(keys, slots) { handOver(key, slot: slot) }
   }
 
-  /// Ends the leases in `due` of which nobody wrote the row since it was seen. Returns the slot of
+  /// Ends the leases that are due of which nobody wrote the row since it was seen. Returns the slot of
   /// each, nil where there is no row any more.
-  mutating func expire(_ due: [LeaseTable.Due]) throws(StoreError) -> [Int?] {
-    let rows = try writer.rows(withIDs: due.map(\.id))
+  mutating func expire() -> [Int?] {
     var positions: [Int?] = []
-    for (due, row) in zip(due, rows) {
+    for (due, row) in zip(due, rowsDue) {
       guard let row else {
         positions.append(nil)
         continue
@@ -213,29 +225,43 @@ struct BatchTransaction {
     return positions
   }
 
-  /// Writes what was changed.
-  mutating func write() throws(StoreError) {
-    try write(slots.indices.filter { slots[$0].isChanged }, isFirst: true)
-    // Who was granted or renewed a key and released it at once is written as its holder all the
-    // same, and freed by a second write: the token was given out, and never may be again.
-    try write(
-      slots.indices.filter { slots[$0].latestHold != nil && slots[$0].row?.record.holder == nil },
-      isFirst: false)
-    let terms = slots.compactMap(\.termChange)
-    if !terms.isEmpty { try writer.setTerms(terms) }
+  /// Puts back what the store has lost; nothing where it has it, or what came later.
+  mutating func putBack(_ hold: Setback.Hold, slot: Int) {
+    let row = slots[slot].row
+    guard row?.record.token ?? 0 < hold.sighting.token, row?.damage == nil,
+      row?.isOfNewerServer != true
+    else { return }
+    let revision = max(hold.sighting.revision, row?.record.revision ?? 0)
+    guard revision < .max else { return }
+    let holder = Holder(
+      kind: hold.kind, owner: hold.owner, content: .empty, lease: hold.lease)
+    change(
+      slot,
+      to: LockRecord(
+        key: hold.key, holder: holder, token: hold.sighting.token, revision: revision + 1))
   }
 
-  private mutating func write(_ changed: [Int], isFirst: Bool) throws(StoreError) {
-    guard !changed.isEmpty else { return }
-    let ids = try writer.write(
-      changed.map { index in
-        let slot = slots[index]
-        let record = slot.row!.record
-        let wasHeld = isFirst && record.holder == nil
-        return RowChange(
-          id: slot.id, record: wasHeld ? slot.latestHold ?? record : record, epoch: meta.epoch)
-      }, maintaining: meta.oldestShape)
-    for (slot, id) in zip(changed, ids) {
+  private var changedSlots: [Int] { slots.indices.filter { slots[$0].isChanged } }
+
+  /// What is to be written.
+  var changes: Changes {
+    var changes = Changes(maintaining: meta.oldestShape)
+    changes.rows = changedSlots.map { index in
+      let slot = slots[index]
+      let record = slot.row!.record
+      return RowChange(
+        id: slot.id, expected: slot.sighting, record: record,
+        interim: record.holder == nil ? slot.latestHold : nil, epoch: meta.epoch)
+    }
+    changes.terms = slots.compactMap(\.termChange)
+    return changes
+  }
+
+  /// What was to be written is done.
+  ///
+  /// - Parameter ids: Of the rows in ``changes``.
+  mutating func done(ids: [Int64]) {
+    for (slot, id) in zip(changedSlots, ids) {
       slots[slot].id = id
       slots[slot].row!.id = id
     }

@@ -1,6 +1,8 @@
 import LockCore
+package import Storage
 
-/// The statements of a store whose server knows certain shapes, for every SQL engine.
+/// The statements of a store whose server knows certain shapes, as every SQL engine understands them: those
+/// that write are about one row each.
 package struct StoreStatements: Sendable {
   package let meta = "SELECT name, value, note FROM \(S1.metaTable)"
   package let setMeta = "UPDATE \(S1.metaTable) SET value = ? WHERE name = ?"
@@ -17,8 +19,9 @@ package struct StoreStatements: Sendable {
   package let keysWithTerms = """
     SELECT name, EXISTS (SELECT 1 FROM \(S1.resourceTable) WHERE resource_key = name) FROM (
       SELECT DISTINCT resource_key AS name FROM \(Terms.table) WHERE resource_key > ?
-      ORDER BY resource_key LIMIT ?)
+      ORDER BY resource_key LIMIT ?) AS names
     """
+  package let insertTerm: String
   package let keysByTerm: String
   package let countOfTerm: String
 
@@ -28,6 +31,10 @@ package struct StoreStatements: Sendable {
   package let afterID: String
   package let ofKindAfterKey: String
   package let afterKey: String
+  /// What has to be watched of a row, and whether nothing has to be: nobody holds it, and every server may
+  /// grant it.
+  package let leaseColumns: String
+  package let isOver: String
   package let leasesAfterID: String
   package let latestGrant: String
   package let insert: String
@@ -36,9 +43,10 @@ package struct StoreStatements: Sendable {
   package let refill: String
   package let clear: String
 
-  package init(_ shapes: KnownShapes) {
+  package init(_ shapes: KnownShapes, _ dialect: SQLDialect) {
     let table = S1.resourceTable
     let columns = shapes.columnNames.joined(separator: ", ")
+    insertTerm = dialect.insertIfMissing(Terms.table, "resource_key, term", "?, ?")
     byKey = "SELECT \(columns) FROM \(table) WHERE resource_key = ?"
     byID = "SELECT \(columns) FROM \(table) WHERE id = ?"
     afterID = "SELECT \(columns) FROM \(table) WHERE id > ? ORDER BY id LIMIT ?"
@@ -55,7 +63,7 @@ package struct StoreStatements: Sendable {
       ORDER BY resource_key
       """
     countOfTerm = """
-      SELECT count(*) FROM (SELECT 1 FROM \(Terms.table) WHERE term = ? AND \(inRange) LIMIT ?)
+      SELECT count(*) FROM (SELECT 1 FROM \(Terms.table) WHERE term = ? AND \(inRange) LIMIT ?) AS part
       """
     afterKey = """
       SELECT \(columns) FROM \(table) WHERE \(heldInRange) ORDER BY resource_key LIMIT ?
@@ -67,15 +75,12 @@ package struct StoreStatements: Sendable {
       ORDER BY resource_key LIMIT ?
       """
     // Held rows, and free ones that a newer server's feature keeps from being used.
-    let leases = SeenLease.columnNames(shapes).joined(separator: ", ")
+    leaseColumns = SeenLease.columnNames(shapes).joined(separator: ", ")
+    isOver = "owner IS NULL AND needs_shape <= \(shapes.newest)"
     leasesAfterID = """
-      SELECT \(leases) FROM \(table)
-      WHERE id > ? AND (owner IS NOT NULL OR needs_shape > \(shapes.newest)) ORDER BY id LIMIT ?
+      SELECT \(leaseColumns) FROM \(table) WHERE id > ? AND NOT (\(isOver)) ORDER BY id LIMIT ?
       """
-    latestGrant = """
-      SELECT token, owner IS NULL AND needs_shape <= \(shapes.newest) FROM \(table)
-      WHERE resource_key = ?
-      """
+    latestGrant = "SELECT token, \(isOver) FROM \(table) WHERE resource_key = ?"
 
     // Whatever is written is a row of which every server may dispose.
     let ordinary = "needs_shape = \(S1.number)"
@@ -103,35 +108,5 @@ package struct StoreStatements: Sendable {
 
   private static func parameters(_ columns: [String]) -> String {
     columns.map { "\($0) = ?" }.joined(separator: ", ")
-  }
-}
-
-extension SeenLease {
-  private static let ownColumnNames = [
-    "id", "token", "revision", "lease_seconds", "kind", "needs_shape",
-  ]
-
-  /// Of each newer shape the stamp and the lease.
-  static func columnNames(_ shapes: KnownShapes) -> [String] {
-    ownColumnNames + shapes.newer.flatMap { $0.columns.prefix(3).map(\.name) }
-  }
-
-  /// From the columns of ``StoreStatements/leasesAfterID``.
-  package init(_ cells: some RowCells, _ shapes: KnownShapes) {
-    let (token, revision) = (cells.integer(1), cells.integer(2))
-    var lease = Lease(seconds: cells.integer(3))
-    var index = Self.ownColumnNames.count
-    for shape in shapes.newer {
-      // The newest shape that nobody older has written past; all between are as new.
-      if cells.integer(index) == token, cells.integer(index + 1) == revision {
-        lease = shape.lease(cells.integer(index + 2))
-      }
-      index += 3
-    }
-    self.init(
-      id: cells.integer(0), sighting: Sighting(token: token, revision: revision),
-      // A lease out of bounds marks a damaged row; it is watched for the longest time there is.
-      lease: lease ?? .longest,
-      kind: cells.integer(5) > shapes.newest ? nil : Kind(rawValue: cells.integer(4)))
   }
 }

@@ -1,0 +1,77 @@
+package import LockCore
+
+/// What a transaction changes: all of it, or nothing.
+package struct Changes: Equatable, Sendable {
+  /// Whether it is said with them that something is missing in the database: then what it has is what the
+  /// server has committed, from now on.
+  package var tellsSetback: Bool {
+    meta.contains { if case .set(.setbacks, _, _) = $0 { true } else { false } }
+  }
+
+  /// The oldest shape that is still maintained: every one from there on is written that the server
+  /// knows. Columns of others are left alone.
+  package var oldestShape: Int64
+  /// Of each key no more than one.
+  package var rows: [RowChange] = []
+  /// Rows of which every shape is to be written anew from what was read. Nothing that a client can see changes,
+  /// so the revision stays. Where somebody has changed one since, it is a conflict: what it is found by
+  /// (``terms``) goes with what was read.
+  package var refills: [StoredRow] = []
+  package var deletions: [Deletion] = []
+  /// What keys are found by. Where no shape of this server has terms, nothing is done.
+  package var terms: [TermChange] = []
+  /// Keys without a row of which all terms go, if they still have none.
+  package var orphans: [String] = []
+  package var meta: [MetaChange] = []
+
+  package init(maintaining oldestShape: Int64) { self.oldestShape = oldestShape }
+
+  package struct Deletion: Equatable, Sendable {
+    package var id: Int64
+    package var expected: Sighting
+  }
+}
+
+/// A row to be written.
+package struct RowChange: Equatable, Sendable {
+  /// Nil for a key that has no row yet.
+  package var id: Int64?
+  /// What it was decided on; nil for a key that has no row yet.
+  package var expected: Sighting?
+  package var record: LockRecord
+  /// What was granted or renewed on the way to a record that is free. It is written first: the token was
+  /// given out, and never may be again.
+  package var interim: LockRecord?
+  /// The current epoch: noted where the record is free.
+  package var epoch: Int64
+
+  package init(
+    id: Int64?, expected: Sighting?, record: LockRecord, interim: LockRecord? = nil, epoch: Int64
+  ) {
+    self.id = id
+    self.expected = expected
+    self.record = record
+    self.interim = interim
+    self.epoch = epoch
+  }
+}
+
+/// Something that the store says of itself, to be said anew.
+package enum MetaChange: Equatable, Sendable {
+  /// - Parameter from: What it was decided on.
+  case set(StoreMeta.Name, from: Int64, to: Int64)
+  /// Fences every server off that does not know `shape`.
+  ///
+  /// - Parameter release: The release that a server must have at least, in words.
+  case giveUpShapes(before: Int64, neededRelease: String)
+  /// The database's history is the one that it has now.
+  case noteHistory
+}
+
+/// What became of ``Changes``.
+package enum Applied: Equatable, Sendable {
+  /// All of it is done, and durable. The ids of ``Changes/rows``, in their order.
+  case done(ids: [Int64])
+  /// Nothing is done: others have changed what it was decided on. It is to be decided anew.
+  case conflict
+}

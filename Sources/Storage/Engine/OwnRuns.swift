@@ -1,0 +1,51 @@
+/// What a server has committed, in an engine whose database may go back in time: each of its writing
+/// connections has a run, and the database counts how much each run has committed.
+package struct OwnRuns: Sendable {
+  private var runs: [WritingPurpose: (id: Int64, commits: Int64)] = [:]
+  /// Whether the database lacks some of it, and that is still to be said.
+  package private(set) var isBehind = false
+
+  /// What the database has of a run that it does not know, and less than whatever it has of one.
+  package static let unknown: Int64 = -1
+
+  package init() {}
+
+  package var ids: [Int64] { runs.values.map(\.id) }
+
+  /// The run before, if there was one.
+  package func id(for purpose: WritingPurpose) -> Int64? { runs[purpose]?.id }
+
+  /// A new run begins.
+  ///
+  /// - Parameter formerCommits: What the database had of the run before.
+  package mutating func began(_ id: Int64, for purpose: WritingPurpose, formerCommits: Int64) {
+    if let former = runs[purpose], formerCommits < former.commits { isBehind = true }
+    runs[purpose] = (id, 0)
+  }
+
+  /// - Parameter commits: What the database has of the run.
+  /// - Returns: ``isBehind``.
+  package mutating func saw(_ commits: Int64, for purpose: WritingPurpose) -> Bool {
+    if let run = runs[purpose], commits < run.commits { isBehind = true }
+    return isBehind
+  }
+
+  /// - Parameter commits: What the database has of the run now that `changes` are done.
+  package mutating func committed(
+    _ commits: Int64, for purpose: WritingPurpose, _ changes: Changes
+  ) {
+    if changes.tellsSetback {
+      isBehind = false
+      // Whatever the others have is what counts from now on, be it no run at all.
+      for other in runs.keys { runs[other]!.commits = Self.unknown }
+    }
+    runs[purpose]?.commits = commits
+  }
+
+  /// Whether something is missing.
+  ///
+  /// - Parameter commits: What the database has of each run, looked up after this value was read.
+  package func isMissingAny(in commits: [Int64: Int64]) -> Bool {
+    isBehind || runs.values.contains { commits[$0.id] ?? Self.unknown < $0.commits }
+  }
+}

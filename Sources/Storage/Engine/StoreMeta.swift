@@ -1,0 +1,69 @@
+/// What the store says of itself, besides its rows.
+package struct StoreMeta: Equatable, Sendable {
+  package enum Name: Hashable, Sendable {
+    case newestShape, oldestShape, tokenFloor, epoch
+    /// From s2 on.
+    case filledShape
+    /// Where servers do not wait for each other.
+    case setbacks
+    /// Of each shape from s2 on.
+    case backfillRow(shape: Int64), backfillSince(shape: Int64)
+
+    package var text: String {
+      switch self {
+      case .newestShape: "newest_shape"
+      case .oldestShape: "oldest_shape"
+      case .tokenFloor: "token_floor"
+      case .epoch: "epoch"
+      case .filledShape: "filled_shape"
+      case .setbacks: "setbacks"
+      case .backfillRow(let shape): "s\(shape)_backfill_row"
+      case .backfillSince(let shape): "s\(shape)_backfill_since"
+      }
+    }
+  }
+
+  /// The newest shape present.
+  package var newestShape: Int64
+  /// The oldest shape that is still maintained: a server that does not know it must not act.
+  package var oldestShape: Int64
+  /// The release that a server must have at least, in words; empty where nobody said.
+  package var neededRelease: String
+  /// Every token of a new row is greater than this.
+  package var tokenFloor: Int64
+  /// Counts periods of time that some server has lived through; tells how long a row has been free.
+  package var epoch: Int64
+  /// Every row on which servers of this shape may act has its columns, and no server that does not know it
+  /// can write any more: the columns of older shapes need not be looked at.
+  package var filledShape: Int64 = S1.number
+  /// How often servers have noticed that the database has gone back in time.
+  package var setbacks: Int64 = 0
+  /// How far the backfill of this server's newest shape is.
+  package var backfill = BackfillState()
+
+  package init(
+    newestShape: Int64, oldestShape: Int64, neededRelease: String = "", tokenFloor: Int64,
+    epoch: Int64
+  ) {
+    self.newestShape = newestShape
+    self.oldestShape = oldestShape
+    self.neededRelease = neededRelease
+    self.tokenFloor = tokenFloor
+    self.epoch = epoch
+  }
+}
+
+/// Where a pass through all rows is that brings them into a shape.
+package struct BackfillState: Equatable, Sendable {
+  /// The row that it has come to; ``done`` when it has seen all.
+  package var row: Int64 = 0
+  /// The oldest shape that was maintained when the pass began; 0 before the first one.
+  package var since: Int64 = 0
+
+  package static let done: Int64 = -1
+
+  package init(row: Int64 = 0, since: Int64 = 0) {
+    self.row = row
+    self.since = since
+  }
+}

@@ -1,0 +1,158 @@
+#if PostgreSQL
+  package import LockCore
+  package import Storage
+  package import StorageSQL
+  import Synchronization
+
+  /// The store in a PostgreSQL database, which servers on several machines use at once.
+  package final class PostgresEngine: NetworkEngine {
+    /// Who holds it brings a database to a newer shape.
+    private static let migrationLock: Int64 = 0x4C54_4B59
+
+    package let shapes: KnownShapes
+    package let location: String
+    private let opening: PostgresOpening
+    /// The shape that a new database begins with.
+    private let firstShape: Int64
+    package let statements: PostgresStatements
+    package let account: RunsAccount
+    private let secondsMax: Int
+    /// Which of the URI's hosts is tried first.
+    private let firstHost = Mutex(0)
+    /// By which of the database's settings what was acknowledged may be lost, as of the latest connection.
+    private let risks = Mutex<[String]>([])
+
+    /// - Parameters:
+    ///   - uri: As libpq takes it: `postgresql://user@host1,host2/database?parameter=value`.
+    ///   - password: Counts more than what the URI says.
+    ///   - firstShape: No server that does not know it has ever been on such a database.
+    ///   - secondsMax: How long a round trip may take, and opening a connection.
+    /// - Throws: `unusable` where libpq does not understand the URI.
+    package init(
+      uri: String, password: String? = nil, shapes: KnownShapes = .all,
+      firstShape: Int64 = S2.number, secondsMax: Int = 2,
+      clock: @escaping @Sendable () -> MonotonicTime
+    ) throws(StoreError) {
+      opening = PostgresOpening(
+        parameters: try PostgresParameters(uri), password: password, secondsMax: secondsMax)
+      account = RunsAccount(clock: clock)
+      self.secondsMax = secondsMax
+      self.shapes = shapes
+      self.firstShape = firstShape
+      statements = PostgresStatements(shapes, secondsMax: secondsMax)
+      location = Self.withoutSecrets(uri)
+    }
+
+    /// The URI without its password and parameters.
+    static func withoutSecrets(_ uri: String) -> String {
+      let slashes = uri.firstIndex(of: "/").map {
+        uri.index($0, offsetBy: 2, limitedBy: uri.endIndex)
+      }
+      let start = (slashes ?? nil) ?? uri.startIndex
+      let scheme = uri[..<start]
+      var rest = uri[start...]
+      if let query = rest.firstIndex(of: "?") { rest = rest[..<query] }
+      if let at = rest.lastIndex(of: "@"), let colon = rest[..<at].firstIndex(of: ":") {
+        rest = rest[..<colon] + rest[at...]
+      }
+      return String(scheme + rest)
+    }
+
+    package func remarks() -> [String] {
+      risks.withLock { $0.map { "the store \(location) \($0)" } }
+    }
+
+    // MARK: - Connections
+
+    package var hostCount: Int { opening.parameters.hosts.count }
+
+    package func connect() throws(StoreError) -> PostgresConnection {
+      let race = HostRace { [opening] (host: PostgresParameters.Host) throws(StoreError) in
+        try opening.open(host)
+      }
+      do throws(StoreError) {
+        let (handle, index) = try race.run(
+          opening.parameters.hosts, first: firstHost.withLock(\.self)
+        ) { $0.description }
+        firstHost.withLock { $0 = index }
+        let connection = try PostgresConnection(
+          handle, hostIndex: index, secondsMax: secondsMax)
+        let said = try run([PostgresStatements.risks], on: connection)[0]
+        risks.withLock { $0 = said.rows.compactMap { $0.text(0) } }
+        return connection
+      } catch {
+        throw StoreError(error.code, "cannot open the store \(location): \(error.message)")
+      }
+    }
+
+    /// What connects next begins with another host than that of `connection`, which gave no answer: it may be a
+    /// primary in whose place a standby was promoted, and says that it can be written to.
+    package func leave(_ connection: PostgresConnection) {
+      firstHost.withLock { $0 = $0 == connection.hostIndex ? $0 + 1 : $0 }
+    }
+
+    package var isReadOnly: StoreError {
+      StoreError(
+        .unavailable,
+        "the store \(location) is a standby, which may lack what was committed: name the hosts of all "
+          + "nodes, with target_session_attrs=read-write")
+    }
+
+    package func error(_ failure: SQLFailure) -> StoreError {
+      switch failure {
+      case .refused(let refusal) where PostgresConnection.isOfStandby(refusal.code): isReadOnly
+      case .refused(let refusal):
+        switch refusal.code {
+        case "42501":
+          StoreError(
+            .unusable,
+            "the store \(location) refuses its user what is needed (\(refusal.message)): the first start needs "
+              + "CREATE on the schema, or an administrator who runs what \"latchkeyd store-schema postgresql\" prints"
+          )
+        case "42P01", "42703":
+          StoreError(
+            .unusable,
+            "the store \(location) has other tables than Latchkey's under their names (\(refusal.message))"
+          )
+        default:
+          StoreError(
+            .unavailable,
+            "the store \(location) failed (\(refusal.message), SQLSTATE \(refusal.code))")
+        }
+      case .lost(let reason):
+        StoreError(.unavailable, "the store \(location) gave no answer: \(reason)")
+      }
+    }
+
+    // MARK: - Coming in
+
+    /// Brings the database to this server's shape, one server after the other.
+    package func migrate(_ connection: PostgresConnection) throws(StoreError) {
+      let existing = try existingColumns(connection)
+      let needed = Set(shapes.columnNames)
+      if needed.isSubset(of: existing), try meta(connection).newestShape >= shapes.newest { return }
+      _ = try run(
+        statements.begin + [
+          PostgresStatement("SELECT pg_advisory_xact_lock($1)", [.integer(Self.migrationLock)])
+        ], on: connection)
+      do throws(StoreError) {
+        let existing = try existingColumns(connection)
+        if !existing.isEmpty {
+          // A newer server may have given this one's shapes up: nothing is touched before that is
+          // known.
+          try Fence.check(try meta(connection), self)
+        }
+        var migration = shapes.migration(.postgreSQL, existingColumns: existing)
+          .map { PostgresStatement($0) }
+        migration += PostgresStatements.runsMigration
+        if existing.isEmpty, firstShape > S1.number {
+          migration.append(PostgresStatements.beginning(with: firstShape))
+        }
+        _ = try run(migration + [PostgresStatements.commit], on: connection)
+      } catch {
+        _ = try? run([PostgresStatements.rollback], on: connection)
+        throw error
+      }
+    }
+  }
+#endif

@@ -1,0 +1,129 @@
+package import LockCore
+package import Storage
+import Synchronization
+
+/// A database across a network that servers on several machines use at once, as far as it differs from others.
+package protocol NetworkEngine: StoreEngine {
+  associatedtype Connection: SQLConnection
+  associatedtype Statements: SetStatements where Statements.Statement == Connection.Statement
+
+  var statements: Statements { get }
+  var account: RunsAccount { get }
+  /// How many places there are that the database may be at.
+  var hostCount: Int { get }
+  /// What says that nothing can be written there.
+  var isReadOnly: StoreError { get }
+
+  /// A connection to a host that can be used: the one that could the last time, unless it was left.
+  func connect() throws(StoreError) -> Connection
+  /// What connects next begins with another host than that of `connection`, which failed.
+  func leave(_ connection: Connection)
+  func error(_ failure: SQLFailure) -> StoreError
+  /// Brings the database to this server's shape.
+  func migrate(_ connection: Connection) throws(StoreError)
+}
+
+/// What an engine knows of the runs that use its database (``ServerRuns``).
+package final class RunsAccount: Sendable {
+  private let runs = Mutex((own: OwnRuns(), watch: RunWatch()))
+  private let clock: @Sendable () -> MonotonicTime
+
+  package init(clock: @escaping @Sendable () -> MonotonicTime) { self.clock = clock }
+
+  var own: OwnRuns { runs.withLock { $0.own } }
+
+  func withOwn<R>(_ body: (inout OwnRuns) -> R) -> R { runs.withLock { body(&$0.own) } }
+
+  /// Notes what each run has changed by now.
+  func saw(_ changes: [Int64: Int64]) { runs.withLock { $0.watch.saw(changes, at: clock()) } }
+
+  /// Those that are to be taken away, with what they have changed.
+  func takeDead() -> [(run: Int64, changes: Int64)] { runs.withLock { $0.watch.takeDead() } }
+}
+
+/// How often something is tried that others keep from being done: each time one of them got on.
+private let triesMax = 5
+
+extension NetworkEngine {
+  package var keepsAccount: Bool { true }
+
+  package func openReader() throws(StoreError) -> any StoreReader {
+    NetworkReader(self, try connect())
+  }
+
+  package func openWriter(for purpose: WritingPurpose) throws(StoreError) -> any StoreWriter {
+    let connection = try connect()
+    try migrate(connection)
+    return NetworkWriter(self, connection, run: try admit(connection, for: purpose), for: purpose)
+  }
+
+  /// Runs what is not to be decided anew.
+  ///
+  /// - Parameter isRepeated: Whether it is done again, some times, where others keep it from being done.
+  package func run(
+    _ statements: [Connection.Statement], on connection: Connection, isRepeated: Bool = false
+  ) throws(StoreError) -> [Connection.Result] {
+    var triesLeft = isRepeated ? triesMax : 1
+    while true {
+      do throws(SQLFailure) {
+        return try connection.run(statements)
+      } catch {
+        triesLeft -= 1
+        if error.isConflict, triesLeft > 0 { continue }
+        let said = self.error(error)
+        if !connection.isUsable || said == isReadOnly { leave(connection) }
+        throw said
+      }
+    }
+  }
+
+  /// Runs what only reads, in a transaction of its own.
+  func inSnapshot(
+    _ asked: [Connection.Statement], on connection: Connection
+  ) throws(StoreError) -> ArraySlice<Connection.Result> {
+    let begin = Statements.beginReading
+    return try run(begin + asked + [Statements.commit], on: connection, isRepeated: true)
+      .dropFirst(begin.count).dropLast()
+  }
+
+  // MARK: - Coming in
+
+  package func existingColumns(_ connection: Connection) throws(StoreError) -> Set<String> {
+    let result = try run([Statements.existingColumns], on: connection)
+    return Set(result[0].rows.compactMap { $0.text(0) })
+  }
+
+  package func meta(_ connection: Connection) throws(StoreError) -> StoreMeta {
+    shapes.meta(try run([Statements.meta], on: connection)[0].rows)
+  }
+
+  /// A row for this server's run, which all of its transactions change. Whoever gives shapes up changes
+  /// what is changed here first: so one of the two comes before the other.
+  private func admit(
+    _ connection: Connection, for purpose: WritingPurpose
+  ) throws(StoreError) -> Int64 {
+    let former = account.own.id(for: purpose) ?? 0
+    for _ in 0..<triesMax {
+      let new = Int64.random(in: 1 ... .max)
+      let known = try inSnapshot([Statements.meta, Statements.own(former)], on: connection)
+      let meta = shapes.meta(known.first!.rows)
+      try Fence.check(meta, self)
+      let commits = known.last!.first?.integer(1) ?? OwnRuns.unknown
+      let coming = statements.transaction(
+        Statements.admission(of: new, inPlaceOf: former, maintaining: meta.oldestShape))
+      do throws(SQLFailure) {
+        let results = try connection.run(coming + [Statements.own(new)])
+        // It is done when it can be seen.
+        guard results.last!.count > 0 else { continue }
+        account.withOwn { $0.began(new, for: purpose, formerCommits: commits) }
+        return new
+      } catch {
+        guard error.isConflict else {
+          leave(connection)
+          throw self.error(error)
+        }
+      }
+    }
+    throw StoreError.conflict
+  }
+}

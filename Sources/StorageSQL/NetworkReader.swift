@@ -1,0 +1,88 @@
+import Storage
+
+/// A connection that reads, each answer in one round trip.
+final class NetworkReader<Engine: NetworkEngine>: StoreReader {
+  private typealias Statements = Engine.Statements
+
+  private let engine: Engine
+  private let connection: Engine.Connection
+  private var isOfOneMoment = false
+
+  init(_ engine: Engine, _ connection: Engine.Connection) {
+    self.engine = engine
+    self.connection = connection
+  }
+
+  func read(_ wanted: Wanted) throws(StoreError) -> Facts {
+    let questions = StoreQuestions(wanted, engine)
+    do throws(StoreError) {
+      guard !isOfOneMoment else {
+        return try questions.facts(try engine.run(questions.asked, on: connection)[...])
+      }
+      return try questions.facts(
+        try engine.inSnapshot(questions.asked + Statements.confirmation, on: connection))
+    } catch {
+      if error == engine.isReadOnly { engine.leave(connection) }
+      throw error
+    }
+  }
+
+  func beginMoment() throws(StoreError) {
+    var first = engine.statements.beginMoment
+    if !Statements.confirmation.isEmpty {
+      // It is answered from before its end, so what confirms it has to come first, from the same place: a
+      // pooler may give each transaction another one.
+      let past = try engine.inSnapshot([Statements.past] + Statements.confirmation, on: connection)
+      first += Statements.expecting(history: past.first!.first?.integer(1) ?? 0)
+    }
+    // A snapshot may be taken only by the first statement after its beginning.
+    _ = try engine.run(first + [Statements.meta], on: connection, isRepeated: true)
+    isOfOneMoment = true
+  }
+
+  func endMoment() {
+    guard isOfOneMoment else { return }
+    isOfOneMoment = false
+    _ = try? engine.run([Statements.commit], on: connection)
+  }
+
+  /// Nobody is answered from this, so nothing of it is confirmed: whatever it leads to is a transaction of its own.
+  func changesByOthers(since mark: ChangeMark?) throws(StoreError) -> ChangesByOthers {
+    let known = mark?.changesOfRun ?? [:]
+    // Before the snapshot: what is committed after it is not missing.
+    let own = engine.account.own
+    let results = try engine.inSnapshot([Statements.past, Statements.allRuns], on: connection)
+    var (changes, commits): ([Int64: Int64], [Int64: Int64]) = ([:], [:])
+    for row in results.last!.rows {
+      changes[row.integer(0)] = row.integer(1)
+      commits[row.integer(0)] = row.integer(2)
+    }
+    engine.account.saw(changes)
+    for run in own.ids { changes[run] = nil }
+    // Of a run that is new all changes are.
+    let news = changes.map { (run: $0.key, from: known[$0.key] ?? 0, to: $0.value) }
+      .filter { $0.from != $0.to }
+    var all = ChangesByOthers(mark: ChangeMark(changesOfRun: changes), rows: nil)
+    all.isPastInDoubt = own.isMissingAny(in: commits)
+    if let past = results.first!.first {
+      all.setbacks = past.integer(0)
+      if past.integer(1) != past.integer(2) { all.isPastInDoubt = true }
+    }
+    guard mark != nil,
+      news.allSatisfy({ (0...ServerRuns.changesAskedMax).contains($0.to - $0.from) })
+    else { return all }
+    all.rows = []
+    guard !news.isEmpty else { return all }
+    let changed = engine.statements.changedRows(after: news.map { (run: $0.run, change: $0.from) })
+    let result = try engine.inSnapshot([changed], on: connection).first!
+    all.rows =
+      result.count > ServerRuns.rowsAskedMax
+      ? nil
+      : result.rows.map { row in
+        ChangedRow(
+          key: row.text(1) ?? "", isOver: row.integer(0) == 1,
+          lease: SeenLease(named: row.dropFirst(1), engine.shapes))
+      }
+    return all
+  }
+}

@@ -1,0 +1,182 @@
+import LockCore
+import Storage
+
+/// The connection that changes rows: two round trips make a transaction. Nobody waits for anybody
+/// in between; what was decided on rows that have changed since is not done.
+final class NetworkWriter<Engine: NetworkEngine>: StoreWriter {
+  private typealias Statements = Engine.Statements
+  private typealias Result = Engine.Connection.Result
+
+  private let engine: Engine
+  private var connection: Engine.Connection
+  private let run: Int64
+  private let purpose: WritingPurpose
+  /// What the transaction that is under way has found.
+  private var past: Past?
+  /// Whether another connection is needed: this one leads to where nothing can be written, or the run is gone.
+  private var isOver = false
+
+  private struct Past {
+    /// Of this run's row.
+    var changes: Int64
+    var commits: Int64
+    /// Of the database.
+    var history: Int64
+    var needsConfirmation: Bool
+  }
+
+  init(
+    _ engine: Engine, _ connection: Engine.Connection, run: Int64, for purpose: WritingPurpose
+  ) {
+    self.engine = engine
+    self.connection = connection
+    self.run = run
+    self.purpose = purpose
+  }
+
+  var isUsable: Bool { connection.isUsable && !isOver }
+
+  func forget() { past = nil }
+
+  func changesByOthers() throws(StoreError) -> Int64 {
+    preconditionFailure("an account of changes is kept")
+  }
+
+  // MARK: - Reading
+
+  func read(_ wanted: Wanted) throws(StoreError) -> Facts {
+    let questions = StoreQuestions(wanted, engine)
+    let results = try engine.inSnapshot([Statements.own(run)] + questions.asked, on: connection)
+    var facts: Facts
+    do throws(StoreError) {
+      facts = try questions.facts(results.dropFirst())
+    } catch {
+      isOver = true
+      engine.leave(connection)
+      throw error
+    }
+    guard let own = results.first!.first else {
+      isOver = true
+      throw StoreError(
+        .unavailable, "the store \(engine.location) does not know this server's run any more")
+    }
+    past = Past(
+      changes: own.integer(0), commits: own.integer(1), history: own.integer(2),
+      needsConfirmation: own.integer(4) == 1)
+    facts.isBehind = engine.account.withOwn { $0.saw(own.integer(1), for: purpose) }
+    facts.isOfOtherHistory = own.integer(2) != own.integer(3)
+    return facts
+  }
+
+  // MARK: - Writing
+
+  func apply(_ changes: Changes) throws(StoreError) -> Applied {
+    guard let past else { preconditionFailure("changes without a transaction") }
+    self.past = nil
+    let change = past.changes + 1
+    let new = changes.rows.filter { $0.id == nil }.map(\.record.key)
+    let sets = ChangeSets(changes, engine.shapes)
+    let inserting = engine.statements.inserting(sets.new)
+    var writing = engine.statements.writing(sets)
+    if !changes.orphans.isEmpty {
+      writing.append(engine.statements.deletingOrphans(changes.orphans))
+    }
+    for change in changes.meta { writing += engine.statements.setting(change) }
+    guard !inserting.isEmpty || !writing.isEmpty else {
+      return past.needsConfirmation ? try confirmed(on: past.history) : .done(ids: [])
+    }
+    // Before anything may change the run's row again.
+    let log = Statements.log(
+      run, change: change, ids: changes.rows.compactMap(\.id), new: new)
+    let removed = engine.account.takeDead().flatMap {
+      Statements.remove($0.run, changes: $0.changes)
+    }
+    let transaction = engine.statements.transaction(
+      Statements.commit(run, past.changes, of: past.history) + inserting + log + writing
+        + removed)
+    let applied: Applied
+    do throws(SQLFailure) {
+      let asked = questions(Statements.mayBeTakenBack ? change : nil, new)
+      applied = answer(changes, try connection.run(transaction + asked).suffix(asked.count))
+    } catch {
+      if !connection.isUsable { engine.leave(connection) }
+      applied = try findOut(changes, new, change: change, error)
+    }
+    if applied != .conflict {
+      engine.account.withOwn { $0.committed(past.commits + 1, for: purpose, changes) }
+    }
+    return applied
+  }
+
+  /// What was read and leads to no change is an answer as well.
+  private func confirmed(on history: Int64) throws(StoreError) -> Applied {
+    do throws(SQLFailure) {
+      _ = try connection.run(
+        Statements.beginReading + Statements.expecting(history: history) + Statements.confirmation
+          + [Statements.commit])
+      return .done(ids: [])
+    } catch {
+      if error.isConflict { return .conflict }
+      if !connection.isUsable { engine.leave(connection) }
+      throw engine.error(error)
+    }
+  }
+
+  // MARK: - Whether it was done
+
+  /// - Parameters:
+  ///   - change: Nil where it is known that it was done.
+  ///   - new: Keys of which the ids are wanted.
+  private func questions(_ change: Int64?, _ new: [String]) -> [Engine.Connection.Statement] {
+    (change.map { [Statements.hasDone(run, change: $0)] } ?? [])
+      + (new.isEmpty ? [] : [Statements.ids(ofKeys: new)])
+  }
+
+  /// - Parameter results: Of the questions, with that whether it was done where `isKnown` does not say it.
+  private func answer(
+    _ changes: Changes, _ results: ArraySlice<Result>, isKnown: Bool = !Statements.mayBeTakenBack
+  ) -> Applied {
+    guard isKnown || results.first!.count > 0 else { return .conflict }
+    var idOfKey: [NameBytes: Int64] = [:]
+    for result in results.dropFirst(isKnown ? 0 : 1) {
+      for row in result.rows {
+        if let key = row.text(0) { idOfKey[NameBytes(key)] = row.integer(1) }
+      }
+    }
+    return .done(
+      ids: changes.rows.map { $0.id ?? idOfKey[NameBytes($0.record.key)] ?? 0 })
+  }
+
+  /// Of a commit that was not answered with a success. Whether it was done shows in what the transaction says of
+  /// itself beside its rows. So it is also where the database has taken it back: a node of Galera that was just cut
+  /// off from the others has perhaps told them before.
+  private func findOut(
+    _ changes: Changes, _ new: [String], change: Int64, _ failure: SQLFailure
+  ) throws(StoreError) -> Applied {
+    let asked = questions(change, new)
+    if case .refused(let refusal) = failure {
+      guard Statements.mayBeTakenBack else {
+        if refusal.isConflict { return .conflict }
+        throw engine.error(failure)
+      }
+      // It is over on its own connection.
+      if refusal.isConflict, connection.isUsable,
+        let results = try? engine.inSnapshot(asked, on: connection)
+      {
+        return answer(changes, results, isKnown: false)
+      }
+    }
+    // It may still be under way. Its run's own row is changed here, so it is waited for, or fails.
+    let touch = engine.statements.transaction(Statements.touch(run))
+    for _ in 0..<engine.hostCount {
+      connection = try engine.connect()
+      if let results = try? connection.run(touch + asked) {
+        let applied = answer(changes, results.suffix(asked.count), isKnown: false)
+        if applied == .conflict, case .refused(let refusal) = failure, !refusal.isConflict { break }
+        return applied
+      }
+      if !connection.isUsable { engine.leave(connection) }
+    }
+    throw engine.error(failure)
+  }
+}

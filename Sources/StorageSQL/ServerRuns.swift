@@ -1,0 +1,57 @@
+import Storage
+
+/// The rows of servers' runs, in stores whose servers do not wait for each other.
+///
+/// `latchkey_runs` has a row for each time that a server has opened its writing connection:
+///
+/// | column | meaning |
+/// |---|---|
+/// | `run` | its number, at random: one that was given out by a database that went back in time does not come again |
+/// | `changes` | how often its row was changed: by each of its own transactions, and by those that must not be done beside what others have only read, such as giving a shape up |
+/// | `commits` | how many transactions of its own were done |
+///
+/// Whose row is not as it was when a transaction was decided does not commit: that is the fence. Where `commits`
+/// are fewer than a server has committed, the database has gone back in time. A row that nobody changes for long
+/// is taken away (``RunWatch``): who wakes up without one begins a new run.
+///
+/// `latchkey_changes` says which rows of `latchkey_resources` a transaction has changed:
+///
+/// | column | meaning |
+/// |---|---|
+/// | `run` | whose transaction it was |
+/// | `change` | the run's `changes` after it |
+/// | `ids` | the rows that it changed, but for those that it deleted |
+///
+/// Every transaction writes one, so by it a server learns whether that was done of which the answer was lost. It
+/// keeps the latest ``changesKept`` of each run. In `latchkey_meta`, `admissions` is changed by whoever
+/// comes in, begins an epoch or gives shapes up; `history` is the database's own name for its history, such
+/// as PostgreSQL's timeline, as of when servers looked whether something was missing; and `setbacks` is how
+/// often something was.
+package enum ServerRuns {
+  package static let table = "latchkey_runs"
+  package static let changesTable = "latchkey_changes"
+  package static let admissions = "admissions"
+  package static let history = "history"
+  package static let changesKept: Int64 = 4_096
+  /// Who is further behind reads everything: what is asked for is not to be taken away meanwhile.
+  package static let changesAskedMax = changesKept / 2
+
+  /// Creates the table of runs.
+  static let migration = """
+    CREATE TABLE IF NOT EXISTS \(table) (
+      run BIGINT PRIMARY KEY,
+      changes BIGINT NOT NULL,
+      commits BIGINT NOT NULL
+    )
+    """
+
+  /// What has to be in `latchkey_meta`.
+  static func meta(_ dialect: SQLDialect) -> [String] {
+    [admissions, StoreMeta.Name.setbacks.text].map {
+      dialect.insertIfMissing(S1.metaTable, "name, value, note", "'\($0)', 0, ''")
+    }
+  }
+
+  /// Who would have to read more rows reads everything.
+  package static let rowsAskedMax = 50_000
+}

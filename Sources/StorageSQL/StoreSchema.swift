@@ -1,0 +1,46 @@
+package import Storage
+
+// What makes a store in a database, for an administrator to read and run.
+
+extension PostgresStatements {
+  /// - Parameter user: Whom the servers are to the database.
+  package static func schema(
+    _ shapes: KnownShapes, beginningWith first: Int64 = S2.number, user: String
+  ) -> String {
+    let statements =
+      shapes.migration(.postgreSQL, existingColumns: []) + runsMigration.map(\.text)
+      + (first > S1.number ? [beginning(with: first).text] : [])
+    return StoreSchema.script(
+      statements, shapes, user: #""\#(user)""#)
+  }
+}
+
+extension MariaDBStatements {
+  /// - Parameter user: Whom the servers are to the database.
+  package static func schema(
+    _ shapes: KnownShapes, beginningWith first: Int64 = S2.number, user: String
+  ) -> String {
+    let migration = migration(shapes, existingColumns: [], beginningWith: first)
+    return StoreSchema.script(
+      (migration.tables + migration.rows).map(\.text), shapes, user: "'\(user)'@'%'")
+  }
+}
+
+private enum StoreSchema {
+  static func script(_ statements: [String], _ shapes: KnownShapes, user: String) -> String {
+    let tables = [
+      S1.resourceTable, S1.metaTable, Terms.table, ServerRuns.table, ServerRuns.changesTable,
+    ]
+    let grants = tables.map { "GRANT SELECT, INSERT, UPDATE, DELETE ON \($0) TO \(user)" }
+    return """
+      -- A store of Latchkey, shapes \(shapes). Run it in the database that --store is to name, as somebody who
+      -- may create tables there.
+
+      \(statements.map { "\($0);" }.joined(separator: "\n"))
+
+      -- All that the servers need from then on. A release with a newer shape needs more for its first start: to
+      -- alter the tables, as their owner does.
+      \(grants.map { "\($0);" }.joined(separator: "\n"))
+      """
+  }
+}

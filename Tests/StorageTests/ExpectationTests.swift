@@ -1,0 +1,190 @@
+import LockContent
+import LockCore
+import TestKit
+import Testing
+
+@testable import Storage
+
+/// Servers that do not wait for each other: what one of them has decided is done only where nothing that it was
+/// decided on has changed since. Each kind of change beside each thing that may keep it from being done.
+@Suite(.serialized, .timeLimit(.minutes(2))) struct ExpectationTests {
+  /// With others, whoever is second waits.
+  static let optimistic = engines.filter { !["memory", "SQLite"].contains($0.description) }
+
+  typealias Decision = @Sendable (_ facts: Facts, _ changes: inout Changes) -> Void
+
+  /// A server's connection.
+  private struct Server {
+    let engine: any StoreEngine
+    let writer: any StoreWriter
+
+    init(_ database: any TestDatabase) throws {
+      engine = database.engine()
+      writer = try engine.openWriter()
+    }
+
+    @discardableResult
+    func write(
+      _ decide: Decision, meanwhile: () throws -> Void = {}
+    ) throws -> Applied {
+      let facts = try writer.read(Wanted(keys: [ExpectationTests.key]))
+      try meanwhile()
+      var changes = Changes(maintaining: facts.meta.oldestShape)
+      decide(facts, &changes)
+      return try writer.apply(changes)
+    }
+  }
+
+  private static let key = "key"
+
+  private static func record(
+    _ owner: String?, _ token: Int64, _ revision: Int64, key: String = key
+  ) -> LockRecord {
+    let holder = owner.map {
+      Holder(
+        kind: .lock, owner: $0, content: Content(text: #"{"n":1}"#), lease: Lease(seconds: 60)!)
+    }
+    return LockRecord(key: key, holder: holder, token: token, revision: revision)
+  }
+
+  private static func insert(_ owner: String, token: Int64 = 1) -> Decision {
+    { _, changes in
+      changes.rows = [
+        RowChange(id: nil, expected: nil, record: record(owner, token, 1), epoch: 0)
+      ]
+    }
+  }
+
+  private static func set(
+    _ owner: String?, _ token: Int64, _ revision: Int64
+  ) -> Decision {
+    { facts, changes in
+      let row = facts.byKey[0]!
+      changes.rows = [
+        RowChange(
+          id: row.id, expected: row.record.sighting, record: record(owner, token, revision),
+          epoch: 0)
+      ]
+    }
+  }
+
+  private static func delete(_ facts: Facts, _ changes: inout Changes) {
+    let row = facts.byKey[0]!
+    changes.deletions = [Changes.Deletion(id: row.id, expected: row.record.sighting)]
+  }
+
+  private static func refill(_ facts: Facts, _ changes: inout Changes) {
+    changes.refills = [facts.byKey[0]!]
+  }
+
+  private static func set(
+    _ name: StoreMeta.Name, from: Int64, to: Int64
+  ) -> Decision {
+    { _, changes in changes.meta = [.set(name, from: from, to: to)] }
+  }
+
+  private static func giveUp(_ facts: Facts, _ changes: inout Changes) {
+    changes.meta = [.giveUpShapes(before: KnownShapes.all.newest + 1, neededRelease: "9.0.0")]
+  }
+
+  struct Meeting: Sendable, CustomTestStringConvertible {
+    var testDescription: String
+    /// What there is before.
+    var before: [Decision] = [insert("a")]
+    /// What the first one decides, and what the second one does before it is done.
+    var first: Decision
+    var second: Decision
+  }
+
+  static let meetings = [
+    Meeting(
+      testDescription: "a renewal and a renewal", first: set("a", 1, 2), second: set("b", 1, 2)),
+    Meeting(
+      testDescription: "a renewal and another grant", first: set("a", 1, 2),
+      second: set("b", 2, 1)),
+    Meeting(
+      testDescription: "a release and a renewal", first: set(nil, 1, 2), second: set("a", 1, 2)),
+    Meeting(
+      testDescription: "the end of a row and a grant", before: [insert("a"), set(nil, 1, 2)],
+      first: delete, second: set("b", 2, 3)),
+    Meeting(
+      testDescription: "a grant and the end of its row", before: [insert("a"), set(nil, 1, 2)],
+      first: set("b", 2, 3), second: delete),
+    Meeting(
+      testDescription: "the first grant twice", before: [], first: insert("a"),
+      second: insert("b")),
+    Meeting(testDescription: "a refill and a renewal", first: refill, second: set("b", 1, 2)),
+    Meeting(
+      testDescription: "a refill of what is free and a grant",
+      before: [insert("a"), set(nil, 1, 2)], first: refill, second: set("b", 2, 3)),
+    Meeting(
+      testDescription: "the floor twice", first: set(.tokenFloor, from: 0, to: 5),
+      second: set(.tokenFloor, from: 0, to: 7)),
+    Meeting(
+      testDescription: "what is missing said twice", first: set(.setbacks, from: 0, to: 1),
+      second: set(.setbacks, from: 0, to: 2)),
+    Meeting(
+      testDescription: "a renewal and the end of its shape", first: set("a", 1, 2),
+      second: giveUp),
+    Meeting(
+      testDescription: "a first grant and the end of its shape", before: [], first: insert("a"),
+      second: giveUp),
+    Meeting(
+      testDescription: "a first grant and a new epoch", before: [], first: insert("a"),
+      second: set(.epoch, from: 0, to: 1)),
+  ]
+
+  @Test(arguments: optimistic, meetings)
+  func whatWasDecidedOnSomethingElseIsNotDone(
+    _ engine: EngineUnderTest, _ meeting: Meeting
+  ) throws {
+    let database = try engine.newDatabase()
+    let (first, second) = (try Server(database), try Server(database))
+    for change in meeting.before { #expect(try second.write(change) != .conflict) }
+    var after = ""
+    let applied = try first.write(meeting.first) {
+      let done = try second.write(meeting.second)
+      #expect(done != .conflict)
+      after = try state(database)
+    }
+    #expect(applied == .conflict)
+    // All is as the second one left it.
+    #expect(try state(database) == after)
+  }
+
+  private func state(_ database: any TestDatabase) throws -> String {
+    "\(try database.row(forKey: Self.key).map { "\($0)" } ?? "no row"), \(try database.meta)"
+  }
+
+  @Test(arguments: optimistic)
+  func whatNobodyElseHasTouchedIsDone(_ engine: EngineUnderTest) throws {
+    let database = try engine.newDatabase()
+    let (first, second) = (try Server(database), try Server(database))
+    let other: Decision = { _, changes in
+      changes.rows = [
+        RowChange(
+          id: nil, expected: nil, record: Self.record("b", 1, 1, key: "other"), epoch: 0)
+      ]
+    }
+    let applied = try first.write(Self.insert("a")) {
+      let done = try second.write(other)
+      #expect(done != .conflict)
+    }
+    #expect(applied != .conflict)
+    #expect(try first.write(Self.set("a", 1, 2)) != .conflict)
+    #expect(try first.write(Self.set(nil, 1, 3)) != .conflict)
+    #expect(try first.write(Self.delete) != .conflict)
+    #expect(try database.row(forKey: Self.key) == nil)
+    #expect(try database.row(forKey: "other")?.owner == "b")
+  }
+
+  /// A server that has opened another connection does nothing on the one before.
+  @Test(arguments: optimistic)
+  func whatIsLeftOfTheRunBeforeIsNotDone(_ engine: EngineUnderTest) throws {
+    let database = try engine.newDatabase()
+    let server = try Server(database)
+    let applied = try server.write(Self.insert("a")) { _ = try server.engine.openWriter() }
+    #expect(applied == .conflict)
+    #expect(try database.row(forKey: Self.key) == nil)
+  }
+}

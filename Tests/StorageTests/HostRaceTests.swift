@@ -1,0 +1,72 @@
+import Dispatch
+import Synchronization
+import Testing
+
+@testable import Storage
+@testable import StorageSQL
+
+/// Which of several hosts a server connects to.
+@Suite struct HostRaceTests {
+  private enum Host: String {
+    case up, down, silent, wrong
+  }
+
+  /// Those who were tried; those who are silent wait for its end.
+  private final class Attempts: Sendable {
+    let tried = Mutex<[Host]>([])
+    let end = DispatchSemaphore(value: 0)
+  }
+
+  private func connect(
+    _ hosts: [Host], first: Int = 0, _ attempts: Attempts = Attempts()
+  ) throws(StoreError) -> (connection: String, index: Int) {
+    let race = HostRace<Host, String> { (host) throws(StoreError) in
+      attempts.tried.withLock { $0.append(host) }
+      switch host {
+      case .up: return "connected"
+      case .down: throw StoreError(.unavailable, "connection refused")
+      case .wrong: throw StoreError(.unusable, "wrong password")
+      case .silent:
+        attempts.end.wait()
+        throw StoreError(.unavailable, "no answer")
+      }
+    }
+    return try race.run(hosts, first: first) { $0.rawValue }
+  }
+
+  @Test func theFirstIsTakenAndNobodyElseIsTried() throws {
+    let attempts = Attempts()
+    #expect(try connect([.up, .down, .up], attempts).index == 0)
+    #expect(attempts.tried.withLock(\.self) == [.up])
+  }
+
+  @Test func whoIsTriedFirstIsSaid() throws {
+    #expect(try connect([.up, .down, .up], first: 1).index == 2)
+    #expect(try connect([.down, .up], first: 3).index == 1)
+  }
+
+  @Test func oneThatIsSilentKeepsNobodyWaiting() throws {
+    let attempts = Attempts()
+    #expect(try connect([.silent, .silent, .up], attempts).index == 2)
+    #expect(attempts.tried.withLock(\.self) == [.silent, .silent, .up])
+    for _ in 1...2 { attempts.end.signal() }
+  }
+
+  @Test func whereNoneCanBeUsedEachSaysWhy() {
+    let attempts = Attempts()
+    attempts.end.signal()
+    let error = #expect(throws: StoreError.self) {
+      try connect([.silent, .down, .wrong], attempts)
+    }
+    #expect(error?.code == .unavailable)
+    #expect(
+      error?.message == "silent: no answer; down: connection refused; wrong: wrong password")
+  }
+
+  @Test func whereNoneWillDoLaterEitherThatIsSaid() {
+    #expect(throws: StoreError(.unusable, "wrong: wrong password; wrong: wrong password")) {
+      try connect([.wrong, .wrong])
+    }
+    #expect(throws: StoreError(.unusable, "wrong password")) { try connect([.wrong]) }
+  }
+}
