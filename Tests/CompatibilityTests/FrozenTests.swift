@@ -2,6 +2,7 @@ import HTTP2
 import LatchkeyServer
 import RPC
 import Storage
+import StorageSQL
 import StorageSQLite
 import SwiftProtobuf
 import TestKit
@@ -175,7 +176,7 @@ struct FrozenTests {
   @Test("shape s1 is as recorded")
   func shape() throws {
     let recorded = try ProtocolFiles.text("frozen/s1.sqlite.sql")
-    let statements = S1.migration(SQLiteEngine.dialect)
+    let statements = S1.migration(.sqlite)
     #expect(statements.map { "\($0);\n" }.joined() == recorded)
     #expect(
       S1.metaNames.map(\.text)
@@ -197,8 +198,8 @@ struct FrozenTests {
   func shapeS2() throws {
     let shapes = KnownShapes(after: [S2.self])
     let all = shapes.migration(
-      SQLiteEngine.dialect, existingColumns: Set(S1.columnNames))
-    let s1 = S1.migration(SQLiteEngine.dialect)
+      .sqlite, existingColumns: Set(S1.columnNames))
+    let s1 = S1.migration(.sqlite)
     #expect(Array(all.prefix(s1.count)) == s1)
     let added = all.dropFirst(s1.count).map { "\($0);\n" }.joined()
     #expect(try added == ProtocolFiles.text("frozen/s2.sqlite.sql"))

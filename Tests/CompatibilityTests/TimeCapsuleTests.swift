@@ -52,11 +52,10 @@ struct TimeCapsuleTests {
   func reads(_ version: String) throws {
     let capsule = try Capsule(version)
     let writer = try SQLiteEngine(path: capsule.folder.file).openWriter()
-    try writer.begin()
     let ids = capsule.rows.compactMap { $0["id"]?.integer }
-    let rows = try writer.rows(withIDs: ids).compactMap { $0 }
-    let meta = try writer.meta()
-    writer.rollback()
+    let facts = try writer.read(Wanted(ids: ids))
+    writer.forget()
+    let (rows, meta) = (facts.byID.compactMap(\.self), facts.meta)
 
     #expect(capsule.rows.count > 8 && rows.count == capsule.rows.count)
     for (row, recorded) in zip(rows, capsule.rows) {
@@ -85,11 +84,10 @@ struct TimeCapsuleTests {
     let capsule = try Capsule(version)
     guard capsule.rows.contains(where: { $0["s2_token"] != nil }) else { return }
     let reader = try SQLiteEngine(path: capsule.folder.file).openReader()
-    try reader.begin()
-    defer { reader.end() }
-    func holder(_ key: String) throws -> Holder? { try reader.row(forKey: key)?.record.holder }
+    func row(_ key: String) throws -> StoredRow? { try reader.read(Wanted(keys: [key])).byKey[0] }
+    func holder(_ key: String) throws -> Holder? { try row(key)?.record.holder }
     for key in capsule.rows.compactMap({ $0["resource_key"]?.string }) {
-      guard let row = try reader.row(forKey: key), row.isFilled else { continue }
+      guard let row = try row(key), row.isFilled else { continue }
       #expect(capsule.terms[key] ?? [] == Terms.of(row.record.holder).sorted(), "\(key)")
     }
     #expect(capsule.terms["attributes"]?.count == 5 && capsule.terms["labels"]?.count == 2)

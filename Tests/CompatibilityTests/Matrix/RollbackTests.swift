@@ -119,7 +119,7 @@ struct RollbackTests {
 
   @Test(
     "a release that is too old says so in one line, exits with 69 and changes nothing",
-    arguments: older)
+    arguments: older.filter { $0.newestShape < S2.number })
   func tooOld(_ older: ReleasedPrograms) async throws {
     let folder = try StoreFolder()
     try await Self.run(.head, folder, ["--rollback-releases", "0"]) { port in
