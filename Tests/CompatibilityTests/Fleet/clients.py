@@ -1,5 +1,6 @@
 """Programs that want locks: each claims, renews, writes, reads and releases at random, at any server."""
 import dataclasses
+import itertools
 import threading
 import time
 import traceback
@@ -15,6 +16,8 @@ TIMEOUT_SECONDS = (0.5, 7)
 # In seconds: long, short, and of v3 alone. Who cannot say it asks for the next whole second.
 LEASES = [(8, 12, 20), (1, 2, 3), (0.25, 0.7, 1.5, 2.25)]
 CLOSING_LEASE = 60
+# When all is well again, however slow the machine is.
+ACCEPTANCE_SECONDS_MAX = 60
 CLOSING_ATTEMPTS = 10
 WEIGHTS = {"claim": 30, "write": 24, "read": 24, "look_around": 3, "release": 6, "clean_up": 10}
 
@@ -85,7 +88,8 @@ class Client(threading.Thread):
                 continue
             operations = [
                 Operation(self.name, version, server.name, request.call, intent.role, key, intent.owner,
-                          sent, done, lease=request.lease, writes=request.writes) for key in intent.keys]
+                          sent, done, lease=request.lease, writes=request.writes, named=request.named)
+                for key in intent.keys]
             for operation in operations:
                 wire.take(operation, answer)
             self.history += operations
@@ -205,3 +209,14 @@ class Client(threading.Thread):
                 if is_over or grant.until > time.monotonic() + CLOSING_LEASE / 2:
                     break
                 self.renew(grant, names_content=False)
+
+
+def who_accepts_nothing(clients, slots, seconds=ACCEPTANCE_SECONDS_MAX):
+    """The servers of `slots`, by name, of whom no client has a claim or renewal accepted for so long."""
+    since, missing = time.monotonic(), set(slots)
+    while missing and time.monotonic() < since + seconds:
+        time.sleep(0.1)
+        for client in clients:
+            latest = itertools.takewhile(lambda one: one.sent >= since, reversed(client.history))
+            missing -= {one.server.split("/")[0] for one in latest if one.is_hold}
+    return sorted(missing)

@@ -44,6 +44,7 @@ class Operation:
     word: str = ""  # Why it was refused.
     lease: float = None  # In seconds, as asked for. None: as it was.
     writes: dict = dataclasses.field(default_factory=dict)  # Field to value.
+    named: int = None  # The token by which the request named the grant, in place of the owner.
     granted: float = None  # The lease in seconds as granted, where the wire shows it.
     token: int = None
     revision: int = None

@@ -1,15 +1,16 @@
 """The servers of one store: real programs of several releases, started, suspended, killed and replaced."""
 import collections
+import os
 import queue
 import signal
 import subprocess
 import threading
 import time
 
-# More than a server drains (10 s).
-EXIT_SECONDS_MAX = 20
-# A start waits for the store for 10 s; suspended servers, one after the other, may hold it for longer.
-START_ATTEMPTS = 4
+from figures import Past
+
+# More than a server drains (10 s), on a busy machine too.
+EXIT_SECONDS_MAX = 60
 
 Server = collections.namedtuple("Server", "slot name address")
 
@@ -42,17 +43,23 @@ class Slot:
         self.tasks.put(task)
 
     def start(self, version):
-        for _ in range(START_ATTEMPTS):
+        # A start waits for the store for 10 s; suspended servers, one after the other, may hold it longer.
+        for _ in range(self.fleet.store.start_attempts):
             process = self.try_start(version)
-            if process.server or process.is_ending.is_set() or self.fleet.is_closed:
+            is_in_vain = process.is_ending.is_set() or self.fleet.is_closed or self.fleet.troubles
+            if process.server or is_in_vain:
                 return
+            time.sleep(self.fleet.store.pause_seconds)
         self.fleet.broken.append(f"no-ceremony: {self.name}, {version}, does not start: see its log")
 
     def try_start(self, version):
+        prefix, host = self.fleet.store.place(self.name)
         with open(self.fleet.folder / f"{self.name}.log", "a") as log:
             self.process = process = Process(
-                [self.fleet.programs[version], "--listen", "127.0.0.1:0", "--server-id", self.name,
-                 "--store", f"sqlite:{self.fleet.store}", "--log-level", "warning"],
+                [*prefix, self.fleet.programs[version], "--listen", f"{host}:0", "--server-id", self.name,
+                 "--store", self.fleet.store.url(self.name), "--log-level", "warning"],
+                # Every release may come back at any time.
+                env=dict(os.environ, LATCHKEY_ROLLBACK_RELEASES="9"),
                 stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=log, text=True)
         if self.fleet.is_closed:
             process.kill()
@@ -105,18 +112,24 @@ class Slot:
 
 
 class Fleet:
-    def __init__(self, programs, slots, folder):
-        self.programs, self.folder, self.store = programs, folder, folder / "store.db"
+    """`store` is where the servers have their store, and which machines there are (databases.py)."""
+
+    def __init__(self, programs, store, folder):
+        self.programs, self.folder, self.store = programs, folder, store
         # What a server did that none may do, and what keeps the run from going on.
         self.broken, self.troubles = [], []
         self.events, self.counts, self.is_closed = [], collections.Counter(), False
-        self.slots = [Slot(f"s{number}", self) for number in range(slots)]
+        # What befell the fleet (figures.py).
+        self.pasts = []
+        self.slots = [Slot(f"s{number}", self) for number in range(store.slots)]
 
     def note(self, who, what):
-        self.events.append((time.monotonic(), who, what))
+        self.events.append((time.monotonic(), str(who), what))
 
     def perform(self, step):
         self.counts["steps"] += 1
+        kind, at = f"servers: {step.action}{' all' * (step.slot is None)}", time.monotonic()
+        self.pasts.append(Past(kind, at, at + (step.seconds or 0)))
         self.note("plan", str(step))
         for slot in self.slots if step.slot is None else [self.slots[step.slot]]:
             if step.seconds:
@@ -135,6 +148,11 @@ class Fleet:
         awake = [pair for pair in servers if not pair[0]]
         pairs = awake if awake and dice.random() < 0.95 else servers
         return dice.choice(pairs)[1] if pairs else None
+
+    def servers_awake(self):
+        processes = [process for slot in self.slots if (process := slot.process)]
+        return [server for process in processes
+                if not process.is_suspended and (server := process.server)]
 
     def is_sound(self):
         """Whether the run can go on."""

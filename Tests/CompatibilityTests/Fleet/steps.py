@@ -23,17 +23,21 @@ class Step(collections.namedtuple("Step", "at action slot version ending seconds
 
 
 class Planner:
-    def __init__(self, dice, versions):
-        self.dice, self.versions, self.steps = dice, versions, []
+    """`pace` is how many times as long as usual it is between two steps, `least` how many servers are left:
+    where there is no server, there is nothing to see."""
+
+    def __init__(self, dice, versions, slots=SLOTS, pace=1, least=1):
+        self.dice, self.versions, self.slots, self.pace, self.least = dice, versions, slots, pace, least
+        self.steps = []
         self.at, self.running = 0.0, {}
         # Every seed has habits of its own.
         self.weights = [weight * dice.uniform(0.5, 1.5) for weight in WEIGHTS.values()]
 
     def plan(self, seconds):
-        for slot in range(SLOTS - 1):
+        for slot in range(self.slots - 1):
             self.put("start", slot, self.versions[slot % len(self.versions)])
         while self.at < seconds:
-            self.at += self.dice.uniform(*PAUSE_SECONDS)
+            self.at += self.pace * self.dice.uniform(*PAUSE_SECONDS)
             getattr(self, self.dice.choices(list(WEIGHTS), self.weights)[0])()
         # For the clients to end with something in their hands.
         self.start()
@@ -51,7 +55,7 @@ class Planner:
         return self.dice.choice([SIGTERM, SIGKILL])
 
     def start(self):
-        free = sorted(set(range(SLOTS)) - self.running.keys())
+        free = sorted(set(range(self.slots)) - self.running.keys())
         if free:
             self.put("start", self.dice.choice(free), self.dice.choice(self.versions))
 
@@ -62,8 +66,7 @@ class Planner:
         self.end("kill", SIGKILL)
 
     def end(self, action, ending):
-        # One is left: where there is no server, there is nothing to see.
-        if len(self.running) > 1:
+        if len(self.running) > self.least:
             slot = self.some_slot()
             del self.running[slot]
             self.steps.append(Step(self.at, action, slot, ending=ending))
@@ -85,7 +88,7 @@ class Planner:
     def kill_all(self):
         self.steps.append(Step(self.at, "kill", ending=SIGKILL))
         self.running.clear()
-        for _ in range(self.dice.randrange(1, SLOTS)):
+        for _ in range(self.dice.randrange(self.least, self.slots)):
             self.start()
 
     def upgrade_all(self):

@@ -38,6 +38,11 @@ class Request:
     lease: float = None
     writes: dict = dataclasses.field(default_factory=dict)
 
+    @property
+    def named(self):
+        """The token of the grant that it is about, where it names one."""
+        return int(self.body["token"]) if "token" in self.body else None
+
 
 def compose(wire, intent):
     if intent.role == READ:
