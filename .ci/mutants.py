@@ -1,5 +1,6 @@
 """The mutants of .ci/mutate: each disables one translation, stamp, fence or floor."""
 import mutants_bounds
+import mutants_stores
 
 # The tests that have to notice, by the beginning of the file's name, the quick ones first.
 SUITES = {
@@ -19,7 +20,7 @@ SUITES = {
     "Sources/StorageSQLite/LogIndex.swift": ["StorageTests.SQLiteCutOffTests"],
     "Sources/StorageSQLite/SQLiteConnection.swift": [
         "StorageTests.SQLiteCutOffTests", "StorageTests.SQLiteFileTests", "StorageTests.SQLitePlaceTests"],
-} | mutants_bounds.SUITES
+} | mutants_bounds.SUITES | mutants_stores.SUITES
 
 
 def suites_of(mutant):
@@ -33,7 +34,7 @@ SHAPES = "Sources/Storage/Shapes/KnownShapes.swift"
 SUPERVISION = "Sources/latchkey/Process/Supervision.swift"
 RELAY = "Sources/latchkey/Process/SignalRelay.swift"
 TERMS = "Sources/Storage/Shapes/S2/Terms.swift"
-STATEMENTS = "Sources/Storage/Engine/SQL/StoreStatements.swift"
+STATEMENTS = "Sources/Storage/Shapes/SeenLease+Columns.swift"
 LOG_INDEX = "Sources/StorageSQLite/LogIndex.swift"
 CONNECTION = "Sources/StorageSQLite/SQLiteConnection.swift"
 
@@ -195,22 +196,30 @@ MUTANTS = [
      "(MUTANT ? nil : $0 as? Latchkey_V2_Refusal).map(Self.raised) ?? $0"),
 
     # The store: stamps, the reading rule, what is written.
-    (SHAPES, "an older server's value is merged in", "if !isRewritten, newer.content.hasText(of: view.content) {",
-     "if MUTANT || (!isRewritten && newer.content.hasText(of: view.content)) {"),
-    (SHAPES, "an older server's lease is merged in", "if view.lease == shown.lease, !isRewritten {",
-     "if MUTANT || (view.lease == shown.lease && !isRewritten) {"),
+    (SHAPES, "an older server's value is merged in",
+     'case .content: !isRewritten && newer.content.hasText(of: view.content)',
+     'case .content: MUTANT || (!isRewritten && newer.content.hasText(of: view.content))'),
+    (SHAPES, "an older server's lease is merged in",
+     'case .lease: !isRewritten && part.isSame(view, shown)',
+     'case .lease: MUTANT || (!isRewritten && part.isSame(view, shown))'),
     (SHAPES, "a lease that an older server accepted is not cut", "isRewritten: isRewritten)", "isRewritten: isRewritten && !MUTANT)"),
-    (SHAPES, "labels survive an older server's write", "{ merged.labels = newer.labels }",
-     "{ if !MUTANT { merged.labels = newer.labels } }"),
-    (SHAPES, "an older server's labels are merged in", "if view.labels.isSame(as: shown.labels) {", "if MUTANT || view.labels.isSame(as: shown.labels) {"),
-    (SHAPES, "the stated time survives an older server's write", "if view.grantedAt == shown.grantedAt {",
-     "if !MUTANT, view.grantedAt == shown.grantedAt {"),
+    (SHAPES, "labels survive an older server's write",
+     '    var merged = newer\n',
+     '    var merged = newer\n    if MUTANT { merged.labels = view.labels }\n'),
+    (SHAPES, "an older server's labels are merged in",
+     'case .labels, .grantedAt, .identity: part.isSame(view, shown)',
+     'case .labels, .grantedAt, .identity: MUTANT || part.isSame(view, shown)'),
+    (SHAPES, "the stated time survives an older server's write",
+     '    for part in older.parts {\n',
+     '    if MUTANT { merged.grantedAt = view.grantedAt }\n    for part in older.parts {\n'),
     (SHAPES, "the token stamp: nothing leaks to the next grant", "guard cells.integer(index) == base.token else {",
      "guard MUTANT ? !cells.isNull(index) : cells.integer(index) == base.token else {"),
     (SHAPES, "the revision stamp", "let isRewritten = cells.integer(index + 1) != base.revision",
      "let isRewritten = !MUTANT && cells.integer(index + 1) != base.revision"),
     (SHAPES, "the older shape is projected by its own lens", "      older = shape\n", "      if !MUTANT { older = shape }\n"),
-    (SHAPES, "older shapes are written as long as they are maintained", "if oldest <= S1.number {", "if oldest <= S1.number, !MUTANT {"),
+    (SHAPES, 'older shapes are written as long as they are maintained',
+     'parameters.add(oldest <= S1.number ? holder.content.text : "")',
+     'parameters.add(oldest <= S1.number && !MUTANT ? holder.content.text : "")'),
     (SHAPES, "shapes in between are written", "guard shape.number >= oldest else {", "guard shape.number >= (MUTANT ? newest : oldest) else {"),
     (SHAPES, "the stamp is written: token", "      parameters.add(record.token)\n", "      parameters.add(MUTANT ? 0 : record.token)\n"),
     (SHAPES, "the stamp is written: revision", "      parameters.add(record.revision)\n", "      parameters.add(MUTANT ? 0 : record.revision)\n"),
@@ -219,8 +228,9 @@ MUTANTS = [
      "if !MUTANT { lease = shape.lease(cells.integer(index + 2)) }"),
     (STATEMENTS, "a scan takes no shape's lease that an older server has passed", "if cells.integer(index) == token, cells.integer(index + 1) == revision {",
      "if cells.integer(index) == token, MUTANT || cells.integer(index + 1) == revision {"),
-    ("Sources/Storage/Shapes/S1/S1.swift", "s1 counts whole seconds, rounded up", "lease: Lease(seconds: holder.lease.seconds) ?? .longest)",
-     "lease: MUTANT ? holder.lease : Lease(seconds: holder.lease.seconds) ?? .longest)"),
+    ("Sources/Storage/Shapes/S1/S1.swift", 's1 counts whole seconds, rounded up',
+     'holder.lease = Lease(seconds: holder.lease.seconds) ?? .longest',
+     'if !MUTANT { holder.lease = Lease(seconds: holder.lease.seconds) ?? .longest }'),
     ("Sources/Storage/Shapes/S2/S2.swift", "s2 says labels", "parameters.add(S2Format.bytes(of: holder.labels))",
      "if MUTANT { parameters.addNull() } else { parameters.add(S2Format.bytes(of: holder.labels)) }"),
     ("Sources/Storage/Shapes/S2/S2.swift", "s2 says the stated time", "if let time = holder.grantedAt {\n      parameters", "if !MUTANT, let time = holder.grantedAt {\n      parameters"),
@@ -230,16 +240,29 @@ MUTANTS = [
      "MUTANT || attributes.json.isSameText(as: text)"),
     ("Sources/Storage/Shapes/S2/S2.swift", "s2 says content", "if holder.content.isEmpty {", "if MUTANT || holder.content.isEmpty {"),
     ("Sources/Storage/Engine/Fence.swift", "the fence", "guard meta.oldestShape <= engine.shapes.newest else {", "guard MUTANT || meta.oldestShape <= engine.shapes.newest else {"),
-    ("Sources/Storage/Upkeep/Backfill.swift", "rows are filled", "if !stale.isEmpty {\n", "if !stale.isEmpty, !MUTANT {\n"),
-    ("Sources/Storage/Upkeep/Backfill.swift", "a pass begins anew when shapes were given up", "if state.since < meta.oldestShape {\n", "if !MUTANT, state.since < meta.oldestShape {\n"),
-    ("Sources/Storage/Upkeep/Backfill.swift", "the store knows when it is filled", "state.since > meta.filledShape {", "state.since > meta.filledShape, !MUTANT {"),
-    ("Sources/Storage/Upkeep/Collector.swift", "the floor", "if highest > meta.tokenFloor { try", "if !MUTANT, highest > meta.tokenFloor { try"),
-    ("Sources/Storage/Upkeep/Backfill.swift", "rows that are filled get their terms", "try writer.setTerms(stale.map(TermChange.init))", "if !MUTANT { try writer.setTerms(stale.map(TermChange.init)) }"),
-    ("Sources/Storage/Upkeep/Collector.swift", "what older servers leave behind is cleared up", "if !stale.isEmpty {\n", "if !stale.isEmpty, !MUTANT {\n"),
-    ("Sources/Storage/Writing/BatchTransaction.swift", "terms follow the holder", "|| Terms.mayDiffer(", "|| !MUTANT && Terms.mayDiffer("),
-    ("Sources/Storage/Writing/BatchTransaction.swift", "terms are put right after an older server", "(row != nil && !hasItsTerms)", "(row != nil && !hasItsTerms && !MUTANT)"),
-    ("Sources/Storage/Reading/SnapshotReader+Lists.swift", "terms do not count while older servers may write", "let term = meta.filledShape >= S2.number ?",
-     "let term = MUTANT || meta.filledShape >= S2.number ?"),
+    ("Sources/Storage/Upkeep/Backfill.swift", 'rows are filled',
+     'changes.refills = stale\n',
+     'changes.refills = MUTANT ? [] : stale\n'),
+    ("Sources/Storage/Upkeep/Backfill.swift", 'a pass begins anew when shapes were given up',
+     'if stored.since < meta.oldestShape {\n',
+     'if !MUTANT, stored.since < meta.oldestShape {\n'),
+    ("Sources/Storage/Upkeep/Backfill.swift", 'the store knows when it is filled',
+     'if isLast, stored.since > meta.filledShape {',
+     'if isLast, !MUTANT, stored.since > meta.filledShape {'),
+    ("Sources/Storage/Upkeep/Collector.swift", 'the floor',
+     'if highest > meta.tokenFloor {',
+     'if !MUTANT, highest > meta.tokenFloor {'),
+    ("Sources/Storage/Upkeep/Backfill.swift", 'rows that are filled get their terms',
+     'changes.terms = stale.map(TermChange.init)\n',
+     'changes.terms = MUTANT ? [] : stale.map(TermChange.init)\n'),
+    ("Sources/Storage/Upkeep/Collector.swift", 'what older servers leave behind is cleared up',
+     'changes.refills = stale\n',
+     'changes.refills = MUTANT ? [] : stale\n'),
+    ("Sources/Storage/Writing/Batch.swift", "terms follow the holder", "|| Terms.mayDiffer(", "|| !MUTANT && Terms.mayDiffer("),
+    ("Sources/Storage/Writing/Batch.swift", "terms are put right after an older server", "(row != nil && !hasItsTerms)", "(row != nil && !hasItsTerms && !MUTANT)"),
+    ("Sources/Storage/Reading/SnapshotReader+Lists.swift", 'terms do not count while older servers may write',
+     'guard facts.meta.filledShape >= S2.number else { return .byKeys }',
+     'guard MUTANT || facts.meta.filledShape >= S2.number else { return .byKeys }'),
     (TERMS, "what is too long is looked at", "terms.append(whatever)", "if !MUTANT { terms.append(whatever) }"),
     (TERMS, "what is too much is looked at", "terms.count > countMax ? [whatever]", "terms.count > countMax ? MUTANT ? [] : [whatever]"),
     (TERMS, "terms that are over are taken away", "removed = before?.filter {", "removed = MUTANT ? [] : before?.filter {"),
@@ -311,4 +334,4 @@ MUTANTS = [
     (CONNECTION, "cut off: why a transaction fails", "try look()\n      return fault.error", "if !MUTANT { try look() }\n      return fault.error"),
     (CONNECTION, "files: a log that is gone is saved before that is said", "if isInTransaction { try? execute", "if !MUTANT, isInTransaction { try? execute"),
     ("Sources/StorageSQLite/StoreFiles.swift", "cut off: nothing is opened any more", "if let loss { throw loss }", "if !MUTANT, let loss { throw loss }"),
-] + mutants_bounds.MUTANTS
+] + mutants_bounds.MUTANTS + mutants_stores.MUTANTS
