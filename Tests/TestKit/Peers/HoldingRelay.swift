@@ -1,5 +1,4 @@
 import NIOCore
-import NIOPosix
 import Synchronization
 
 /// A relay at a port of its own between an HTTP/2 client and a server. On each connection it holds back
@@ -9,44 +8,31 @@ import Synchronization
 /// So what is counted here are round trips: the first request travels with the first bytes of the
 /// connection, and each further one is another.
 package final class HoldingRelay: Sendable {
-  package let port: Int
-  private let listener: any Channel
+  package var port: Int { relay.port }
+  private let relay: Relay
   private let connections: RelayedConnections
 
-  private init(port: Int, listener: any Channel, connections: RelayedConnections) {
-    self.port = port
-    self.listener = listener
+  private init(relay: Relay, connections: RelayedConnections) {
+    self.relay = relay
     self.connections = connections
   }
 
   package static func start(to serverPort: Int) async throws -> HoldingRelay {
     let connections = RelayedConnections()
-    let listener = try await ServerBootstrap(group: MultiThreadedEventLoopGroup.singleton)
-      .childChannelInitializer { client in
-        let relayed = RelayedConnection()
-        connections.add(client, relayed)
-        // It reads nothing before this is complete.
-        return ClientBootstrap(group: client.eventLoop)
-          .channelInitializer { server in
-            server.eventLoop.makeCompletedFuture {
-              try server.pipeline.syncOperations.addHandler(
-                RelayEnd(to: client) { relayed.letThrough($0) })
-            }
+    let relay = try await Relay.start(to: serverPort) { client in
+      let relayed = RelayedConnection()
+      connections.add(client, relayed)
+      return (
+        ofServer: { relayed.letThrough($0) },
+        ofClient: { bytes in
+          if relayed.noteRequests(in: bytes) {
+            client.writeAndFlush(relayed.release(), promise: nil)
           }
-          .connect(host: InProcessServer.host, port: serverPort)
-          .flatMapThrowing { server in
-            try client.pipeline.syncOperations.addHandler(
-              RelayEnd(to: server) { bytes in
-                if relayed.noteRequests(in: bytes) {
-                  client.writeAndFlush(relayed.release(), promise: nil)
-                }
-                return bytes
-              })
-          }
-      }
-      .bind(host: InProcessServer.host, port: 0).get()
-    return HoldingRelay(
-      port: listener.localAddress!.port!, listener: listener, connections: connections)
+          return bytes
+        }
+      )
+    }
+    return HoldingRelay(relay: relay, connections: connections)
   }
 
   /// How many requests each connection has brought so far.
@@ -62,7 +48,7 @@ package final class HoldingRelay: Sendable {
   }
 
   package func stop() async throws {
-    try await listener.close()
+    try await relay.stop()
     try await disconnect()
   }
 }
@@ -113,27 +99,4 @@ private final class RelayedConnection: Sendable {
   }
 
   func release() -> ByteBuffer { state.withLock { $0.held } }
-}
-
-/// Passes on what comes from one end to the other.
-private final class RelayEnd: ChannelInboundHandler {
-  typealias InboundIn = ByteBuffer
-
-  private let other: any Channel
-  private let pass: (ByteBuffer) -> ByteBuffer
-
-  init(to other: any Channel, _ pass: @escaping (ByteBuffer) -> ByteBuffer) {
-    self.other = other
-    self.pass = pass
-  }
-
-  func channelRead(context: ChannelHandlerContext, data: NIOAny) {
-    other.writeAndFlush(pass(unwrapInboundIn(data)), promise: nil)
-  }
-
-  func channelInactive(context: ChannelHandlerContext) { other.close(promise: nil) }
-
-  func errorCaught(context: ChannelHandlerContext, error: any Error) {
-    context.close(promise: nil)
-  }
 }

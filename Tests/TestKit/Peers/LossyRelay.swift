@@ -1,5 +1,3 @@
-import NIOCore
-import NIOPosix
 import Synchronization
 
 /// A relay at a port of its own in front of a server, as a network that loses something when a test says so:
@@ -12,38 +10,25 @@ package final class LossyRelay: Sendable {
     case ofAnswer
   }
 
-  package let port: Int
-  private let listener: any Channel
+  package var port: Int { relay.port }
+  private let relay: Relay
   private let network: Network
 
-  private init(port: Int, listener: any Channel, network: Network) {
-    self.port = port
-    self.listener = listener
+  private init(relay: Relay, network: Network) {
+    self.relay = relay
     self.network = network
   }
 
   package static func start(to serverPort: Int) async throws -> LossyRelay {
     let network = Network()
-    let listener = try await ServerBootstrap(group: MultiThreadedEventLoopGroup.singleton)
-      .childChannelInitializer { client in
-        network.connections.withLock { $0 += 1 }
-        let line = Line(network)
-        // It reads nothing before this is complete.
-        return ClientBootstrap(group: client.eventLoop)
-          .channelInitializer { server in
-            server.eventLoop.makeCompletedFuture {
-              try server.pipeline.syncOperations.addHandler(
-                LineEnd(to: client) { !line.isSilent })
-            }
-          }
-          .connect(host: InProcessServer.host, port: serverPort)
-          .flatMapThrowing { server in
-            try client.pipeline.syncOperations.addHandler(
-              LineEnd(to: server) { line.passesQuestion() })
-          }
-      }
-      .bind(host: InProcessServer.host, port: 0).get()
-    return LossyRelay(port: listener.localAddress!.port!, listener: listener, network: network)
+    let relay = try await Relay.start(to: serverPort) { _ in
+      network.connections.withLock { $0 += 1 }
+      let line = Line(network)
+      return (
+        ofServer: { line.isSilent ? nil : $0 }, ofClient: { line.passesQuestion() ? $0 : nil }
+      )
+    }
+    return LossyRelay(relay: relay, network: network)
   }
 
   /// How many there have been.
@@ -52,7 +37,7 @@ package final class LossyRelay: Sendable {
   /// From what some client says next on, its connection is lost.
   package func lose(_ loss: Loss) { network.next.withLock { $0 = loss } }
 
-  package func stop() async throws { try await listener.close() }
+  package func stop() async throws { try await relay.stop() }
 }
 
 private final class Network: Sendable {
@@ -80,28 +65,5 @@ private final class Line: Sendable {
       }
       return loss != .ofQuestion
     }
-  }
-}
-
-/// Passes on what comes from one end to the other, or not.
-private final class LineEnd: ChannelInboundHandler {
-  typealias InboundIn = ByteBuffer
-
-  private let other: any Channel
-  private let passes: () -> Bool
-
-  init(to other: any Channel, _ passes: @escaping () -> Bool) {
-    self.other = other
-    self.passes = passes
-  }
-
-  func channelRead(context: ChannelHandlerContext, data: NIOAny) {
-    if passes() { other.writeAndFlush(unwrapInboundIn(data), promise: nil) }
-  }
-
-  func channelInactive(context: ChannelHandlerContext) { other.close(promise: nil) }
-
-  func errorCaught(context: ChannelHandlerContext, error: any Error) {
-    context.close(promise: nil)
   }
 }
