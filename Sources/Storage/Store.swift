@@ -26,7 +26,7 @@ package final class Store: Sendable {
   package var location: String { engine.location }
 
   /// How long whoever asks should wait for an answer that takes no time by itself; nil for as long as it takes.
-  package var patienceNanoseconds: Int64? { engine.isRemote ? limits.patienceNanoseconds : nil }
+  package let patienceNanoseconds: Int64?
 
   /// What whoever runs the server should know of the database, as of the latest connection.
   package var remarks: [String] { latestRemarks.withLock(\.self) }
@@ -59,6 +59,7 @@ package final class Store: Sendable {
     momentLists = ListTurns(capacity: limits.listsMax, ofSource: limits.listsOfConnectionMax)
     upkeepOrders = BatchQueue(capacity: 1)
     self.clock = clock
+    patienceNanoseconds = engine.isRemote ? limits.patienceNanoseconds : nil
     writingPulse = Pulse(at: clock())
     let connections = try Connections(engine)
     noteRemarks(observer)

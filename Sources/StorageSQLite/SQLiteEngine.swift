@@ -148,7 +148,7 @@ func readMeta(
   _ statement: SQLiteStatement, _ shapes: KnownShapes
 ) throws(StoreError) -> StoreMeta {
   try statement.query { () throws(StoreError) in
-    var meta = StoreMeta(newestShape: 0, oldestShape: 0, tokenFloor: -1, epoch: -1)
+    var meta = StoreMeta.unread
     while try statement.step() {
       shapes.read(
         statement.text(0) ?? "", statement.integer(1), note: statement.text(2), into: &meta)

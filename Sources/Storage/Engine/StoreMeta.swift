@@ -41,6 +41,10 @@ package struct StoreMeta: Equatable, Sendable {
   /// How far the backfill of this server's newest shape is.
   package var backfill = BackfillState()
 
+  /// What is known before anything was read: no store says this of itself.
+  package static let unread = StoreMeta(
+    newestShape: 0, oldestShape: 0, tokenFloor: -1, epoch: -1)
+
   package init(
     newestShape: Int64, oldestShape: Int64, neededRelease: String = "", tokenFloor: Int64,
     epoch: Int64

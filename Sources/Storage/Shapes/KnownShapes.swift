@@ -37,7 +37,7 @@ package struct KnownShapes: Sendable, CustomStringConvertible {
 
   /// What the rows of the meta table say: name, value and note.
   package func meta(_ rows: some Sequence<some RowCells>) -> StoreMeta {
-    var meta = StoreMeta(newestShape: 0, oldestShape: 0, tokenFloor: -1, epoch: -1)
+    var meta = StoreMeta.unread
     for row in rows { read(row.text(0) ?? "", row.integer(1), note: row.text(2), into: &meta) }
     return meta
   }
