@@ -114,6 +114,23 @@ package final class BlockingThread: Sendable {
   private let thread: pthread_t
 
   package init(_ body: @escaping @Sendable () -> Void) {
+    let (thread, code) = Self.start(body)
+    precondition(code == 0, "cannot start a thread: \(code)")
+    self.thread = thread
+  }
+
+  /// Starts one for whose end nobody waits.
+  ///
+  /// - Returns: False where the system has no room for it.
+  package static func detached(_ body: @escaping @Sendable () -> Void) -> Bool {
+    let (thread, code) = start(body)
+    if code == 0 { pthread_detach(thread) }
+    return code == 0
+  }
+
+  private static func start(
+    _ body: @escaping @Sendable () -> Void
+  ) -> (thread: pthread_t, code: Int32) {
     let box = Unmanaged.passRetained(Start(body))
     var thread = pthread_t()
     let code = pthread_create(
@@ -122,8 +139,8 @@ package final class BlockingThread: Sendable {
         Unmanaged<Start>.fromOpaque(argument!).takeRetainedValue().body()
         return nil
       }, box.toOpaque())
-    precondition(code == 0, "cannot start a thread: \(code)")
-    self.thread = thread
+    if code != 0 { box.release() }
+    return (thread, code)
   }
 
   /// Has the calling thread wait.
@@ -134,11 +151,8 @@ package final class BlockingThread: Sendable {
     nanosleep(&pause, nil)
   }
 
-  /// Waits until the thread has ended. Called once, unless ``detach()`` was.
+  /// Waits until the thread has ended. Called once.
   func join() { pthread_join(thread, nil) }
-
-  /// Nobody waits for its end.
-  package func detach() { pthread_detach(thread) }
 
   private final class Start: Sendable {
     let body: @Sendable () -> Void

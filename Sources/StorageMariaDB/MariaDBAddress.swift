@@ -13,8 +13,8 @@
   /// | `ssl-cert`, `ssl-key` | the files of this server's own certificate |
   ///
   /// What would mean something else here is written as in every URL: "%40" for "@".
-  struct MariaDBAddress: Equatable, Sendable {
-    struct Host: Equatable, Sendable {
+  package struct MariaDBAddress: Equatable, Sendable {
+    package struct Host: Equatable, Sendable {
       var name: String
       var port: UInt32
 

@@ -9,11 +9,8 @@
   /// statements are known costs one round trip. What stands behind a statement that is refused is not done.
   package final class MariaDBConnection: SQLConnection {
     private let handle: UnsafeMutablePointer<MYSQL>
-    /// Nil where it is a socket.
-    let host: MariaDBAddress.Host?
+    package var hostIndex = 0
     package private(set) var isUsable = true
-    /// By which of its server's settings what was acknowledged may be lost.
-    private(set) var risks: [String] = []
     /// How long a round trip may take, and opening.
     private let secondsMax: Int
 
@@ -30,9 +27,8 @@
         throw StoreError(.unavailable, "out of memory")
       }
       self.handle = handle
-      self.host = host
       self.secondsMax = secondsMax
-      setOptions(address)
+      setOptions(address, isSocket: host == nil)
       // A set of rows tells how many of them were found, not how many are another by it.
       let flags = UInt(CLIENT_MULTI_STATEMENTS) | UInt(CLIENT_FOUND_ROWS)
       guard
@@ -73,13 +69,13 @@
 
     deinit { mysql_close(handle) }
 
-    private func setOptions(_ address: MariaDBAddress) {
+    private func setOptions(_ address: MariaDBAddress, isSocket: Bool) {
       var seconds = UInt32(secondsMax)
       for option in [MYSQL_OPT_CONNECT_TIMEOUT, MYSQL_OPT_READ_TIMEOUT, MYSQL_OPT_WRITE_TIMEOUT] {
         mysql_options(handle, option, &seconds)
       }
       // Else "localhost" is a socket.
-      var transport = (host == nil ? MYSQL_PROTOCOL_SOCKET : MYSQL_PROTOCOL_TCP).rawValue
+      var transport = (isSocket ? MYSQL_PROTOCOL_SOCKET : MYSQL_PROTOCOL_TCP).rawValue
       mysql_options(handle, MYSQL_OPT_PROTOCOL, &transport)
       // No server is given files of this machine.
       var no: UInt32 = 0
@@ -111,13 +107,12 @@
       }
       let results = try run([
         MariaDBStatements.session(secondsMax: secondsMax), MariaDBStatements.state,
-        MariaDBStatements.galera, MariaDBStatements.risks,
+        MariaDBStatements.galera,
       ])
       guard results[1].first?.integer(0) == 0 else {
         throw Self.unfit(
           "its server is read-only, such as a replica: name the one that is written to")
       }
-      risks = results[3].rows.compactMap { $0.text(0) }
       guard results[2].first?.text(1) == "ON" else { return }
       // A node without its cluster refuses this.
       _ = try run(

@@ -3,7 +3,6 @@
   package import LockCore
   package import Storage
   package import StorageSQL
-  import Synchronization
 
   /// The store in a MariaDB database, or in a Galera cluster, which servers on several machines use at once.
   package final class MariaDBEngine: NetworkEngine {
@@ -12,15 +11,12 @@
 
     package let shapes: KnownShapes
     private let address: MariaDBAddress
-    private let password: String?
     /// The shape that a new database begins with.
     private let firstShape: Int64
     package let statements: MariaDBStatements
-    package let account: RunsAccount
-    private let secondsMax: Int
-    private let risks = Mutex<[String]>([])
-    /// Which of the address's hosts is tried first.
-    private let firstHost = Mutex(0)
+    package let account: DatabaseAccount
+    /// Nil stands for the address's socket.
+    package let hosts: HostRace<MariaDBAddress.Host?, MariaDBConnection>
 
     /// - Parameters:
     ///   - url: See ``MariaDBAddress``.
@@ -32,48 +28,20 @@
       firstShape: Int64 = S2.number, secondsMax: Int = 2,
       clock: @escaping @Sendable () -> MonotonicTime
     ) throws(StoreError) {
-      address = try MariaDBAddress(url)
-      self.password = password
-      account = RunsAccount(clock: clock)
-      self.secondsMax = secondsMax
+      let address = try MariaDBAddress(url)
+      self.address = address
+      let hosts = address.hosts.map { Optional($0) } + (address.socket == nil ? [] : [nil])
+      self.hosts = HostRace(hosts, name: { $0?.description ?? "" }) {
+        (host) throws(StoreError) in
+        try MariaDBConnection(address, host, password: password, secondsMax: secondsMax)
+      }
+      account = DatabaseAccount(clock: clock)
       self.shapes = shapes
       self.firstShape = firstShape
       statements = MariaDBStatements(shapes)
     }
 
     package var location: String { address.location }
-    package var hostCount: Int { max(address.hosts.count, 1) }
-
-    // MARK: - Connections
-
-    package func remarks() -> [String] {
-      risks.withLock { $0.map { "the store \(location) \($0)" } }
-    }
-
-    package func connect() throws(StoreError) -> MariaDBConnection {
-      let hosts = address.hosts.map { Optional($0) } + (address.socket == nil ? [] : [nil])
-      let race = HostRace { [self] (host: MariaDBAddress.Host?) throws(StoreError) in
-        try MariaDBConnection(address, host, password: password, secondsMax: secondsMax)
-      }
-      do throws(StoreError) {
-        let (connection, index) = try race.run(hosts, first: firstHost.withLock(\.self)) {
-          $0?.description ?? ""
-        }
-        firstHost.withLock { $0 = index }
-        risks.withLock { $0 = connection.risks }
-        return connection
-      } catch {
-        throw StoreError(error.code, "cannot open the store \(location): \(error.message)")
-      }
-    }
-
-    /// A host can answer who connects, and nothing more.
-    package func leave(_ connection: MariaDBConnection) {
-      guard let host = connection.host, let index = address.hosts.firstIndex(of: host) else {
-        return
-      }
-      firstHost.withLock { $0 = $0 == index ? (index + 1) % address.hosts.count : $0 }
-    }
 
     package func error(_ failure: SQLFailure) -> StoreError {
       switch failure {

@@ -11,18 +11,15 @@
   /// session are not used: a pooler may give each transaction another one.
   package final class PostgresConnection: SQLConnection {
     private let handle: OpaquePointer
-    /// Which of the hosts that the URI names this leads to.
-    let hostIndex: Int
+    package var hostIndex = 0
     /// How long a round trip may take.
     private let secondsMax: Int
 
     /// - Parameters:
     ///   - handle: Of an open connection. It is closed with this.
-    ///   - hostIndex: Which of the hosts that the URI names it leads to.
     ///   - secondsMax: How long a round trip may take.
-    init(_ handle: OpaquePointer, hostIndex: Int, secondsMax: Int) throws(StoreError) {
+    init(_ handle: OpaquePointer, secondsMax: Int) throws(StoreError) {
       self.handle = handle
-      self.hostIndex = hostIndex
       self.secondsMax = secondsMax
       let isWarned = Unmanaged.passUnretained(isWarned).toOpaque()
       PQsetNoticeReceiver(handle, { Warning.note($0, $1) }, isWarned)
@@ -119,17 +116,14 @@
     /// for a standby would wait on, with its connection and its locks.
     private func cancel() {
       guard let request = PQgetCancel(handle) else { return }
-      var thread = pthread_t()
+      nonisolated(unsafe) let cancelling = request
       // It takes a connection of its own, which may take as long as this one has waited already.
-      let code = pthread_create(
-        &thread, nil,
-        { request in
-          var message = [CChar](repeating: 0, count: 256)
-          _ = PQcancel(OpaquePointer(request), &message, Int32(message.count))
-          PQfreeCancel(OpaquePointer(request))
-          return nil
-        }, UnsafeMutableRawPointer(request))
-      if code == 0 { pthread_detach(thread) } else { PQfreeCancel(request) }
+      let isStarted = BlockingThread.detached {
+        var message = [CChar](repeating: 0, count: 256)
+        _ = PQcancel(cancelling, &message, Int32(message.count))
+        PQfreeCancel(cancelling)
+      }
+      if !isStarted { PQfreeCancel(request) }
     }
 
     private static func refusal(_ result: OpaquePointer) -> SQLFailure {

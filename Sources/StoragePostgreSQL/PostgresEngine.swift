@@ -2,7 +2,6 @@
   package import LockCore
   package import Storage
   package import StorageSQL
-  import Synchronization
 
   /// The store in a PostgreSQL database, which servers on several machines use at once.
   package final class PostgresEngine: NetworkEngine {
@@ -11,16 +10,11 @@
 
     package let shapes: KnownShapes
     package let location: String
-    private let opening: PostgresOpening
     /// The shape that a new database begins with.
     private let firstShape: Int64
     package let statements: PostgresStatements
-    package let account: RunsAccount
-    private let secondsMax: Int
-    /// Which of the URI's hosts is tried first.
-    private let firstHost = Mutex(0)
-    /// By which of the database's settings what was acknowledged may be lost, as of the latest connection.
-    private let risks = Mutex<[String]>([])
+    package let account: DatabaseAccount
+    package let hosts: HostRace<PostgresParameters.Host, PostgresConnection>
 
     /// - Parameters:
     ///   - uri: As libpq takes it: `postgresql://user@host1,host2/database?parameter=value`.
@@ -33,10 +27,13 @@
       firstShape: Int64 = S2.number, secondsMax: Int = 2,
       clock: @escaping @Sendable () -> MonotonicTime
     ) throws(StoreError) {
-      opening = PostgresOpening(
+      let opening = PostgresOpening(
         parameters: try PostgresParameters(uri), password: password, secondsMax: secondsMax)
-      account = RunsAccount(clock: clock)
-      self.secondsMax = secondsMax
+      hosts = HostRace(opening.parameters.hosts, name: \.description) {
+        (host) throws(StoreError) in
+        try PostgresConnection(opening.open(host), secondsMax: secondsMax)
+      }
+      account = DatabaseAccount(clock: clock)
       self.shapes = shapes
       self.firstShape = firstShape
       statements = PostgresStatements(shapes, secondsMax: secondsMax)
@@ -56,39 +53,6 @@
         rest = rest[..<colon] + rest[at...]
       }
       return String(scheme + rest)
-    }
-
-    package func remarks() -> [String] {
-      risks.withLock { $0.map { "the store \(location) \($0)" } }
-    }
-
-    // MARK: - Connections
-
-    package var hostCount: Int { opening.parameters.hosts.count }
-
-    package func connect() throws(StoreError) -> PostgresConnection {
-      let race = HostRace { [opening] (host: PostgresParameters.Host) throws(StoreError) in
-        try opening.open(host)
-      }
-      do throws(StoreError) {
-        let (handle, index) = try race.run(
-          opening.parameters.hosts, first: firstHost.withLock(\.self)
-        ) { $0.description }
-        firstHost.withLock { $0 = index }
-        let connection = try PostgresConnection(
-          handle, hostIndex: index, secondsMax: secondsMax)
-        let said = try run([PostgresStatements.risks], on: connection)[0]
-        risks.withLock { $0 = said.rows.compactMap { $0.text(0) } }
-        return connection
-      } catch {
-        throw StoreError(error.code, "cannot open the store \(location): \(error.message)")
-      }
-    }
-
-    /// What connects next begins with another host than that of `connection`, which gave no answer: it may be a
-    /// primary in whose place a standby was promoted, and says that it can be written to.
-    package func leave(_ connection: PostgresConnection) {
-      firstHost.withLock { $0 = $0 == connection.hostIndex ? $0 + 1 : $0 }
     }
 
     package var isReadOnly: StoreError {

@@ -3,9 +3,9 @@
   import Storage
 
   /// What a URI says of a connection, as libpq reads it.
-  struct PostgresParameters: Sendable {
+  package struct PostgresParameters: Sendable {
     /// One of the hosts that it names.
-    struct Host: Sendable {
+    package struct Host: Sendable {
       /// Each where the URI says it: a name or the folder of a socket, an address, a port.
       var name, address, port: String?
 

@@ -1,54 +1,73 @@
 package import Storage
+import Synchronization
 
 /// Connects to one of several hosts: the first that can be used, where each has a head start before the next one
 /// is tried beside it. So one that stays silent, as behind a cut link, keeps nobody waiting.
-package struct HostRace<Host: Sendable, Connection>: Sendable {
-  /// How long a host is waited for before the next one is tried as well.
-  package static var headStartNanoseconds: Int64 { 250_000_000 }
-
+package final class HostRace<Host: Sendable, Connection: AnyObject>: Sendable {
   /// `@unchecked Sendable`: made by one thread, then used by the one that it is handed to.
   private struct Attempt: @unchecked Sendable {
     let index: Int
     let result: Result<Connection, StoreError>
   }
 
+  private let hosts: [Host]
+  private let headStartNanoseconds: Int64
+  private let name: @Sendable (Host) -> String
   private let open: @Sendable (Host) throws(StoreError) -> Connection
-
-  /// - Parameter open: Takes a bounded time.
-  package init(_ open: @escaping @Sendable (Host) throws(StoreError) -> Connection) {
-    self.open = open
-  }
+  /// The index of the host that is tried first.
+  private let first = Mutex(0)
 
   /// - Parameters:
   ///   - hosts: At least one.
-  ///   - first: The index of the one that is tried first. It may be more than there are.
+  ///   - headStartNanoseconds: How long a host is waited for before the next one is tried as well.
+  ///   - name: What to call a host.
+  ///   - open: Takes a bounded time.
+  package init(
+    _ hosts: [Host], headStartNanoseconds: Int64 = 250_000_000,
+    name: @escaping @Sendable (Host) -> String,
+    open: @escaping @Sendable (Host) throws(StoreError) -> Connection
+  ) {
+    self.hosts = hosts
+    self.headStartNanoseconds = headStartNanoseconds
+    self.name = name
+    self.open = open
+  }
+
+  package var count: Int { hosts.count }
+
+  /// Who connects next begins with the host behind this one, unless somebody has found another since.
+  package func leave(_ index: Int) {
+    first.withLock { $0 = $0 == index ? (index + 1) % hosts.count : $0 }
+  }
+
+  /// Begins with the host that could be used the last time, unless it was left.
+  ///
   /// - Returns: A connection, and the index of the host that it leads to.
   /// - Throws: What each came to: `unusable` where none of them will do later either.
-  package func run(
-    _ hosts: [Host], first: Int, name: (Host) -> String
-  ) throws(StoreError) -> (connection: Connection, index: Int) {
+  package func connect() throws(StoreError) -> (connection: Connection, index: Int) {
     guard hosts.count > 1 else { return (try open(hosts[0]), 0) }
     let attempts = BatchQueue<Attempt>(capacity: hosts.count)
     var failures: [(index: Int, error: StoreError)] = []
+    let first = self.first.withLock(\.self)
     var waiting = hosts.indices.map { ($0 + first) % hosts.count }[...]
     var running = 0
+    func tryNext() {
+      guard let index = waiting.popFirst() else { return }
+      start(index, attempts)
+      running += 1
+    }
     while failures.count < hosts.count {
-      // The next one is tried where nobody is left to wait for, or who is takes too long.
-      if running == 0, let index = waiting.popFirst() {
-        start(hosts[index], index, attempts)
-        running += 1
-      }
-      let patience = waiting.isEmpty ? nil : Self.headStartNanoseconds
+      if running == 0 { tryNext() }
+      let patience = waiting.isEmpty ? nil : headStartNanoseconds
       guard let attempt = attempts.take(max: 1, waitNanoseconds: patience).first else {
-        if let index = waiting.popFirst() {
-          start(hosts[index], index, attempts)
-          running += 1
-        }
+        tryNext()
         continue
       }
       running -= 1
       switch attempt.result {
-      case .success(let connection): return (connection, attempt.index)
+      case .success(let connection):
+        self.first.withLock { $0 = attempt.index }
+        return (connection, attempt.index)
       case .failure(let error): failures.append((attempt.index, error))
       }
     }
@@ -59,11 +78,14 @@ package struct HostRace<Host: Sendable, Connection>: Sendable {
       failures.map { "\(name(hosts[$0.index])): \($0.error.message)" }.joined(separator: "; "))
   }
 
-  /// A connection that comes too late closes with the attempt.
-  private func start(_ host: Host, _ index: Int, _ attempts: BatchQueue<Attempt>) {
-    BlockingThread { [open] in
+  /// A connection that comes too late closes with the attempt, as nobody else has it.
+  private func start(_ index: Int, _ attempts: BatchQueue<Attempt>) {
+    let isStarted = BlockingThread.detached { [open, host = hosts[index]] in
       let result = Result { () throws(StoreError) in try open(host) }
       attempts.appendAlways(Attempt(index: index, result: result))
-    }.detach()
+    }
+    guard !isStarted else { return }
+    let error = StoreError(.unavailable, "there is no room for a thread")
+    attempts.appendAlways(Attempt(index: index, result: .failure(error)))
   }
 }

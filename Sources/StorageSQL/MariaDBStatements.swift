@@ -94,7 +94,6 @@ package struct MariaDBStatements: SetStatements {
 
   /// Whether the server is only read from, such as a replica.
   package static let state = MariaDBStatement("SELECT @@read_only <> 0")
-  /// By which settings what was acknowledged may be lost, in words behind the name of the store.
   package static let risks = MariaDBStatement(
     """
     SELECT v.said FROM (

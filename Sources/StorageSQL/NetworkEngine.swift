@@ -4,27 +4,25 @@ import Synchronization
 
 /// A database across a network that servers on several machines use at once, as far as it differs from others.
 package protocol NetworkEngine: StoreEngine {
+  associatedtype Host: Sendable
   associatedtype Connection: SQLConnection
   associatedtype Statements: SetStatements where Statements.Statement == Connection.Statement
 
   var statements: Statements { get }
-  var account: RunsAccount { get }
-  /// How many places there are that the database may be at.
-  var hostCount: Int { get }
+  var account: DatabaseAccount { get }
+  /// The places that the database may be at.
+  var hosts: HostRace<Host, Connection> { get }
   /// What says that nothing can be written there.
   var isReadOnly: StoreError { get }
 
-  /// A connection to a host that can be used: the one that could the last time, unless it was left.
-  func connect() throws(StoreError) -> Connection
-  /// What connects next begins with another host than that of `connection`, which failed.
-  func leave(_ connection: Connection)
   func error(_ failure: SQLFailure) -> StoreError
   /// Brings the database to this server's shape.
   func migrate(_ connection: Connection) throws(StoreError)
 }
 
-/// What an engine knows of the runs that use its database (``ServerRuns``).
-package final class RunsAccount: Sendable {
+/// What an engine knows of its database: of the runs that use it (``ServerRuns``), and of its settings.
+package final class DatabaseAccount: Sendable {
+  private let risks = Mutex<[String]>([])
   private let runs = Mutex((own: OwnRuns(), watch: RunWatch()))
   private let clock: @Sendable () -> MonotonicTime
 
@@ -33,6 +31,11 @@ package final class RunsAccount: Sendable {
   var own: OwnRuns { runs.withLock { $0.own } }
 
   func withOwn<R>(_ body: (inout OwnRuns) -> R) -> R { runs.withLock { body(&$0.own) } }
+
+  /// By which settings what was acknowledged may be lost, as of the latest connection that writes.
+  var knownRisks: [String] { risks.withLock(\.self) }
+
+  func note(risks found: [String]) { risks.withLock { $0 = found } }
 
   /// Notes what each run has changed by now.
   func saw(_ changes: [Int64: Int64]) { runs.withLock { $0.watch.saw(changes, at: clock()) } }
@@ -47,12 +50,32 @@ private let triesMax = 5
 extension NetworkEngine {
   package var keepsAccount: Bool { true }
 
+  package func remarks() -> [String] {
+    account.knownRisks.map { "the store \(location) \($0)" }
+  }
+
+  package func connect() throws(StoreError) -> Connection {
+    do throws(StoreError) {
+      let (connection, index) = try hosts.connect()
+      connection.hostIndex = index
+      return connection
+    } catch {
+      throw StoreError(error.code, "cannot open the store \(location): \(error.message)")
+    }
+  }
+
+  /// What connects next begins with another host than that of `connection`, which failed, or gave no answer: it may
+  /// answer who connects, and nothing more, as a primary does in whose place a standby was promoted.
+  func leave(_ connection: Connection) { hosts.leave(connection.hostIndex) }
+
   package func openReader() throws(StoreError) -> any StoreReader {
     NetworkReader(self, try connect())
   }
 
   package func openWriter(for purpose: WritingPurpose) throws(StoreError) -> any StoreWriter {
     let connection = try connect()
+    let risks = try run([Statements.risks], on: connection)[0]
+    account.note(risks: risks.rows.compactMap { $0.text(0) })
     try migrate(connection)
     return NetworkWriter(self, connection, run: try admit(connection, for: purpose), for: purpose)
   }

@@ -168,7 +168,7 @@ final class NetworkWriter<Engine: NetworkEngine>: StoreWriter {
     }
     // It may still be under way. Its run's own row is changed here, so it is waited for, or fails.
     let touch = engine.statements.transaction(Statements.touch(run))
-    for _ in 0..<engine.hostCount {
+    for _ in 0..<engine.hosts.count {
       connection = try engine.connect()
       if let results = try? connection.run(touch + asked) {
         let applied = answer(changes, results.suffix(asked.count), isKnown: false)

@@ -159,7 +159,6 @@ package struct PostgresStatements: SetStatements {
       """)
   }
 
-  /// By which settings what was acknowledged may be lost, in words behind the name of the store.
   package static let risks = PostgresStatement(
     """
     SELECT said FROM (VALUES

@@ -57,6 +57,8 @@ package protocol SQLConnection: AnyObject {
   associatedtype Statement: SQLStatement
   associatedtype Result: SQLResult
 
+  /// Which of the hosts that the database may be at it leads to.
+  var hostIndex: Int { get set }
   /// Whether it can be used on: no statement was lost, and its server does what it is there for.
   var isUsable: Bool { get }
 

@@ -41,6 +41,9 @@ package protocol SetStatements: Sendable {
   /// Fails where the history is another one.
   static func expecting(history: Int64) -> [Statement]
 
+  /// By which settings what was acknowledged may be lost, in words behind the name of the store.
+  static var risks: Statement { get }
+
   // MARK: Reading
 
   /// Of the table of resources; none where there is no such table.

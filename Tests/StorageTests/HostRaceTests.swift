@@ -8,30 +8,46 @@ import Testing
 /// Which of several hosts a server connects to.
 @Suite struct HostRaceTests {
   private enum Host: String {
-    case up, down, silent, wrong
+    case up, down, late, silent, wrong
   }
 
   /// Those who were tried; those who are silent wait for its end.
   private final class Attempts: Sendable {
     let tried = Mutex<[Host]>([])
     let end = DispatchSemaphore(value: 0)
+    let closed = DispatchSemaphore(value: 0)
   }
 
+  private final class Connection: Sendable {
+    let attempts: Attempts
+    init(_ attempts: Attempts) { self.attempts = attempts }
+    deinit { attempts.closed.signal() }
+  }
+
+  /// - Parameters:
+  ///   - first: How many hosts were left before.
+  ///   - headStart: In milliseconds.
   private func connect(
-    _ hosts: [Host], first: Int = 0, _ attempts: Attempts = Attempts()
-  ) throws(StoreError) -> (connection: String, index: Int) {
-    let race = HostRace<Host, String> { (host) throws(StoreError) in
+    _ hosts: [Host], first: Int = 0, headStart: Int64 = 60_000, _ attempts: Attempts = Attempts()
+  ) throws(StoreError) -> (connection: Connection, index: Int) {
+    let race = HostRace<Host, Connection>(
+      hosts, headStartNanoseconds: headStart * 1_000_000, name: \.rawValue
+    ) { (host) throws(StoreError) in
       attempts.tried.withLock { $0.append(host) }
       switch host {
-      case .up: return "connected"
+      case .up: return Connection(attempts)
       case .down: throw StoreError(.unavailable, "connection refused")
       case .wrong: throw StoreError(.unusable, "wrong password")
+      case .late:
+        attempts.end.wait()
+        return Connection(attempts)
       case .silent:
         attempts.end.wait()
         throw StoreError(.unavailable, "no answer")
       }
     }
-    return try race.run(hosts, first: first) { $0.rawValue }
+    for number in 0..<first { race.leave(number % hosts.count) }
+    return try race.connect()
   }
 
   @Test func theFirstIsTakenAndNobodyElseIsTried() throws {
@@ -47,9 +63,18 @@ import Testing
 
   @Test func oneThatIsSilentKeepsNobodyWaiting() throws {
     let attempts = Attempts()
-    #expect(try connect([.silent, .silent, .up], attempts).index == 2)
+    #expect(try connect([.silent, .silent, .up], headStart: 10, attempts).index == 2)
     #expect(attempts.tried.withLock(\.self) == [.silent, .silent, .up])
     for _ in 1...2 { attempts.end.signal() }
+  }
+
+  @Test func whoComesTooLateIsClosed() throws {
+    let attempts = Attempts()
+    let connected = try connect([.late, .up], headStart: 10, attempts)
+    #expect(connected.index == 1)
+    attempts.end.signal()
+    #expect(attempts.closed.wait(timeout: .now() + 60) == .success)
+    withExtendedLifetime(connected) {}
   }
 
   @Test func whereNoneCanBeUsedEachSaysWhy() {

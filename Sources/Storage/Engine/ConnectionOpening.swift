@@ -26,13 +26,14 @@ final class ConnectionOpening<Connection> {
     )
     (self.orders, self.attempts) = (orders, attempts)
     // Nobody joins it: an attempt may outlast the server.
-    BlockingThread {
+    let isStarted = BlockingThread.detached {
       while !orders.hasEnded {
         guard !orders.take(max: 1, waitNanoseconds: nil).isEmpty else { continue }
         attempts.appendAlways(Attempt(result: Result(catching: open)))
         tried()
       }
-    }.detach()
+    }
+    precondition(isStarted, "cannot start a thread")
   }
 
   deinit { orders.close() }
