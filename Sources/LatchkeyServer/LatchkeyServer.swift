@@ -296,7 +296,7 @@ private struct Observer: StoreObserver {
   func failed(_ error: StoreError) { metrics.failed(error) }
   func conflicted() { metrics.conflicted() }
   func historyChanged() { metrics.historyChanged() }
-  func wentBack(holds: Int) { metrics.wentBack(holds: holds) }
+  func wentBack(putBack: Int) { metrics.wentBack(putBack: putBack) }
   func recovered() { metrics.recovered() }
   func outageEnded() { metrics.outageEnded() }
   func scanned() { metrics.scanned() }

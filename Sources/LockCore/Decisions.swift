@@ -63,15 +63,19 @@ package enum Decisions {
   /// - Parameters:
   ///   - record: The key's state, nil where the store has none.
   ///   - tokenFloor: The store's floor: every new token is greater than it (see ``LockRecord/token``).
+  ///   - setbackFloor: What is held under a token up to this was granted before the store has lost what was
+  ///     acknowledged. Its owner may know of a later grant: who does not name the token has a new one.
   package static func claim(
-    key: String, _ claim: Claim, on record: LockRecord?, tokenFloor: Int64
+    key: String, _ claim: Claim, on record: LockRecord?, tokenFloor: Int64,
+    setbackFloor: Int64 = 0
   ) -> ClaimVerdict {
     if let current = record?.holder, !current.owner.isSameName(as: claim.owner) {
       return .refused(.heldByAnother)
     }
-    let isRenewal = record?.holder != nil
-    let holder = claim.holder(renewing: record?.holder)
-    guard mayHave(holder.labels, after: record?.holder) else { return .refused(.tooManyLabels) }
+    let renewed = record.flatMap { $0.token > setbackFloor ? $0.holder : nil }
+    let isRenewal = renewed != nil
+    let holder = claim.holder(renewing: renewed)
+    guard mayHave(holder.labels, after: renewed) else { return .refused(.tooManyLabels) }
     let latestToken = max(record?.token ?? tokenFloor, tokenFloor)
     let (nextToken, tokenOverflow) = latestToken.addingReportingOverflow(1)
     let (revision, revisionOverflow) = (record?.revision ?? 0).addingReportingOverflow(1)

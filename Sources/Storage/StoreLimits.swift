@@ -91,9 +91,11 @@ package struct StoreLimits: Sendable {
   package var conflictsMax = 50
   package var conflictPauseNanoseconds: Int64 = 500_000
   package var conflictPauseNanosecondsMax: Int64 = 8_000_000
-  /// How long nothing is done where the database's history is another one: within less all servers look for
-  /// what others have changed, and so find whether something is missing that they have committed.
+  /// How long nothing is done where the database's history is another one, and how long a server is waited for
+  /// that says nothing (``Setback``).
   package var setbackGraceNanoseconds: Int64 = 1_200_000_000
+  /// How often it is looked meanwhile whether all are settled.
+  package var setbackLookNanoseconds: Int64 = 50_000_000
   /// How long an answer of a database across a network is waited for: within 2 s a client shall know that there
   /// is none, and it is looked ten times a second.
   package var patienceNanoseconds: Int64 = 1_800_000_000

@@ -6,12 +6,11 @@ package protocol StoreObserver: Sendable {
   func failed(_ error: StoreError)
   /// Other servers changed what a transaction was decided on: it is decided anew.
   func conflicted()
-  /// The database's history is another one than before; nothing is done until all had time to look whether
-  /// something is missing.
+  /// The past of the database is not what it was, or another server says so: nothing is done until all have put
+  /// back what they know (``Setback``).
   func historyChanged()
-  /// The database has gone back in time, and lacks what was acknowledged. What this server knows to be held
-  /// is put back.
-  func wentBack(holds: Int)
+  /// The database lacked what was acknowledged. So many grants that this server knew of are put back.
+  func wentBack(putBack: Int)
   /// The store works again after a failure.
   func recovered()
   /// It has done so for ``StoreLimits/outageQuietNanoseconds``.

@@ -202,11 +202,12 @@ package struct MariaDBStatements: SetStatements {
   ) -> (tables: [MariaDBStatement], rows: [MariaDBStatement]) {
     let all = shapes.migration(.mariaDB, existingColumns: existingColumns)
     let changesTables = { (text: String) in text.hasPrefix("CREATE ") || text.hasPrefix("ALTER ") }
-    let rows = all.filter { !changesTables($0) }
+    let rows = all.filter { !changesTables($0) } + ServerRuns.meta(.mariaDB, history: history)
     return (
       tables: (all.filter(changesTables) + runsTables).map { MariaDBStatement($0) },
-      rows: ((first > S1.number ? [beginning(with: first)] : []) + rows + ServerRuns.meta(.mariaDB))
-        .map { MariaDBStatement($0) }
+      rows: ((first > S1.number ? [beginning(with: first)] : []) + rows).map {
+        MariaDBStatement($0)
+      }
     )
   }
 

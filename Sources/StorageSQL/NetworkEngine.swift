@@ -1,3 +1,4 @@
+import Glibc
 package import LockCore
 package import Storage
 import Synchronization
@@ -24,6 +25,7 @@ package protocol NetworkEngine: StoreEngine {
 package final class DatabaseAccount: Sendable {
   private let risks = Mutex<[String]>([])
   private let runs = Mutex((own: OwnRuns(), watch: RunWatch()))
+  private let latestCommit = Atomic<Int64>(0)
   private let clock: @Sendable () -> MonotonicTime
 
   package init(clock: @escaping @Sendable () -> MonotonicTime) { self.clock = clock }
@@ -37,8 +39,27 @@ package final class DatabaseAccount: Sendable {
 
   func note(risks found: [String]) { risks.withLock { $0 = found } }
 
-  /// Notes what each run has changed by now.
-  func saw(_ changes: [Int64: Int64]) { runs.withLock { $0.watch.saw(changes, at: clock()) } }
+  /// Notes what each run has changed, and committed, by now.
+  func saw(_ counts: [Int64: RunWatch.Counts]) {
+    runs.withLock { $0.watch.saw(counts, at: clock()) }
+  }
+
+  /// Notes that something of this server's was committed.
+  func noteCommit() { latestCommit.store(Self.timeWithSuspensions, ordering: .relaxed) }
+
+  /// Whether this server was silent for so long that others may have taken its runs away: the machine may have been
+  /// suspended.
+  var mayHaveBeenTakenAway: Bool {
+    Self.timeWithSuspensions - latestCommit.load(ordering: .relaxed)
+      >= RunWatch.silenceNanosecondsMax / 2
+  }
+
+  /// In nanoseconds.
+  private static var timeWithSuspensions: Int64 {
+    var time = timespec()
+    clock_gettime(CLOCK_BOOTTIME, &time)
+    return Int64(time.tv_sec) * 1_000_000_000 + Int64(time.tv_nsec)
+  }
 
   /// Those that are to be taken away, with what they have changed.
   func takeDead() -> [(run: Int64, changes: Int64)] { runs.withLock { $0.watch.takeDead() } }
@@ -120,25 +141,51 @@ extension NetworkEngine {
     shapes.meta(try run([Statements.meta], on: connection)[0].rows)
   }
 
+  /// - Throws: ``isReadOnly``.
+  func facts(ofMeta result: Connection.Result) throws(StoreError) -> Facts {
+    guard result.rows.allSatisfy({ $0.integer(3) == 0 }) else { throw isReadOnly }
+    var facts = Facts(meta: shapes.meta(result.rows))
+    facts.history = result.first.flatMap { $0.isNull(4) ? nil : $0.integer(4) }
+    return facts
+  }
+
   /// A row for this server's run, which all of its transactions change. Whoever gives shapes up changes
   /// what is changed here first: so one of the two comes before the other.
   private func admit(
     _ connection: Connection, for purpose: WritingPurpose
   ) throws(StoreError) -> Int64 {
-    let former = account.own.id(for: purpose) ?? 0
+    let former = account.own.id(for: purpose)
     for _ in 0..<triesMax {
-      let new = Int64.random(in: 1 ... .max)
-      let known = try inSnapshot([Statements.meta, Statements.own(former)], on: connection)
+      let new = account.withOwn { $0.nextID(for: purpose) }
+      let known = try inSnapshot(
+        [Statements.meta, Statements.own(former ?? 0), Statements.own(new)], on: connection)
       let meta = shapes.meta(known.first!.rows)
       try Fence.check(meta, self)
-      let commits = known.last!.first?.integer(1) ?? OwnRuns.unknown
+      let formerRow = known.dropFirst().first!.first
+      var formerCommits = formerRow?.integer(1)
+      if former != nil, formerCommits == nil, !account.mayHaveBeenTakenAway {
+        formerCommits = OwnRuns.unknown
+      }
+      let settled: Int64 =
+        switch (purpose, former) {
+        case (.upkeep, _): RunState.exempt
+        // A new server has nothing to put back.
+        case (.commands, nil): meta.setbacks
+        case (.commands, _?): formerRow?.integer(2) ?? RunState.never
+        }
       let coming = statements.transaction(
-        Statements.admission(of: new, inPlaceOf: former, maintaining: meta.oldestShape))
+        Statements.admission(
+          of: new, inPlaceOf: former ?? 0, settled: settled, maintaining: meta.oldestShape))
       do throws(SQLFailure) {
-        let results = try connection.run(coming + [Statements.own(new)])
-        // It is done when it can be seen.
-        guard results.last!.count > 0 else { continue }
-        account.withOwn { $0.began(new, for: purpose, formerCommits: commits) }
+        if known.last!.count > 0 {
+          // It was done the last time, when there was no answer.
+          formerCommits = nil
+        } else {
+          let results = try connection.run(coming + [Statements.own(new)])
+          // It is done when it can be seen.
+          guard results.last!.count > 0 else { continue }
+        }
+        account.withOwn { $0.began(new, for: purpose, formerCommits: formerCommits) }
         return new
       } catch {
         guard error.isConflict else {

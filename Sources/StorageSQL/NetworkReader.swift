@@ -32,8 +32,8 @@ final class NetworkReader<Engine: NetworkEngine>: StoreReader {
     if !Statements.confirmation.isEmpty {
       // It is answered from before its end, so what confirms it has to come first, from the same place: a
       // pooler may give each transaction another one.
-      let past = try engine.inSnapshot([Statements.past] + Statements.confirmation, on: connection)
-      first += Statements.expecting(history: past.first!.first?.integer(1) ?? 0)
+      let past = try engine.inSnapshot([Statements.meta] + Statements.confirmation, on: connection)
+      first += Statements.expecting(history: try engine.facts(ofMeta: past.first!).history ?? 0)
     }
     // A snapshot may be taken only by the first statement after its beginning.
     _ = try engine.run(first + [Statements.meta], on: connection, isRepeated: true)
@@ -51,23 +51,22 @@ final class NetworkReader<Engine: NetworkEngine>: StoreReader {
     let known = mark?.changesOfRun ?? [:]
     // Before the snapshot: what is committed after it is not missing.
     let own = engine.account.own
-    let results = try engine.inSnapshot([Statements.past, Statements.allRuns], on: connection)
-    var (changes, commits): ([Int64: Int64], [Int64: Int64]) = ([:], [:])
+    let results = try engine.inSnapshot([Statements.meta, Statements.allRuns], on: connection)
+    let facts = try engine.facts(ofMeta: results.first!)
+    var (counts, commits): ([Int64: RunWatch.Counts], [Int64: Int64]) = ([:], [:])
     for row in results.last!.rows {
-      changes[row.integer(0)] = row.integer(1)
+      counts[row.integer(0)] = (row.integer(1), row.integer(2))
       commits[row.integer(0)] = row.integer(2)
     }
-    engine.account.saw(changes)
+    engine.account.saw(counts)
+    var changes = counts.mapValues(\.changes)
     for run in own.ids { changes[run] = nil }
     // Of a run that is new all changes are.
     let news = changes.map { (run: $0.key, from: known[$0.key] ?? 0, to: $0.value) }
       .filter { $0.from != $0.to }
     var all = ChangesByOthers(mark: ChangeMark(changesOfRun: changes), rows: nil)
-    all.isPastInDoubt = own.isMissingAny(in: commits)
-    if let past = results.first!.first {
-      all.setbacks = past.integer(0)
-      if past.integer(1) != past.integer(2) { all.isPastInDoubt = true }
-    }
+    all.isPastInDoubt = own.isMissingAny(in: commits) || facts.isOfOtherHistory
+    all.setbacks = facts.meta.setbacks
     guard mark != nil,
       news.allSatisfy({ (0...ServerRuns.changesAskedMax).contains($0.to - $0.from) })
     else { return all }

@@ -20,8 +20,8 @@ final class NetworkWriter<Engine: NetworkEngine>: StoreWriter {
     /// Of this run's row.
     var changes: Int64
     var commits: Int64
-    /// Of the database.
-    var history: Int64
+    /// Of the database; nil where it has no name.
+    var history: Int64?
     var needsConfirmation: Bool
   }
 
@@ -37,6 +37,8 @@ final class NetworkWriter<Engine: NetworkEngine>: StoreWriter {
   var isUsable: Bool { connection.isUsable && !isOver }
 
   func forget() { past = nil }
+
+  func acceptPast() { engine.account.withOwn { $0.accept() } }
 
   func changesByOthers() throws(StoreError) -> Int64 {
     preconditionFailure("an account of changes is kept")
@@ -61,10 +63,10 @@ final class NetworkWriter<Engine: NetworkEngine>: StoreWriter {
         .unavailable, "the store \(engine.location) does not know this server's run any more")
     }
     past = Past(
-      changes: own.integer(0), commits: own.integer(1), history: own.integer(2),
-      needsConfirmation: own.integer(4) == 1)
+      changes: own.integer(0), commits: own.integer(1), history: facts.history,
+      needsConfirmation: own.integer(3) == 1)
     facts.isBehind = engine.account.withOwn { $0.saw(own.integer(1), for: purpose) }
-    facts.isOfOtherHistory = own.integer(2) != own.integer(3)
+    facts.settled = own.integer(2)
     return facts
   }
 
@@ -82,8 +84,9 @@ final class NetworkWriter<Engine: NetworkEngine>: StoreWriter {
       writing.append(engine.statements.deletingOrphans(changes.orphans))
     }
     for change in changes.meta { writing += engine.statements.setting(change) }
-    guard !inserting.isEmpty || !writing.isEmpty else {
-      return past.needsConfirmation ? try confirmed(on: past.history) : .done(ids: [])
+    guard !inserting.isEmpty || !writing.isEmpty || changes.settled != nil else {
+      guard past.needsConfirmation, let history = past.history else { return .done(ids: []) }
+      return try confirmed(on: history)
     }
     // Before anything may change the run's row again.
     let log = Statements.log(
@@ -92,8 +95,8 @@ final class NetworkWriter<Engine: NetworkEngine>: StoreWriter {
       Statements.remove($0.run, changes: $0.changes)
     }
     let transaction = engine.statements.transaction(
-      Statements.commit(run, past.changes, of: past.history) + inserting + log + writing
-        + removed)
+      Statements.commit(run, past.changes, settled: changes.settled, of: past.history) + inserting
+        + log + writing + removed)
     let applied: Applied
     do throws(SQLFailure) {
       let asked = questions(Statements.mayBeTakenBack ? change : nil, new)
@@ -103,7 +106,8 @@ final class NetworkWriter<Engine: NetworkEngine>: StoreWriter {
       applied = try findOut(changes, new, change: change, error)
     }
     if applied != .conflict {
-      engine.account.withOwn { $0.committed(past.commits + 1, for: purpose, changes) }
+      engine.account.withOwn { $0.committed(past.commits + 1, for: purpose) }
+      engine.account.noteCommit()
     }
     return applied
   }
@@ -160,22 +164,31 @@ final class NetworkWriter<Engine: NetworkEngine>: StoreWriter {
         throw engine.error(failure)
       }
       // It is over on its own connection.
-      if refusal.isConflict, connection.isUsable,
-        let results = try? engine.inSnapshot(asked, on: connection)
-      {
-        return answer(changes, results, isKnown: false)
+      if connection.isUsable, let results = try? engine.inSnapshot(asked, on: connection) {
+        return try conclusion(answer(changes, results, isKnown: false), failure)
       }
     }
     // It may still be under way. Its run's own row is changed here, so it is waited for, or fails.
     let touch = engine.statements.transaction(Statements.touch(run))
     for _ in 0..<engine.hosts.count {
       connection = try engine.connect()
+      // It may be another database, and only a history that has a name would tell.
+      isOver = Statements.history == nil
       if let results = try? connection.run(touch + asked) {
-        let applied = answer(changes, results.suffix(asked.count), isKnown: false)
-        if applied == .conflict, case .refused(let refusal) = failure, !refusal.isConflict { break }
-        return applied
+        return try conclusion(
+          answer(changes, results.suffix(asked.count), isKnown: false), failure)
       }
       if !connection.isUsable { engine.leave(connection) }
+    }
+    throw engine.error(failure)
+  }
+
+  /// What was refused for a reason of its own is no conflict.
+  private func conclusion(
+    _ found: Applied, _ failure: SQLFailure
+  ) throws(StoreError) -> Applied {
+    guard found == .conflict, case .refused(let refusal) = failure, !refusal.isConflict else {
+      return found
     }
     throw engine.error(failure)
   }

@@ -307,7 +307,7 @@ package struct PostgresStatements: SetStatements {
 
   /// What the tables of runs begin with.
   package static let runsMigration =
-    (ServerRuns.meta(.postgreSQL) + [
+    (ServerRuns.meta(.postgreSQL, history: history) + [
       ServerRuns.migration,
       """
       CREATE TABLE IF NOT EXISTS \(ServerRuns.changesTable) (
@@ -317,8 +317,6 @@ package struct PostgresStatements: SetStatements {
         PRIMARY KEY (run, change)
       )
       """,
-      SQLDialect.postgreSQL.insertIfMissing(
-        S1.metaTable, "name, value, note", "'\(ServerRuns.history)', \(history!), ''"),
     ]).map { PostgresStatement($0) }
 
   package static func ids(ofKeys keys: [String]) -> PostgresStatement {

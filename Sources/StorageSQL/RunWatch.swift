@@ -2,23 +2,25 @@ package import LockCore
 
 /// Finds runs that are over: their rows would be read again and again by all who look what has changed.
 ///
-/// A run that lives changes its row as often as its server renews its presence. Who was only suspended, however
-/// long, begins a new run.
+/// A run that lives commits as often as its server renews its presence; others change its row as well. Who was only
+/// suspended, however long, begins a new run.
 package struct RunWatch: Sendable {
   static let silenceNanosecondsMax: Int64 = 600_000_000_000
 
-  private var seen: [Int64: (changes: Int64, since: MonotonicTime)] = [:]
+  package typealias Counts = (changes: Int64, commits: Int64)
+
+  private var seen: [Int64: (commits: Int64, since: MonotonicTime)] = [:]
   private var dead: [Int64: Int64] = [:]
 
   package init() {}
 
-  /// - Parameter changes: Of each run that there is.
-  package mutating func saw(_ changes: [Int64: Int64], at now: MonotonicTime) {
-    seen = changes.reduce(into: [:]) { all, run in
+  /// - Parameter counts: Of each run that there is.
+  package mutating func saw(_ counts: [Int64: Counts], at now: MonotonicTime) {
+    seen = counts.reduce(into: [:]) { all, run in
       let known = seen[run.key]
-      let since = known?.changes == run.value ? known!.since : now
-      all[run.key] = (run.value, since)
-      if now - since >= Self.silenceNanosecondsMax { dead[run.key] = run.value }
+      let since = known?.commits == run.value.commits ? known!.since : now
+      all[run.key] = (run.value.commits, since)
+      if now - since >= Self.silenceNanosecondsMax { dead[run.key] = run.value.changes }
     }
   }
 

@@ -79,9 +79,12 @@ extension SetStatements {
 
   // MARK: - Reading
 
-  /// Name, value and note of each, and whether nothing can be written.
+  /// Name, value and note of each, and beside them whether nothing can be written, and the history.
   package static var meta: Statement {
-    Statement(filling: "SELECT name, value, note, \(isReadOnly) FROM \(S1.metaTable)", [])
+    Statement(
+      filling: """
+        SELECT name, value, note, \(isReadOnly), (SELECT \(history ?? "NULL")) FROM \(S1.metaTable)
+        """, [])
   }
 
   package var lastID: Statement { Statement(filling: shared.lastID, []) }
@@ -140,13 +143,6 @@ extension SetStatements {
       // Nothing is written beside a new epoch that was read before it, by whoever is just coming in neither:
       // a row that comes into being is not compared with the floor.
       return name == .epoch && from != to ? [Self.touchAdmissions, Self.touchAllRuns] + set : set
-    case .noteHistory:
-      guard let history = Self.history else { return [] }
-      return [
-        Statement(
-          filling: "UPDATE \(S1.metaTable) SET value = \(history) WHERE name = ?",
-          [.text(ServerRuns.history)])
-      ]
     case .giveUpShapes(let shape, let release):
       // Whoever is about to come in is too late as well.
       return [
@@ -174,42 +170,48 @@ extension SetStatements {
 
   /// A server comes in, with a new run in the place of a former one; fails where shapes were given up since it has
   /// looked.
-  static func admission(of new: Int64, inPlaceOf former: Int64, maintaining oldest: Int64)
-    -> [Statement]
-  {
+  static func admission(
+    of new: Int64, inPlaceOf former: Int64, settled: Int64, maintaining oldest: Int64
+  ) -> [Statement] {
     [touchAdmissions]
       + expecting(
         1, "UPDATE \(S1.metaTable) SET value = value WHERE name = ? AND value = ?",
         [.text(StoreMeta.Name.oldestShape.text), .integer(oldest)]) + [
         // With it ends whatever of its transactions is still under way.
         runs("DELETE FROM \(ServerRuns.table) WHERE run = ?", former),
-        runs("INSERT INTO \(ServerRuns.table) (run, changes, commits) VALUES (?, 0, 0)", new),
+        runs(
+          "INSERT INTO \(ServerRuns.table) (run, changes, commits, settled) VALUES (?, 0, 0, ?)",
+          new, settled),
       ]
   }
 
-  private static var notedHistory: String {
-    "(SELECT value FROM \(S1.metaTable) WHERE name = '\(ServerRuns.history)')"
-  }
-
-  /// Changes and commits of a run, the history, that which was noted, and whether what is read needs to be
-  /// confirmed; no row where the run is not there.
+  /// Changes and commits of a run, with what it is settled, and whether what is read needs to be confirmed; no row
+  /// where the run is not there.
   static func own(_ run: Int64) -> Statement {
     runs(
       """
-      SELECT changes, commits, \(history ?? "NULL"), \(history == nil ? "NULL" : notedHistory),
-        \(needsConfirmation) FROM \(ServerRuns.table) WHERE run = ?
+      SELECT changes, commits, settled, \(needsConfirmation) FROM \(ServerRuns.table) WHERE run = ?
       """, run)
   }
 
-  /// Counts a commit of the run. Fails where its row, or the history, is not as it was.
-  static func commit(_ run: Int64, _ changes: Int64, of history: Int64) -> [Statement] {
-    expecting(
+  /// Counts a commit of the run, and says with what it is `settled` where that changes. Fails where its row, or the
+  /// history, is not as it was.
+  static func commit(
+    _ run: Int64, _ changes: Int64, settled: Int64?, of history: Int64?
+  ) -> [Statement] {
+    var values = [settled, run, changes].compactMap { $0 }
+    var condition = ""
+    if let actual = Self.history, let history {
+      condition = " AND \(actual) = ?"
+      values.append(history)
+    }
+    return expecting(
       1,
       """
-      UPDATE \(ServerRuns.table) SET changes = changes + 1, commits = commits + 1
-      WHERE run = ? AND changes = ?\(Self.history.map { " AND \($0) = ?" } ?? "")
+      UPDATE \(ServerRuns.table) SET changes = changes + 1, commits = commits + 1\(settled == nil ? "" : ", settled = ?")
+      WHERE run = ? AND changes = ?\(condition)
       """,
-      [.integer(run), .integer(changes)] + (Self.history == nil ? [] : [.integer(history)]))
+      values.map { .integer($0) })
   }
 
   /// Changes a run's row whatever it is; fails where it is not there.
@@ -224,16 +226,9 @@ extension SetStatements {
       "SELECT 1 FROM \(ServerRuns.changesTable) l WHERE l.run = ? AND l.change = ?", run, change)
   }
 
-  /// Number, changes and commits of every run.
-  static var allRuns: Statement { runs("SELECT run, changes, commits FROM \(ServerRuns.table)") }
-
-  /// How often something was said to be missing, the history, and that which was noted.
-  static var past: Statement {
-    Statement(
-      filling: """
-        SELECT value, \(history ?? "NULL"), \(history == nil ? "NULL" : notedHistory)
-        FROM \(S1.metaTable) WHERE name = ?
-        """, [.text(StoreMeta.Name.setbacks.text)])
+  /// Number, changes and commits of every run, and with what it is settled.
+  static var allRuns: Statement {
+    runs("SELECT run, changes, commits, settled FROM \(ServerRuns.table)")
   }
 
   /// Takes a run away that is still as it was.

@@ -40,6 +40,13 @@ struct StoreQuestions<Engine: NetworkEngine> {
         facts.lastID = result[0].isNull(0) ? 0 : result[0].integer(0)
       }
     }
+    if wanted.wantsRuns {
+      ask(Engine.Statements.allRuns) { result, facts in
+        facts.runs = result.rows.map {
+          RunState(id: $0.integer(0), commits: $0.integer(2), settled: $0.integer(3))
+        }
+      }
+    }
     if let page = wanted.page { ask(page) }
   }
 
@@ -80,9 +87,7 @@ struct StoreQuestions<Engine: NetworkEngine> {
 
   /// - Parameter results: Of ``asked``, in their order.
   func facts(_ results: ArraySlice<Result>) throws(StoreError) -> Facts {
-    let meta = results.first!
-    guard meta.rows.allSatisfy({ $0.integer(3) == 0 }) else { throw engine.isReadOnly }
-    var facts = Facts(meta: engine.shapes.meta(meta.rows))
+    var facts = try engine.facts(ofMeta: results.first!)
     for (result, absorb) in zip(results.dropFirst(), absorb) { absorb(result, &facts) }
     return facts
   }

@@ -3,26 +3,32 @@ package import Storage
 // What makes a store in a database, for an administrator to read and run.
 
 extension PostgresStatements {
-  /// - Parameter user: Whom the servers are to the database.
-  package static func schema(
-    _ shapes: KnownShapes, beginningWith first: Int64 = S2.number, user: String
-  ) -> String {
-    let statements =
-      shapes.migration(.postgreSQL, existingColumns: []) + runsMigration.map(\.text)
+  /// What an empty database is told.
+  package static func creation(
+    _ shapes: KnownShapes, beginningWith first: Int64 = S2.number
+  ) -> [String] {
+    shapes.migration(.postgreSQL, existingColumns: []) + runsMigration.map(\.text)
       + (first > S1.number ? [beginning(with: first).text] : [])
-    return StoreSchema.script(
-      statements, shapes, user: #""\#(user)""#)
+  }
+
+  /// - Parameter user: Whom the servers are to the database.
+  package static func schema(_ shapes: KnownShapes, user: String) -> String {
+    StoreSchema.script(creation(shapes), shapes, user: #""\#(user)""#)
   }
 }
 
 extension MariaDBStatements {
-  /// - Parameter user: Whom the servers are to the database.
-  package static func schema(
-    _ shapes: KnownShapes, beginningWith first: Int64 = S2.number, user: String
-  ) -> String {
+  /// What an empty database is told.
+  package static func creation(
+    _ shapes: KnownShapes, beginningWith first: Int64 = S2.number
+  ) -> [String] {
     let migration = migration(shapes, existingColumns: [], beginningWith: first)
-    return StoreSchema.script(
-      (migration.tables + migration.rows).map(\.text), shapes, user: "'\(user)'@'%'")
+    return (migration.tables + migration.rows).map(\.text)
+  }
+
+  /// - Parameter user: Whom the servers are to the database.
+  package static func schema(_ shapes: KnownShapes, user: String) -> String {
+    StoreSchema.script(creation(shapes), shapes, user: "'\(user)'@'%'")
   }
 }
 

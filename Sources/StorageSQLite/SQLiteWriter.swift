@@ -171,9 +171,11 @@ final class SQLiteWriter: StoreWriter {
       giveUp.bind(2, release)
       giveUp.bind(3, shape)
       try giveUp.run()
-    case .noteHistory: preconditionFailure("a file has one history")
     }
   }
+
+  /// Who puts another file in its place is noticed by that (``SQLiteConnection/checkPlace()``).
+  func acceptPast() {}
 
   /// Looks at its files as well: a server that has nothing to do must notice what happens to them
   /// too.

@@ -206,6 +206,19 @@ struct FrozenTests {
     #expect((Terms.bytesMax, Terms.countMax, Terms.contentBytesMax) == (512, 32, 4_096))
   }
 
+  @Test("what databases across a network are told is as recorded")
+  func networkShapes() throws {
+    let shapes = KnownShapes(after: [S2.self])
+    let recorded = [
+      ("s2.postgresql.sql", PostgresStatements.creation(shapes)),
+      ("s2.mariadb.sql", MariaDBStatements.creation(shapes)),
+    ]
+    for (file, statements) in recorded {
+      let text = statements.map { "\($0);\n" }.joined()
+      #expect(try text == ProtocolFiles.text("frozen/\(file)"), "\(file)")
+    }
+  }
+
   // MARK: - Releases
 
   @Test("releases.json agrees with the code")

@@ -1,5 +1,6 @@
 import LockContent
 import LockCore
+import StorageSQL
 import TestKit
 import Testing
 
@@ -121,8 +122,8 @@ import Testing
       testDescription: "the floor twice", first: set(.tokenFloor, from: 0, to: 5),
       second: set(.tokenFloor, from: 0, to: 7)),
     Meeting(
-      testDescription: "what is missing said twice", first: set(.setbacks, from: 0, to: 1),
-      second: set(.setbacks, from: 0, to: 2)),
+      testDescription: "what is missing said twice", first: set(.setbacks, from: 1, to: 3),
+      second: set(.setbacks, from: 1, to: 7)),
     Meeting(
       testDescription: "a renewal and the end of its shape", first: set("a", 1, 2),
       second: giveUp),
@@ -186,5 +187,62 @@ import Testing
     let applied = try server.write(Self.insert("a")) { _ = try server.engine.openWriter() }
     #expect(applied == .conflict)
     #expect(try database.row(forKey: Self.key) == nil)
+  }
+
+  // MARK: - Coming in
+
+  /// What its run says, and whether the database has less of it than the server has committed.
+  private func past(_ writer: any StoreWriter) throws -> (settled: Int64, isBehind: Bool) {
+    let facts = try writer.read(Wanted())
+    writer.forget()
+    return (facts.settled, facts.isBehind)
+  }
+
+  @Test(arguments: optimistic)
+  func whoLosesAConnectionOnlyComesBackAsItWas(_ engine: EngineUnderTest) throws {
+    let database = try engine.newDatabase()
+    let server = try Server(database)
+    let upkeep = try server.engine.openWriter(for: .upkeep)
+    #expect(try past(server.writer) == (1, false))
+    #expect(try past(upkeep) == (RunState.exempt, false))
+    try server.write(Self.insert("a"))
+    #expect(try past(server.engine.openWriter()) == (1, false))
+    #expect(try past(server.engine.openWriter(for: .upkeep)) == (RunState.exempt, false))
+    var wanted = Wanted()
+    wanted.wantsRuns = true
+    let runs = try server.engine.openReader().read(wanted).runs
+    #expect(Set(runs.map(\.settled)) == [1, RunState.exempt])
+  }
+
+  /// As on a standby that lacks what it has committed last.
+  @Test(arguments: optimistic)
+  func whoseRunIsGoneHasLostSomething(_ engine: EngineUnderTest) throws {
+    let database = try engine.newDatabase()
+    guard let network = database as? any NetworkDatabase else { return }
+    let server = try Server(database)
+    try server.write(Self.insert("a"))
+    try network.run("DELETE FROM \(ServerRuns.table)")
+    #expect(throws: StoreError.self) { try server.writer.read(Wanted()) }
+    let back = try server.engine.openWriter()
+    #expect(try past(back) == (RunState.never, true))
+    back.acceptPast()
+    var changes = Changes(maintaining: try back.read(Wanted()).meta.oldestShape)
+    changes.settled = 7
+    #expect(try back.apply(changes) != .conflict)
+    #expect(try past(back) == (7, false))
+  }
+
+  @Test(arguments: optimistic)
+  func whoHasFewerCommitsThanItHasMadeHasLostSomething(_ engine: EngineUnderTest) throws {
+    let database = try engine.newDatabase()
+    guard let network = database as? any NetworkDatabase else { return }
+    let server = try Server(database)
+    try server.write(Self.insert("a"))
+    try network.run("UPDATE \(ServerRuns.table) SET commits = 0")
+    let news = try server.engine.openReader().changesByOthers(since: nil)
+    #expect(news.isPastInDoubt && news.setbacks == 1)
+    #expect(try past(server.writer) == (1, true))
+    server.writer.acceptPast()
+    #expect(try past(server.writer) == (1, false))
   }
 }

@@ -34,7 +34,7 @@ extension NetworkDatabase {
   /// Nobody knows which rows were changed: as after more than the account of changes has room for.
   private func changedPastServers() throws {
     try run(
-      "INSERT INTO \(ServerRuns.table) (run, changes, commits) VALUES (?, ?, 0)",
+      "INSERT INTO \(ServerRuns.table) (run, changes, commits, settled) VALUES (?, ?, 0, -1)",
       [
         .integer(outsiders.wrappingSubtract(1, ordering: .relaxed).newValue),
         .integer(ServerRuns.changesKept),

@@ -217,19 +217,19 @@ extension ServerMetrics: StoreObserver {
 
   package func historyChanged() {
     logger.notice(
-      "the database has another history than before, such as after a fail-over; servers look whether something is missing"
+      "the database has another history than before, such as after a fail-over; nothing is granted until all servers have put back what it lacks"
     )
   }
 
-  package func wentBack(holds: Int) {
+  package func wentBack(putBack: Int) {
     setbacks.increment()
     logger.critical(
       """
-      the database has gone back in time and lacks what was acknowledged, such as after a fail-over to a \
-      standby that was behind: what this server knows to be held is put back, and tokens go on above all \
+      the database has gone back in time and lacked what was acknowledged, such as after a fail-over to a \
+      standby that was behind: what this server knew to be held is put back, and tokens go on above all \
       that were given out; what only servers knew that are gone, and what holders wrote, may be lost
       """,
-      metadata: ["held": "\(holds)"])
+      metadata: ["put_back": "\(putBack)"])
   }
 
   package func recovered() { storeUp.record(1) }

@@ -2,12 +2,6 @@ package import LockCore
 
 /// What a transaction changes: all of it, or nothing.
 package struct Changes: Equatable, Sendable {
-  /// Whether it is said with them that something is missing in the database: then what it has is what the
-  /// server has committed, from now on.
-  package var tellsSetback: Bool {
-    meta.contains { if case .set(.setbacks, _, _) = $0 { true } else { false } }
-  }
-
   /// The oldest shape that is still maintained: every one from there on is written that the server
   /// knows. Columns of others are left alone.
   package var oldestShape: Int64
@@ -23,8 +17,12 @@ package struct Changes: Equatable, Sendable {
   /// Keys without a row of which all terms go, if they still have none.
   package var orphans: [String] = []
   package var meta: [MetaChange] = []
+  /// The run of this server is settled with so many ``StoreMeta/setbacks``; nil where it stays as it is.
+  package var settled: Int64?
 
   package init(maintaining oldestShape: Int64) { self.oldestShape = oldestShape }
+
+  package var isEmpty: Bool { self == Changes(maintaining: oldestShape) }
 
   package struct Deletion: Equatable, Sendable {
     package var id: Int64
@@ -64,8 +62,6 @@ package enum MetaChange: Equatable, Sendable {
   ///
   /// - Parameter release: The release that a server must have at least, in words.
   case giveUpShapes(before: Int64, neededRelease: String)
-  /// The database's history is the one that it has now.
-  case noteHistory
 }
 
 /// What became of ``Changes``.

@@ -13,6 +13,8 @@ package struct Wanted: Equatable, Sendable {
   package var page: Page?
   /// Whether the greatest id matters.
   package var wantsLastID = false
+  /// Whether all servers' runs matter. Asked only where the engine keeps an account of changes.
+  package var wantsRuns = false
 
   package struct TermCount: Equatable, Sendable {
     package var term: String
@@ -49,12 +51,16 @@ package struct Wanted: Equatable, Sendable {
 /// What the store had to say, all of the same moment.
 package struct Facts: Sendable {
   package var meta: StoreMeta
-  /// Whether the database lacks what this server has committed: until a transaction is done that says so
-  /// (``StoreMeta/setbacks``), before which there must be no other one. Only who writes is told.
+  /// The database's own number for its history, which is another one after a fail-over to a standby; nil where
+  /// it has none.
+  package var history: Int64?
+  /// Whether the database lacks what this server has committed (``StoreWriter/acceptPast()``). Only who writes is
+  /// told.
   package var isBehind = false
-  /// Whether the database's history is another one than was noted last, such as after a fail-over
-  /// (``MetaChange/noteHistory``).
-  package var isOfOtherHistory = false
+  /// With which ``StoreMeta/setbacks`` this server's run is settled. Only who writes is told.
+  package var settled = RunState.never
+  /// As ``Wanted/wantsRuns`` has it.
+  package var runs: [RunState] = []
   /// As ``Wanted/keys`` has them; nil where there is no row.
   package var byKey: [StoredRow?] = []
   /// As ``Wanted/ids`` has them; nil where there is no row.
@@ -74,4 +80,30 @@ package struct Facts: Sendable {
   package var lastID: Int64 = 0
 
   package init(meta: StoreMeta) { self.meta = meta }
+
+  /// Whether the database has another history than when that was noted last.
+  package var isOfOtherHistory: Bool { history != nil && history != meta.history }
+
+  /// Whether the past is what it was, or all that was lost of it is put back.
+  package var isOpen: Bool { !isOfOtherHistory && meta.opened == meta.setbacks }
+}
+
+/// What a server's run says of itself, where servers do not wait for each other.
+package struct RunState: Equatable, Sendable {
+  /// It has not looked yet what it has to put back.
+  package static let never: Int64 = 0
+  /// It never has anything to put back.
+  package static let exempt: Int64 = -1
+
+  package var id: Int64
+  /// How many transactions of its own were done.
+  package var commits: Int64
+  /// The ``StoreMeta/setbacks`` since which it has put back all that it knew.
+  package var settled: Int64
+
+  package init(id: Int64, commits: Int64, settled: Int64) {
+    self.id = id
+    self.commits = commits
+    self.settled = settled
+  }
 }

@@ -2,7 +2,8 @@
 /// connections has a run, and the database counts how much each run has committed.
 package struct OwnRuns: Sendable {
   private var runs: [WritingPurpose: (id: Int64, commits: Int64)] = [:]
-  /// Whether the database lacks some of it, and that is still to be said.
+  private var next: [WritingPurpose: Int64] = [:]
+  /// Whether the database lacks some of it, and that is not accepted yet.
   package private(set) var isBehind = false
 
   /// What the database has of a run that it does not know, and less than whatever it has of one.
@@ -15,12 +16,22 @@ package struct OwnRuns: Sendable {
   /// The run before, if there was one.
   package func id(for purpose: WritingPurpose) -> Int64? { runs[purpose]?.id }
 
+  /// The number of the next run: the same until it has begun, which may be found out only later.
+  package mutating func nextID(for purpose: WritingPurpose) -> Int64 {
+    let id = next[purpose] ?? .random(in: 1 ... .max)
+    next[purpose] = id
+    return id
+  }
+
   /// A new run begins.
   ///
-  /// - Parameter formerCommits: What the database had of the run before.
-  package mutating func began(_ id: Int64, for purpose: WritingPurpose, formerCommits: Int64) {
-    if let former = runs[purpose], formerCommits < former.commits { isBehind = true }
+  /// - Parameter formerCommits: What the database had of the run before; nil where that says nothing.
+  package mutating func began(_ id: Int64, for purpose: WritingPurpose, formerCommits: Int64?) {
+    if let former = runs[purpose], let formerCommits, formerCommits < former.commits {
+      isBehind = true
+    }
     runs[purpose] = (id, 0)
+    next[purpose] = nil
   }
 
   /// - Parameter commits: What the database has of the run.
@@ -30,16 +41,15 @@ package struct OwnRuns: Sendable {
     return isBehind
   }
 
-  /// - Parameter commits: What the database has of the run now that `changes` are done.
-  package mutating func committed(
-    _ commits: Int64, for purpose: WritingPurpose, _ changes: Changes
-  ) {
-    if changes.tellsSetback {
-      isBehind = false
-      // Whatever the others have is what counts from now on, be it no run at all.
-      for other in runs.keys { runs[other]!.commits = Self.unknown }
-    }
+  /// - Parameter commits: What the database has of the run now.
+  package mutating func committed(_ commits: Int64, for purpose: WritingPurpose) {
     runs[purpose]?.commits = commits
+  }
+
+  /// Whatever the database has is what counts from now on, be it no run at all.
+  package mutating func accept() {
+    isBehind = false
+    for purpose in runs.keys { runs[purpose]!.commits = Self.unknown }
   }
 
   /// Whether something is missing.

@@ -58,6 +58,9 @@ package protocol StoreWriter: AnyObject {
   func apply(_ changes: Changes) throws(StoreError) -> Applied
   /// Ends a transaction of which nothing is to be done. Harmless where there is none.
   func forget()
+  /// What the database has of this server's runs is all that they have committed, from now on
+  /// (``Facts/isBehind``).
+  func acceptPast()
   /// Something that changes whenever another connection has changed the database; asking is cheap. Asked
   /// only where the engine keeps no account of changes (``StoreEngine/keepsAccount``).
   func changesByOthers() throws(StoreError) -> Int64
@@ -123,7 +126,7 @@ package struct ChangesByOthers: Equatable, Sendable {
   /// What this goes up to.
   package var mark: ChangeMark
   /// Whether the database lacks what this server has committed, or its history is another one than was noted
-  /// last: whoever writes has to look.
+  /// last: whoever writes has to look (``Setback``).
   package var isPastInDoubt = false
   /// As ``StoreMeta/setbacks``.
   package var setbacks: Int64 = 0

@@ -4,8 +4,8 @@ package struct StoreMeta: Equatable, Sendable {
     case newestShape, oldestShape, tokenFloor, epoch
     /// From s2 on.
     case filledShape
-    /// Where servers do not wait for each other.
-    case setbacks
+    /// Where servers do not wait for each other (``Setback``).
+    case setbacks, opened, setbackFloor, history
     /// Of each shape from s2 on.
     case backfillRow(shape: Int64), backfillSince(shape: Int64)
 
@@ -17,6 +17,9 @@ package struct StoreMeta: Equatable, Sendable {
       case .epoch: "epoch"
       case .filledShape: "filled_shape"
       case .setbacks: "setbacks"
+      case .opened: "opened"
+      case .setbackFloor: "setback_floor"
+      case .history: "history"
       case .backfillRow(let shape): "s\(shape)_backfill_row"
       case .backfillSince(let shape): "s\(shape)_backfill_since"
       }
@@ -36,8 +39,14 @@ package struct StoreMeta: Equatable, Sendable {
   /// Every row on which servers of this shape may act has its columns, and no server that does not know it
   /// can write any more: the columns of older shapes need not be looked at.
   package var filledShape: Int64 = S1.number
-  /// How often servers have noticed that the database has gone back in time.
+  /// Changes to a number that was never there before whenever a server says that the past is not what it was.
   package var setbacks: Int64 = 0
+  /// That of which all have put back what they know: where it is not the same, nothing is to be granted.
+  package var opened: Int64 = 0
+  /// The token floor as of when that was said last: no grant with a higher token is from before.
+  package var setbackFloor: Int64 = 0
+  /// The database's own number for its history, as of when that was said last; nil where it has none.
+  package var history: Int64?
   /// How far the backfill of this server's newest shape is.
   package var backfill = BackfillState()
 

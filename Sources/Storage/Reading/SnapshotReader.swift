@@ -152,8 +152,9 @@ final class SnapshotReader {
     do {
       while let id = latestID {
         let wanted = Wanted(page: .leases(afterID: id, limit: limits.pageMax))
-        let page = try read(wanted).leases
-        if !page.isEmpty, writer.append(.seen(page)) != .admitted {
+        let facts = try read(wanted)
+        let page = facts.leases
+        if !page.isEmpty, writer.append(.seen(page, setbacks: facts.meta.setbacks)) != .admitted {
           isComplete = false
           break
         }
@@ -185,6 +186,8 @@ final class SnapshotReader {
     let facts = try withReader { (reader) throws(StoreError) in try reader.read(wanted) }
     // A fence is no fault of the connection.
     try Fence.check(facts.meta, engine)
+    // What was acknowledged may be missing.
+    guard facts.isOpen else { throw Setback.error }
     return facts
   }
 

@@ -29,6 +29,9 @@ package struct KnownShapes: Sendable, CustomStringConvertible {
     case StoreMeta.Name.epoch.text: meta.epoch = value
     case StoreMeta.Name.filledShape.text: meta.filledShape = value
     case StoreMeta.Name.setbacks.text: meta.setbacks = value
+    case StoreMeta.Name.opened.text: meta.opened = value
+    case StoreMeta.Name.setbackFloor.text: meta.setbackFloor = value
+    case StoreMeta.Name.history.text: meta.history = value
     case StoreMeta.Name.backfillRow(shape: newest).text: meta.backfill.row = value
     case StoreMeta.Name.backfillSince(shape: newest).text: meta.backfill.since = value
     default: break  // a name of a newer shape

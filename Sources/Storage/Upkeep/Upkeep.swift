@@ -135,7 +135,7 @@ struct Upkeep {
     let before = (collector, backfill, sweep)
     let facts = try writer.read(Wanted(page: page))
     try Fence.check(facts.meta, engine)
-    guard !facts.isBehind, !facts.isOfOtherHistory else {
+    guard !facts.isBehind, facts.isOpen else {
       writer.forget()
       return false
     }

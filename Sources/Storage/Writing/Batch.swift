@@ -166,7 +166,8 @@ struct Batch {
   private mutating func claim(_ key: String, _ claim: Claim, slot: Int) -> StoreResult {
     let row = slots[slot].row
     let verdict = Decisions.claim(
-      key: key, claim, on: row?.record, tokenFloor: meta.tokenFloor)
+      key: key, claim, on: row?.record, tokenFloor: meta.tokenFloor,
+      setbackFloor: meta.setbackFloor)
     switch verdict {
     case .granted(let next):
       change(slot, to: next)

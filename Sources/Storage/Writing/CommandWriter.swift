@@ -9,7 +9,9 @@ final class CommandWriter {
   enum Item: Sendable {
     case command(Command, deadline: MonotonicTime?, call: any StoreCall)
     /// What a scan found: states that other servers wrote, or that were there before the start.
-    case seen([SeenLease])
+    ///
+    /// - Parameter setbacks: As of when they were read (``StoreMeta/setbacks``).
+    case seen([SeenLease], setbacks: Int64)
     case scanEnded(nanoseconds: Int64, isComplete: Bool)
     /// Another server has changed something at keys that are waited for.
     case changed(keys: [String])
@@ -68,6 +70,9 @@ final class CommandWriter {
   private var waitedKeys: WaitedKeys
   /// Whether a reader has found that it has to be looked whether something is missing in the database.
   private var isPastInDoubt = false
+  /// Whether the connection before was lost, and it is not looked yet what that means.
+  private var isReconnected = false
+  private var hasConnected: Bool
 
   /// - Parameters:
   ///   - writer: Its absence is for the reason that `absence` says.
@@ -85,6 +90,7 @@ final class CommandWriter {
     self.sleep = sleep
     self.engine = engine
     self.writer = writer
+    hasConnected = writer != nil
     self.open = open
     latestError = absence
     self.limits = limits
@@ -101,7 +107,7 @@ final class CommandWriter {
       engine.keepsAccount ? nil : Upkeep(limits: limits, shapes: engine.shapes, now: now)
     scans = ScanSchedule(limits: limits, now: now)
     news = NewsSchedule(limits: limits, now: now)
-    setback = Setback(limits: limits)
+    setback = Setback(limits: limits, isPossible: engine.keepsAccount, now: now)
     pacer = CommitPacer(now: now)
     logRelief = LogRelief(limits: limits, gate: logGate, now: now)
     waiting = WaitingRoom(limits: limits, now: now)
@@ -127,7 +133,7 @@ final class CommandWriter {
       next = min(next, ask)
     }
     if let due = waiting.due { next = min(next, due) }
-    if let due = setback.due(at: now) {
+    if let due = setback.due {
       next = min(next, writer == nil ? max(due, reopenAfter) : due)
     }
     return max(next - now, 0)
@@ -156,7 +162,7 @@ final class CommandWriter {
       case .command(_, _, let call) where !call.isWanted:
         replies.add(.failure(.unwanted), for: call)
       case .command(let command, _, let call): work.append(command, call)
-      case .seen(let seen): note(seen, at: now)
+      case .seen(let seen, let setbacks): note(seen, asOf: setbacks, at: now)
       case .scanEnded(let nanoseconds, let isComplete):
         scans.ended(at: now, nanoseconds: nanoseconds, isComplete: isComplete)
       case .changed(let keys): waitedKeys.add(keys)
@@ -164,10 +170,7 @@ final class CommandWriter {
         waitedKeys.lookEnded(at: now, nanoseconds: nanoseconds, isComplete: isComplete)
       case .news(let changes, let nanoseconds):
         news.ended(changes, at: now, nanoseconds: nanoseconds)
-        if let changes {
-          isPastInDoubt = changes.isPastInDoubt || setback.isNews(setbacks: changes.setbacks)
-        }
-        note(changes?.rows ?? [], at: now)
+        if let changes { note(changes, at: now) }
       case .opened: break
       case .pulse(let pulse): pulses.append(pulse)
       case .abandoned(let call): waiting.remove(call)
@@ -208,12 +211,19 @@ final class CommandWriter {
     observer.holding(locks: leases.count(of: .lock), presences: leases.count(of: .presence))
   }
 
-  private func note(_ changed: [ChangedRow], at now: MonotonicTime) {
-    note(changed.lazy.filter { !$0.isOver }.map(\.lease), at: now)
-    waitedKeys.add(changed.filter(waiting.isNews).map(\.key))
+  private func note(_ changes: ChangesByOthers, at now: MonotonicTime) {
+    isPastInDoubt =
+      changes.isPastInDoubt || setback.setbacks.map { $0 != changes.setbacks } ?? false
+    let rows = changes.rows ?? []
+    note(rows.lazy.filter { !$0.isOver }.map(\.lease), asOf: changes.setbacks, at: now)
+    waitedKeys.add(rows.filter(waiting.isNews).map(\.key))
   }
 
-  private func note(_ seen: some Sequence<SeenLease>, at now: MonotonicTime) {
+  /// What is of another past is not seen; all is looked at anew when the store is open again.
+  private func note(
+    _ seen: some Sequence<SeenLease>, asOf setbacks: Int64, at now: MonotonicTime
+  ) {
+    guard !engine.keepsAccount || setback.setbacks ?? setbacks == setbacks else { return }
     for lease in seen {
       if engine.keepsAccount { noteForSetback(lease) }
       leases.see(
@@ -234,7 +244,7 @@ final class CommandWriter {
   private func noteForSetback(_ row: StoredRow) {
     setback.note(token: row.record.token)
     guard let holder = row.record.holder, !row.isOfNewerServer else {
-      return setback.forget(row.id)
+      return setback.forget(row.id, asOf: row.record.token)
     }
     setback.note(
       Setback.Hold(
@@ -252,16 +262,18 @@ final class CommandWriter {
     do throws(StoreError) {
       let writer = try openWriter(at: now)
       // What changes while everything is read is news, from a mark that was there before.
-      if scans.isDue(at: now), !engine.keepsAccount || news.mark != nil,
+      if scans.isDue(at: now), setback.isOpen, !engine.keepsAccount || news.mark != nil,
         scans.shouldStart(changes: try changesByOthers(writer), at: now)
       {
         startScan()
       }
-      guard !setback.isUnderWay else { return try recover(writer, part, at: now) }
+      guard try recoveredFromSetback(writer, isAsked: !part.isEmpty, at: now) else {
+        return part.map { [latestError] _ in .failure(latestError) }
+      }
       let looked = try keysToLookAt(writer, at: now)
       guard
         !part.isEmpty || !due.isEmpty || stalls.isStoreFailing || !looked.isEmpty
-          || isPastInDoubt
+          || isPastInDoubt || isReconnected
       else { return [] }
       do throws(StoreError) {
         return try transact(writer, work, part, due: due, looked: looked, start: now)
@@ -291,39 +303,92 @@ final class CommandWriter {
 
   // MARK: - A database that has gone back in time
 
-  private func look(at facts: Facts, at now: MonotonicTime) {
-    isPastInDoubt = false
-    switch setback.look(at: facts, at: now) {
-    case .otherHistory: observer.historyChanged()
-    case .setback(let holds):
-      // What was seen is not there any more: all leases have their whole length again.
-      leases = LeaseTable()
-      observer.wentBack(holds: holds)
-    case nil: break
-    }
+  /// - Returns: What has become of the past.
+  private func look(
+    at facts: Facts, _ writer: any StoreWriter, at now: MonotonicTime
+  ) -> Setback.Verdict {
+    defer { (isPastInDoubt, isReconnected) = (false, false) }
+    guard engine.keepsAccount else { return .asBefore }
+    let known = setback.setbacks
+    let verdict = setback.look(at: facts, isNewConnection: isReconnected, at: now)
+    if verdict == .toBeLookedThrough { writer.acceptPast() }
+    if let known, known != setback.setbacks { observer.historyChanged() }
+    return verdict
   }
 
-  /// Does nothing of what is asked, and looks through a part of what is held.
-  private func recover(
-    _ writer: any StoreWriter, _ part: Range<Int>, at now: MonotonicTime
-  ) throws(StoreError) -> [StoreResult?] {
+  /// Goes on with what is to be done before clients' commands are.
+  ///
+  /// - Parameter isAsked: Whether there are any, so that it is looked at once.
+  /// - Returns: Whether there is nothing more of that.
+  private func recoveredFromSetback(
+    _ writer: any StoreWriter, isAsked: Bool, at now: MonotonicTime
+  ) throws(StoreError) -> Bool {
+    for _ in 1...Setback.stepsOfTurnMax {
+      guard let due = setback.due, due <= now || isAsked else { break }
+      do throws(StoreError) {
+        guard try goOnRecovering(writer, at: now) else { break }
+      } catch {
+        setback.failed(at: now)
+        writer.forget()
+        throw error
+      }
+    }
+    if setback.isOpen { return true }
+    if !stalls.isStoreFailing { failed(Setback.error, at: now) }
+    noteHealth(.failing(latestError))
+    return false
+  }
+
+  /// - Returns: Whether there is more to be done at once. What takes long is done in several turns.
+  private func goOnRecovering(
+    _ writer: any StoreWriter, at now: MonotonicTime
+  ) throws(StoreError) -> Bool {
     let holds = setback.part(max: limits.batchMax)
     var scope = Batch.Scope()
     let slots = scope.add(holds.map(\.key))
-    do throws(StoreError) {
-      let facts = try writer.read(scope.wanted)
-      try Fence.check(facts.meta, engine)
-      look(at: facts, at: now)
-      var batch = Batch(scope, facts)
+    var wanted = scope.wanted
+    wanted.wantsRuns = true
+    let facts = try writer.read(wanted)
+    try Fence.check(facts.meta, engine)
+    let step = setback.step(look(at: facts, writer, at: now), facts, at: now)
+    var batch = Batch(scope, facts)
+    if case .putBack = step {
       for (hold, slot) in zip(holds, slots) { batch.putBack(hold, slot: slot) }
-      var changes = batch.changes
-      setback.changes(&changes, facts, at: now)
-      if case .done = try writer.apply(changes) { setback.done(holds.count, at: now) }
-    } catch {
-      writer.forget()
-      throw error
     }
-    return part.map { _ in .failure(Setback.error) }
+    var changes = batch.changes
+    setback.change(&changes, for: step, facts)
+    if changes.isEmpty {
+      writer.forget()
+    } else {
+      guard case .done(let ids) = try writer.apply(changes) else {
+        setback.failed(at: now)
+        return false
+      }
+      batch.done(ids: ids)
+    }
+    if case .putBack = step {
+      for row in batch.slots.compactMap(\.row) where row.damage == nil { noteForSetback(row) }
+    }
+    if case .say = step {
+      writer.acceptPast()
+      observer.historyChanged()
+    }
+    if let countPutBack = setback.done(step, changes, part: holds.count, at: now) {
+      observer.wentBack(putBack: countPutBack)
+    }
+    switch step {
+    case .wait:
+      latestError = Setback.error
+      return false
+    case .putBack: return holds.isEmpty
+    case .say, .settle: return true
+    case .open:
+      // What was seen may not be there any more: all leases have their whole length again.
+      leases = LeaseTable()
+      scans.invalidate()
+      waitedKeys.invalidate()
+      return false
+    }
   }
 
   /// What says that others may have changed anything where it changes.
@@ -347,8 +412,7 @@ final class CommandWriter {
       while true {
         let facts = try writer.read(scope.wanted)
         try Fence.check(facts.meta, engine)
-        look(at: facts, at: start)
-        guard !setback.isUnderWay else { throw Setback.error }
+        guard look(at: facts, writer, at: start) == .asBefore else { throw Setback.error }
         var batch = Batch(scope, facts, waiting: waiting) { [unowned self] row in
           leases.nanosecondsLeft(of: row.id, as: row.record.sighting, at: start)
         }
@@ -444,7 +508,7 @@ final class CommandWriter {
     }
     for (due, slot) in zip(due, dueSlots) where slot == nil {
       leases.forget(id: due.id)
-      setback.forget(due.id)
+      setback.forget(due.id, asOf: due.sighting.token)
     }
     if stalls.storeWorked(at: now) {
       // A commit that failed may have been done: what it granted has to be watched.
@@ -471,7 +535,8 @@ final class CommandWriter {
   }
 
   private func openWriter(at now: MonotonicTime) throws(StoreError) -> any StoreWriter {
-    if let writer { return writer }
+    if let writer, writer.isUsable { return writer }
+    writer = nil
     guard now >= reopenAfter else { throw latestError }
     let opened: (any StoreWriter)?
     do throws(StoreError) {
@@ -482,6 +547,8 @@ final class CommandWriter {
     }
     guard let opened else { throw latestError }
     writer = opened
+    isReconnected = hasConnected
+    hasConnected = true
     // The change count of a new connection starts anew.
     scans.invalidate()
     waitedKeys.invalidate()

@@ -1,13 +1,14 @@
 import LockCore
 
-/// What this server does when its database may have gone back in time, such as to a standby that lacked
+/// What this server does where its database may have gone back in time, such as to a standby that lacked
 /// acknowledged commits.
 ///
-/// Wherever the database's history is not the one that was noted last, servers do nothing for a moment, in
-/// which each of them looks whether something is missing that it has committed. Who misses something says so
-/// and raises the floor of tokens far above all that can have been given out. Then all put back what they
-/// know to be held, and go on: a lock that was granted and lost is held again, under its token, until its
-/// lease is over. What its holder had written beside is lost.
+/// The store counts setbacks: a server that finds another history than was noted, or less than it knows, says so
+/// by another number, and raises the floor of tokens above all that can have been given out. Whoever sees another
+/// number than before does nothing for clients, puts back what it knows to be held where the row's token is lower,
+/// and says in its run's row that it is settled. When all are settled, or have been silent for a while, they go
+/// on: a lock that was granted and lost is held again, under its token, until its lease is over. What its holder
+/// had written beside is lost. Tests/Model/setback.pml has the rules as a model.
 struct Setback {
   /// A key that somebody holds.
   struct Hold {
@@ -22,24 +23,40 @@ struct Setback {
     .unavailable,
     "the database has another history than before, such as after a fail-over; what is held is looked through"
   )
-  /// Nobody has given out so many tokens of a key that this server knows nothing of.
-  private static let tokensUnknownMax: Int64 = 1 << 32
+  /// Nobody gives out so many tokens of one key in one history of the database.
+  static let tokensOfHistoryMax: Int64 = 1 << 32
+
+  /// Say, look through, settle, open; and once more where another server has said something meanwhile.
+  static let stepsOfTurnMax = 8
 
   private let limits: StoreLimits
   /// By the ids of rows.
   private var holds: [Int64: Hold] = [:]
+  /// The highest token or floor that was seen.
   private var tokenMax: Int64 = 0
-  /// How often servers have said that something is missing; nil before anything was read.
-  private var setbacks: Int64?
-  /// Until when nothing is done; nil where all is as before.
-  private var graceEnd: MonotonicTime?
-  /// Whether that is since something is missing.
-  private var isSetback = false
-  private var toBeSaid: ToBeSaid?
-  /// What is still to be looked at, and put back where it is missing.
+  /// The number that is known; nil before anything was read.
+  private(set) var setbacks: Int64?
+  /// Whether clients' commands are done.
+  private(set) var isOpen: Bool
+  /// Whether the others have to be waited for though some of them go on: the database's history has no name.
+  private var isHistoryInDoubt = false
+  /// Whether it is known that something was lost.
+  private var isLoss = false
+  /// Since when ``setbacks`` is known.
+  private var since: MonotonicTime
+  private var nextLook: MonotonicTime
+  /// What is still to be looked at, and put back where it is missing; and how much was.
   private var lookingThrough: [Hold] = []
+  private var countPutBack = 0
+  /// What runs have been as they are, and since when.
+  private var runs: [Int64: (state: RunState, since: MonotonicTime)] = [:]
 
-  init(limits: StoreLimits) { self.limits = limits }
+  /// - Parameter isPossible: Whether the database may go back in time.
+  init(limits: StoreLimits, isPossible: Bool, now: MonotonicTime) {
+    self.limits = limits
+    isOpen = !isPossible
+    (since, nextLook) = (now, now)
+  }
 
   // MARK: - What is known
 
@@ -48,87 +65,176 @@ struct Setback {
     if let known = holds[id], !hold.sighting.isLater(than: known.sighting) { return }
     holds[id] = hold
   }
-  mutating func forget(_ id: Int64) { holds[id] = nil }
+
+  /// Nobody holds the row with `id` any more, or it is gone, as of `token`.
+  mutating func forget(_ id: Int64, asOf token: Int64) {
+    if let known = holds[id], known.sighting.token <= token { holds[id] = nil }
+  }
 
   mutating func note(token: Int64) {
     // As the floor a damaged row's token would leave no numbers to any key.
     if token <= Collector.collectableTokenMax { tokenMax = max(tokenMax, token) }
   }
 
-  private enum ToBeSaid {
-    /// That something is missing.
-    case setback
-    /// That others are right who have said so.
-    case agreement
-  }
-
   // MARK: - What has happened
 
-  /// Whether nothing is to be done but to look through what is held.
-  var isUnderWay: Bool { graceEnd != nil }
-
-  /// When there is something to be done for that.
-  func due(at now: MonotonicTime) -> MonotonicTime? {
-    toBeSaid != nil || !lookingThrough.isEmpty ? graceEnd.map { _ in now } : graceEnd
+  /// What becomes of the past as this server knew it.
+  enum Verdict {
+    case asBefore
+    /// It is not what it was, and nobody has said so yet.
+    case toBeSaid
+    /// It has to be looked through.
+    case toBeLookedThrough
   }
 
-  enum News {
-    /// The database has another history, and nothing is known to be missing.
-    case otherHistory
-    /// So many are held as far as this server knows, and may be missing.
-    case setback(holds: Int)
-  }
-
-  func isNews(setbacks now: Int64) -> Bool { setbacks.map { $0 != now } ?? false }
-
-  /// Looks whether the database is another one than before. Nil where it is not, or that is known.
-  mutating func look(at facts: Facts, at now: MonotonicTime) -> News? {
+  /// Looks whether the database is what it was.
+  ///
+  /// - Parameter isNewConnection: Whether the connection before was lost, so that it may be another database.
+  mutating func look(
+    at facts: Facts, isNewConnection: Bool, at now: MonotonicTime
+  ) -> Verdict {
     note(token: facts.meta.tokenFloor)
-    let isSaidAnew = isNews(setbacks: facts.meta.setbacks)
-    setbacks = facts.meta.setbacks
-    if facts.isBehind, toBeSaid == nil { toBeSaid = .setback }
-    guard facts.isBehind && !isSetback || isSaidAnew else {
-      guard facts.isOfOtherHistory, graceEnd == nil else { return nil }
-      graceEnd = now + limits.setbackGraceNanoseconds
-      return .otherHistory
+    let said = facts.meta.setbacks
+    let isAnew = setbacks != said
+    let isBelow = setbacks.map { said < $0 } ?? false
+    // Where the number is above the one that is known, somebody has said so already.
+    let isBehind = facts.isBehind && (!isAnew || isBelow)
+    if isBehind || isBelow || (facts.isBehind && setbacks != nil) { isLoss = true }
+    if isBehind || isBelow || facts.isOfOtherHistory {
+      isOpen = false
+      nextLook = now
+      return .toBeSaid
     }
-    defer { isSetback = true }
-    graceEnd = now + limits.setbackGraceNanoseconds
-    if isSaidAnew, toBeSaid != nil { toBeSaid = .agreement }
+    let isInDoubt = isNewConnection && facts.history == nil && setbacks != nil
+    if isInDoubt { isHistoryInDoubt = true }
+    guard isAnew || isInDoubt || (isOpen && facts.settled != said) else { return .asBefore }
+    lookThrough(said, at: now)
+    return .toBeLookedThrough
+  }
+
+  private mutating func lookThrough(_ said: Int64, at now: MonotonicTime) {
+    setbacks = said
+    isOpen = false
+    (since, nextLook) = (now, now)
+    runs = [:]
+    countPutBack = 0
+    // Before what is being looked at, which may have been read already.
     lookingThrough.insert(contentsOf: holds.values, at: 0)
     holds = [:]
-    return isSetback ? nil : .setback(holds: lookingThrough.count)
+  }
+
+  // MARK: - What is to be done
+
+  /// When there is something to be done for that; nil where clients' commands are done.
+  var due: MonotonicTime? { isOpen ? nil : nextLook }
+
+  enum Step {
+    /// Say that the past is not what it was.
+    case say
+    /// Put back what is missing of ``part(max:)``.
+    case putBack
+    case settle
+    case open
+    /// Others are not settled yet.
+    case wait
   }
 
   /// What is to be looked at next.
   func part(max: Int) -> ArraySlice<Hold> { lookingThrough.suffix(max) }
 
-  /// What is to be written beside what is put back.
-  func changes(_ changes: inout Changes, _ facts: Facts, at now: MonotonicTime) {
-    let meta = facts.meta
-    if let toBeSaid {
-      // Where the floor is damaged, there is no number above it.
-      let unknown = toBeSaid == .setback ? Self.tokensUnknownMax : 0
-      let floor = max(meta.tokenFloor, tokenMax).addingReportingOverflow(unknown)
-      if !floor.overflow {
-        changes.meta.append(
-          .set(.tokenFloor, from: meta.tokenFloor, to: floor.partialValue))
+  /// - Parameter facts: As they were looked at, with ``Wanted/wantsRuns``.
+  mutating func step(_ verdict: Verdict, _ facts: Facts, at now: MonotonicTime) -> Step {
+    note(facts.runs, at: now)
+    if verdict == .toBeSaid { return .say }
+    if !lookingThrough.isEmpty { return .putBack }
+    if facts.settled != facts.meta.setbacks { return .settle }
+    if isToBeOpened(facts.meta, at: now) { return .open }
+    nextLook = now + limits.setbackLookNanoseconds
+    return .wait
+  }
+
+  private mutating func note(_ states: [RunState], at now: MonotonicTime) {
+    for state in states where runs[state.id]?.state != state { runs[state.id] = (state, now) }
+    let ids = Set(states.map(\.id))
+    runs = runs.filter { ids.contains($0.key) }
+  }
+
+  /// Whether nobody has anything to put back any more. Whoever comes later than that is too late: what it has
+  /// granted keeps its place only where nobody else was granted the key.
+  private func isToBeOpened(_ meta: StoreMeta, at now: MonotonicTime) -> Bool {
+    if meta.opened == meta.setbacks, !isHistoryInDoubt { return true }
+    let grace = limits.setbackGraceNanoseconds
+    return now - since >= grace
+      && runs.values.allSatisfy { run in
+        run.state.settled == meta.setbacks || run.state.settled == RunState.exempt
+          || now - run.since >= grace
       }
-      let count = toBeSaid == .setback ? meta.setbacks &+ 1 : meta.setbacks
-      changes.meta.append(.set(.setbacks, from: meta.setbacks, to: count))
+  }
+
+  /// What is to be written for a step, beside what is put back.
+  func change(_ changes: inout Changes, for step: Step, _ facts: Facts) {
+    let meta = facts.meta
+    switch step {
+    case .say:
+      let floor = floorAboveAll(facts)
+      changes.meta = [
+        // It never comes to a number that was there in a history that is lost.
+        .set(
+          .setbacks, from: meta.setbacks,
+          to: max(meta.setbacks, setbacks ?? 0) &+ .random(in: 1...Self.stepMax)),
+        .set(.tokenFloor, from: meta.tokenFloor, to: floor),
+        .set(.setbackFloor, from: meta.setbackFloor, to: floor),
+      ]
+      if let history = facts.history, let noted = meta.history {
+        changes.meta.append(.set(.history, from: noted, to: history))
+      }
+    case .settle:
+      changes.settled = meta.setbacks
+      if tokenMax > meta.tokenFloor {
+        changes.meta = [.set(.tokenFloor, from: meta.tokenFloor, to: tokenMax)]
+      }
+    case .open where meta.opened != meta.setbacks:
+      // Where somebody says something else meanwhile, it is of no account.
+      changes.meta = [.set(.opened, from: meta.opened, to: meta.setbacks)]
+    case .putBack, .open, .wait: break
     }
-    if isOver(at: now), facts.isOfOtherHistory { changes.meta.append(.noteHistory) }
   }
 
-  private func isOver(at now: MonotonicTime) -> Bool {
-    toBeSaid == nil && lookingThrough.isEmpty && graceEnd.map { $0 <= now } ?? true
+  private static let stepMax: Int64 = 1 << 31
+
+  /// Above all that this server knows of, and all that can have been given out in the histories before.
+  private func floorAboveAll(_ facts: Facts) -> Int64 {
+    let known = max(facts.meta.tokenFloor, tokenMax)
+    let (above, isOver) = known.addingReportingOverflow(Self.tokensOfHistoryMax)
+    // Where the floor is damaged, there is no number above it.
+    guard !isOver else { return facts.meta.tokenFloor }
+    let room = (facts.history ?? 0).multipliedReportingOverflow(by: 2 * Self.tokensOfHistoryMax)
+    return room.overflow ? above : max(above, room.partialValue)
   }
 
-  /// What ``changes(_:_:at:)`` gave is written, and with it what was missing of a part.
-  mutating func done(_ part: Int, at now: MonotonicTime) {
-    if isOver(at: now) { (graceEnd, isSetback) = (nil, false) }
-    lookingThrough.removeLast(part)
-    if toBeSaid == .setback { setbacks = setbacks.map { $0 &+ 1 } }
-    toBeSaid = nil
+  /// What ``change(_:for:_:)`` gave is written.
+  ///
+  /// - Parameter part: How much was looked at.
+  /// - Returns: How many that were held have been put back, where that is all, and something was lost.
+  mutating func done(
+    _ step: Step, _ changes: Changes, part: Int, at now: MonotonicTime
+  ) -> Int? {
+    switch step {
+    case .say:
+      for case .set(.setbacks, _, let said) in changes.meta { lookThrough(said, at: now) }
+    case .putBack:
+      lookingThrough.removeLast(part)
+      countPutBack += changes.rows.count
+    case .settle:
+      guard isLoss || countPutBack > 0 else { return nil }
+      isLoss = false
+      return countPutBack
+    case .open: (isOpen, isHistoryInDoubt) = (true, false)
+    case .wait: break
+    }
+    return nil
   }
+
+  /// A step could not be done.
+  mutating func failed(at now: MonotonicTime) { nextLook = now + limits.setbackLookNanoseconds }
 }

@@ -345,9 +345,10 @@
       case .ofAnswer: #expect(applied == .done(ids: [try #require(row).id]))
       case .ofQuestion: #expect(applied == .conflict && row == nil)
       }
-      // It goes on.
-      #expect(writer.isUsable)
-      guard case .done = try writer.apply(claiming("other", try writer.read(Wanted()))) else {
+      // It goes on, on a connection of which it is known that it is another one.
+      #expect(!writer.isUsable)
+      let next = try engine.openWriter()
+      guard case .done = try next.apply(claiming("other", try next.read(Wanted()))) else {
         Issue.record("nobody else is there")
         return
       }

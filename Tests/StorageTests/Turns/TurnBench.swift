@@ -114,6 +114,15 @@ final class TurnBench: @unchecked Sendable {
     }
   }
 
+  /// What a reader says of a key: its owner, nil where it is free.
+  func read(_ key: String) -> Result<String?, StoreError> {
+    let call = KeptCall()
+    reader.turn([.query(.fetch(key: key), deadline: nil, call: call)])
+    return call.result!.map { outcome in
+      if case .found(let record) = outcome { record?.holder?.owner } else { "?" }
+    }
+  }
+
   func owner(of key: String) throws -> String? { try database.row(forKey: key)?.owner }
 }
 

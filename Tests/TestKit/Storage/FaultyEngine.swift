@@ -49,6 +49,8 @@ private final class FaultyWriter: StoreWriter {
 
   func restartLog() -> Bool { !isLost && writer.restartLog() }
 
+  func acceptPast() { writer.acceptPast() }
+
   private func at<R>(
     _ point: FaultPoint, _ body: () throws(StoreError) -> R
   ) throws(StoreError) -> R {

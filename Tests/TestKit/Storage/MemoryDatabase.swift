@@ -24,11 +24,15 @@ package final class MemoryDatabase: @unchecked Sendable {
   package let concurrency: Concurrency
   private let state = Mutex((state: MemoryState(), commits: Int64(0)))
   private let writing = UnsafeMutablePointer<pthread_mutex_t>.allocate(capacity: 1)
-  private let latestHistory = Mutex(0)
+  /// Nil where histories have no names.
+  private let latestHistory: Mutex<Int64?>
+  private let latestConnections = Mutex(0)
   private let interlude = Mutex<(@Sendable () -> Void)?>(nil)
 
-  package init(_ concurrency: Concurrency = .locks) {
+  /// - Parameter namesHistories: Whether it says itself that its history is another one.
+  package init(_ concurrency: Concurrency = .locks, namesHistories: Bool = true) {
     self.concurrency = concurrency
+    latestHistory = Mutex(namesHistories ? 0 : nil)
     pthread_mutex_init(writing, nil)
   }
 
@@ -39,13 +43,18 @@ package final class MemoryDatabase: @unchecked Sendable {
 
   /// Everything is as it was when `past` was taken, like on a standby that lacks what came after.
   ///
-  /// - Parameter isNoticeable: Whether the database itself says that its history is another one.
+  /// - Parameter isNoticeable: Whether the database itself says that its history is another one, if it ever does.
   package func goBack(to past: MemoryState, isNoticeable: Bool = true) {
     state.withLock { $0.state = past }
-    if isNoticeable { latestHistory.withLock { $0 += 1 } }
+    if isNoticeable { latestHistory.withLock { $0 = $0.map { $0 + 1 } } }
   }
 
-  var history: Int { latestHistory.withLock { $0 } }
+  /// No connection can be used any more that was opened before.
+  package func cutConnections() { latestConnections.withLock { $0 += 1 } }
+
+  var history: Int64? { latestHistory.withLock { $0 } }
+  /// Whose number is not this is cut.
+  var connections: Int { latestConnections.withLock { $0 } }
 
   package var snapshot: MemoryState { state.withLock { $0.state } }
 
@@ -220,14 +229,14 @@ package struct MemoryState: Sendable {
   /// done.
   private var counts: [Run: Int64] = [:]
   private(set) var commits: [Run: Int64] = [:]
-  /// The history that was noted.
-  private(set) var history = 0
+  private(set) var settled: [Run: Int64] = [:]
   /// The rows that runs have changed, and which of their changes that was.
   private var log: [(run: Run, change: Int64, ids: [Int64])] = []
   private var idOfKey: [NameBytes: Int64] = [:]
   private var latestID: Int64 = 0
   private var meta: [StoreMeta.Name: Int64] = [
-    .newestShape: S1.number, .oldestShape: S1.number, .filledShape: S1.number,
+    .newestShape: S1.number, .oldestShape: S1.number, .filledShape: S1.number, .setbacks: 1,
+    .opened: 1, .history: 0,
   ]
   var neededRelease = ""
   /// What each key is found by, as bytes.
@@ -319,6 +328,11 @@ package struct MemoryState: Sendable {
       min(keys(withTerms: [count.term]).filter(count.range.contains).count, count.max)
     }
     if wanted.wantsLastID { facts.lastID = rows.keys.max() ?? 0 }
+    if wanted.wantsRuns {
+      facts.runs = commits.map {
+        RunState(id: $0.key.number, commits: $0.value, settled: settled[$0.key]!)
+      }
+    }
     switch wanted.page {
     case .rows(let id, let limit):
       facts.rows = inOrderOfIDs(after: id).prefix(limit).map { $0.stored(shapes) }
@@ -347,9 +361,11 @@ package struct MemoryState: Sendable {
     return facts
   }
 
-  mutating func admit(_ run: Run) { (counts[run], commits[run]) = (0, 0) }
+  mutating func admit(_ run: Run, settled: Int64) {
+    (counts[run], commits[run], self.settled[run]) = (0, 0, settled)
+  }
   mutating func end(_ run: Run) {
-    if run != .nobody { (counts[run], commits[run]) = (nil, nil) }
+    if run != .nobody { (counts[run], commits[run], settled[run]) = (nil, nil, nil) }
   }
 
   /// Whether all that is to be written is as it was in `snapshot`.
@@ -374,9 +390,8 @@ package struct MemoryState: Sendable {
   }
 
   /// - Parameter run: Nil where nobody else can write.
-  /// - Parameter history: What is noted where that is to be done.
   mutating func write(
-    _ changes: Changes, _ shapes: KnownShapes, by run: Run? = nil, history: Int = 0
+    _ changes: Changes, _ shapes: KnownShapes, by run: Run? = nil
   ) -> [Int64] {
     let ids = changes.rows.map { write($0, shapes, maintaining: changes.oldestShape) }
     for row in changes.refills { refill(row, shapes, maintaining: changes.oldestShape) }
@@ -398,10 +413,12 @@ package struct MemoryState: Sendable {
           neededRelease = release
         }
         touchAllRuns()
-      case .noteHistory: self.history = history
       }
     }
-    if let run { note(ids, by: run) }
+    if let run {
+      note(ids, by: run)
+      settled[run] = changes.settled ?? settled[run]
+    }
     return ids
   }
 

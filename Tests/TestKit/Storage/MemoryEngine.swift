@@ -41,16 +41,25 @@ package struct MemoryEngine: StoreEngine {
     }
     // Who comes is let in only where nobody has given its shapes up, and is known to whoever does from then
     // on.
-    let run = MemoryState.Run(number: .random(in: 1 ... .max))
+    let run = MemoryState.Run(number: runs.change { $0.nextID(for: purpose) })
+    let former = runs.now.id(for: purpose).map { MemoryState.Run(number: $0) }
     try database.edit { (state) throws(StoreError) in
-      try Fence.check(state.meta(shapes), self)
-      state.set(.newestShape, to: max(state.meta(shapes).newestShape, shapes.newest))
-      let former = runs.now.id(for: purpose).map { MemoryState.Run(number: $0) } ?? .nobody
+      let meta = state.meta(shapes)
+      try Fence.check(meta, self)
+      state.set(.newestShape, to: max(meta.newestShape, shapes.newest))
       runs.change {
-        $0.began(run.number, for: purpose, formerCommits: state.commits[former] ?? OwnRuns.unknown)
+        $0.began(
+          run.number, for: purpose,
+          formerCommits: former.map { state.commits[$0] ?? OwnRuns.unknown })
       }
-      state.end(former)
-      state.admit(run)
+      let settled: Int64 =
+        switch (purpose, former) {
+        case (.upkeep, _): RunState.exempt
+        case (.commands, nil): meta.setbacks
+        case (.commands, let former?): state.settled[former] ?? RunState.never
+        }
+      state.end(former ?? .nobody)
+      state.admit(run, settled: settled)
     }
     return run
   }
@@ -74,8 +83,10 @@ final class MemoryWriter: StoreWriter {
   private let purpose: WritingPurpose
   /// What was read, of a transaction that is under way.
   private var snapshot: MemoryState?
+  private var history: Int64?
   private var ownCommits: Int64 = 0
   private var isRunGone = false
+  private let connections: Int
 
   init(
     _ database: MemoryDatabase, _ shapes: KnownShapes, _ runs: MemoryRuns,
@@ -86,11 +97,15 @@ final class MemoryWriter: StoreWriter {
     self.runs = runs
     self.run = run
     self.purpose = purpose
+    connections = database.connections
   }
 
   deinit { forget() }
 
-  var isUsable: Bool { snapshot == nil && !isRunGone }
+  private var isCut: Bool { connections != database.connections }
+  var isUsable: Bool { snapshot == nil && !isRunGone && !isCut }
+
+  func acceptPast() { runs.change { $0.accept() } }
 
   func read(_ wanted: Wanted) throws(StoreError) -> Facts {
     precondition(snapshot == nil, "a transaction within a transaction")
@@ -100,12 +115,15 @@ final class MemoryWriter: StoreWriter {
     let state = database.snapshot
     var facts = state.facts(wanted, shapes)
     if database.concurrency == .optimistic {
+      guard !isCut else { throw StoreError(.unavailable, "the store memory: is cut off") }
       guard let commits = state.commits[run] else {
         isRunGone = true
         throw StoreError(.unavailable, "the store memory: does not know this server's run any more")
       }
       facts.isBehind = runs.change { $0.saw(commits, for: purpose) }
-      facts.isOfOtherHistory = state.history != database.history
+      facts.settled = state.settled[run]!
+      history = database.history
+      facts.history = history
     }
     snapshot = state
     return facts
@@ -118,14 +136,14 @@ final class MemoryWriter: StoreWriter {
       switch database.concurrency {
       case .locks: state.write(changes, shapes)
       case .optimistic:
-        state.isAsDecided(on: snapshot, changes, by: run)
-          ? state.write(changes, shapes, by: run, history: database.history) : nil
+        history == database.history && state.isAsDecided(on: snapshot, changes, by: run)
+          ? state.write(changes, shapes, by: run) : nil
       }
     }
     guard let ids else { return .conflict }
     if database.concurrency == .optimistic {
       let commits = snapshot.commits[run]! + 1
-      runs.change { $0.committed(commits, for: purpose, changes) }
+      runs.change { $0.committed(commits, for: purpose) }
     }
     ownCommits += 1
     return .done(ids: ids)
@@ -154,7 +172,9 @@ final class MemoryReader: StoreReader {
   }
 
   func read(_ wanted: Wanted) throws(StoreError) -> Facts {
-    (moment ?? database.snapshot).facts(wanted, shapes)
+    var facts = (moment ?? database.snapshot).facts(wanted, shapes)
+    if database.concurrency == .optimistic { facts.history = database.history }
+    return facts
   }
 
   func beginMoment() throws(StoreError) {
@@ -172,8 +192,10 @@ final class MemoryReader: StoreReader {
       byOthersThan: own.ids.map { MemoryState.Run(number: $0) }, since: mark, shapes)
     let commits = Dictionary(
       uniqueKeysWithValues: state.commits.map { ($0.key.number, $0.value) })
-    changes.isPastInDoubt = own.isMissingAny(in: commits) || state.history != database.history
-    changes.setbacks = state.meta(shapes).setbacks
+    var facts = Facts(meta: state.meta(shapes))
+    facts.history = database.history
+    changes.isPastInDoubt = own.isMissingAny(in: commits) || facts.isOfOtherHistory
+    changes.setbacks = facts.meta.setbacks
     return changes
   }
 }

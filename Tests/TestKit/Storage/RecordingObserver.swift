@@ -105,7 +105,7 @@ package final class RecordingObserver: StoreObserver {
   }
 
   package func historyChanged() { note { $0.histories += 1 } }
-  package func wentBack(holds: Int) { note { $0.setbacks.append(holds) } }
+  package func wentBack(putBack: Int) { note { $0.setbacks.append(putBack) } }
   package func conflicted() { note { $0.conflicts += 1 } }
   package func recovered() { note { $0.recoveries += 1 } }
   package func outageEnded() { note { $0.outagesEnded += 1 } }
