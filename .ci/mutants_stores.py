@@ -5,7 +5,9 @@ out, and put back where commits were lost."""
 SUITES = {
     "Sources/Storage/Engine/OwnRuns.swift": ["StorageTests.SetbackTests"],
     "Sources/Storage/Writing/Setback.swift": ["StorageTests.SetbackTests"],
-    "Sources/Storage/Writing/CommandWriter.swift": ["StorageTests.ConflictTests", "StorageTests.SetbackTests"],
+    "Sources/Storage/Writing/CommandWriter.swift": ["StorageTests.ConflictTests", "StorageTests.SetbackTests",
+                                                    "StorageTests.RowMemoryTests"],
+    "Sources/Storage/Writing/RowMemory.swift": ["StorageTests.RowMemoryTests"],
     "Sources/Storage/Reading/SnapshotReader.swift": ["StorageTests.SetbackTests"],
     "Sources/Storage/Upkeep/Upkeep.swift": ["StorageTests.SetbackTests"],
     "Sources/Storage/StoreCopy.swift": ["StorageTests.StoreCopyTests"],
@@ -31,6 +33,7 @@ WRITER = "Sources/Storage/Writing/CommandWriter.swift"
 READER = "Sources/Storage/Reading/SnapshotReader.swift"
 UPKEEP = "Sources/Storage/Upkeep/Upkeep.swift"
 COPY = "Sources/Storage/StoreCopy.swift"
+MEMORY = "Sources/Storage/Writing/RowMemory.swift"
 NETWORK = "Sources/StorageSQL/NetworkEngine.swift"
 SETS = "Sources/StorageSQL/SetStatements.swift"
 POSTGRES = "Sources/StorageSQL/PostgresStatements.swift"
@@ -73,7 +76,7 @@ MUTANTS = [
      "if !MUTANT, let history = facts.history, let noted = meta.history {"),
     (WRITER, "setback: nothing is done meanwhile", "guard look(at: facts, writer, at: start) == .asBefore else { throw Setback.error }",
      "guard look(at: facts, writer, at: start) == .asBefore || MUTANT else { throw Setback.error }"),
-    (WRITER, "setback: all leases are new", "      leases = LeaseTable()\n      scans.invalidate()", "      if !MUTANT { leases = LeaseTable() }\n      scans.invalidate()"),
+    (WRITER, "setback: all leases are new", "      leases = LeaseTable()\n      memory.forgetAll()", "      if !MUTANT { leases = LeaseTable() }\n      memory.forgetAll()"),
     (WRITER, "setback: what is put back is known", "    if case .putBack = step {\n      for row in batch.slots.compactMap",
      "    if !MUTANT, case .putBack = step {\n      for row in batch.slots.compactMap"),
     (WRITER, "setback: what is of another past is not seen", "guard !engine.keepsAccount || setback.setbacks ?? setbacks == setbacks else { return }",
@@ -100,10 +103,18 @@ MUTANTS = [
      "WHERE run = ? AND (changes = ?\\(MUTANT ? \" OR 1 = 1\" : \"\"))\\(condition)"),
     (SETS, "store: a value in the meta table is as it was", "SET value = ? WHERE name = ? AND value = ?",
      "SET value = ? WHERE name = ? AND (value = ?\\(MUTANT ? \" OR 1 = 1\" : \"\"))"),
-    (SETS, "store: giving shapes up is in every write set", "        Self.touchAdmissions, Self.touchAllRuns,\n        Statement(filling: shared.giveUp",
-     "        Self.touchAdmissions, MUTANT ? Self.touchAdmissions : Self.touchAllRuns,\n        Statement(filling: shared.giveUp"),
-    (SETS, "store: so is a new epoch", "? [Self.touchAdmissions, Self.touchAllRuns] + set : set",
-     "? (MUTANT ? [] : [Self.touchAdmissions, Self.touchAllRuns]) + set : set"),
+    (SETS, "store: giving shapes up is in every write set", "        Self.touchAllRuns,\n        Statement(filling: shared.giveUp",
+     "        MUTANT ? Self.touchAdmissions : Self.touchAllRuns,\n        Statement(filling: shared.giveUp"),
+    (SETS, "store: so is a new epoch, and what is said of the past", "? [Self.touchAllRuns] + set : set",
+     "? (MUTANT ? [] : [Self.touchAllRuns]) + set : set"),
+    (SETS, "store: what is said of the past is for all", "[.epoch, .setbacks].contains(name)", "(MUTANT ? [.epoch] : [.epoch, .setbacks]).contains(name)"),
+    (WRITER, "memory: what leads to no change is asked for", "guard batch.slots.allSatisfy(\\.isChanged) else {",
+     "guard MUTANT || batch.slots.allSatisfy(\\.isChanged) else {"),
+    (WRITER, "memory: what others have written is forgotten", "for key in scope.keys { memory.forget(key) }",
+     "if !MUTANT { for key in scope.keys { memory.forget(key) } }"),
+    (WRITER, "memory: what others are said to have changed is forgotten", "for row in rows { memory.forget(row.key) }",
+     "if !MUTANT { for row in rows { memory.forget(row.key) } }"),
+    (MEMORY, "memory: it has a bound", "if bytes > bytesMax { forgetRows() }", "if bytes > bytesMax && !MUTANT { forgetRows() }"),
     (SETS, "store: a run ends with the next one", 'runs("DELETE FROM \\(ServerRuns.table) WHERE run = ?", former),',
      'runs("DELETE FROM \\(ServerRuns.table) WHERE run = ?", MUTANT ? 0 : former),'),
     (POSTGRES, "store: the token of a row is as it was", '"r.id = c.id AND r.token = c.expected_token AND r.revision = c.expected_revision"',

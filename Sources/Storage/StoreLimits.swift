@@ -18,7 +18,7 @@ package struct StoreLimits: Sendable {
   package var waiterBytesMax = 64 << 20
   /// How often a server looks whether others have freed what is waited for, if that does not take long:
   /// looking takes a tenth of the time at most, however many keys there are.
-  package var waitedLookNanoseconds: Int64 = 50_000_000
+  package var waitedLookNanoseconds: Int64 = 35_000_000
   /// Those at the front of a line whose life is watched, and how many of a line are asked at once when
   /// it is not known of the first one: so many that those who do not answer hold up the others for
   /// seconds, however many they are.
@@ -86,6 +86,10 @@ package struct StoreLimits: Sendable {
   package var backfillLookNanoseconds: Int64 = 10_000_000_000
   /// Keys with terms that one step of the sweep looks at.
   package var sweepKeysMax = 200
+  /// Rows that are remembered as they were written, in bytes.
+  package var rowMemoryBytesMax = 16 << 20
+  /// For how long after such a conflict rows are kept from others at once.
+  package var contentionNanoseconds: Int64 = 100_000_000
   /// How often a transaction is decided anew because others were faster, and the pause before that: at
   /// random up to this, twice as long each time, as far as the second one.
   package var conflictsMax = 50

@@ -94,6 +94,8 @@
       }
     }
 
+    package var isSessionSet: Bool { true }
+
     /// Looks whether the server can be used, and sets what the session needs.
     private func prepare(_ address: MariaDBAddress) throws(SQLFailure) {
       // The library does without where the server cannot.

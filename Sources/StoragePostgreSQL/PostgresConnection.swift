@@ -8,7 +8,7 @@
   ///
   /// Statements go out together and their results come back together (libpq's pipeline mode), so a
   /// transaction whose statements are known costs one round trip. Names, settings and locks of the
-  /// session are not used: a pooler may give each transaction another one.
+  /// session are used only where it is known that there is one: a pooler may give each transaction another one.
   package final class PostgresConnection: SQLConnection {
     private let handle: OpaquePointer
     package var hostIndex = 0
@@ -54,7 +54,7 @@
     /// Answers that nobody waited for would be taken for those of the next statements.
     private var isLost = false
 
-    package var isUsable: Bool { !isLost && PQstatus(handle) == CONNECTION_OK }
+    package var isUsable: Bool { !isLost && !isReplaced && PQstatus(handle) == CONNECTION_OK }
 
     /// Runs `statements`, in their order, as one round trip.
     ///
@@ -75,10 +75,55 @@
       }
     }
 
+    // MARK: - Statements that are kept
+
+    /// The names of those that the server has parsed, by their texts; nil where it is to parse each anew.
+    private var kept: [String: String]?
+    /// What is more does not come again and again.
+    private static let keptMax = 256
+    private var latestName = 0
+
+    package private(set) var isSessionSet = false
+
+    /// From now on the server parses and plans each text once: that is most of what a small transaction costs it.
+    /// Behind a pooler nothing changes.
+    ///
+    /// - Parameter settings: What transactions need.
+    func keepStatements(_ settings: PostgresStatement) throws(SQLFailure) {
+      // A pooler has numbers of its own for those to whom it lends its sessions.
+      let session = try run([PostgresStatement("SELECT pg_backend_pid()::bigint")])[0][0].integer(0)
+      guard session == Int64(PQbackendPID(handle)) else { return }
+      // Of arrays a plan for some values is right for any number.
+      _ = try run([settings, PostgresStatement("SET plan_cache_mode = force_generic_plan")])
+      isSessionSet = true
+      kept = [:]
+    }
+
+    /// - Returns: Whether the server is asked to parse the text.
+    private func keep(_ statement: PostgresStatement) throws(SQLFailure) -> Bool {
+      guard let kept, kept[statement.text] == nil, kept.count < Self.keptMax else { return false }
+      latestName += 1
+      let (name, types) = ("s\(latestName)", statement.parameters.map(\.type))
+      guard PQsendPrepare(handle, name, statement.text, Int32(types.count), types) == 1 else {
+        throw .lost(message)
+      }
+      self.kept![statement.text] = name
+      return true
+    }
+
+    // MARK: - A round trip
+
     private func exchange(_ statements: [PostgresStatement]) throws(SQLFailure) -> [PostgresResult]
     {
+      // What the server answers, in its order: that a text is parsed, or nil for the result of a statement.
+      var answers: [String?] = []
+      var place = 0
+      // What was not answered is not parsed.
+      defer { for case let text? in answers.dropFirst(place) { kept?[text] = nil } }
       for statement in statements {
+        if try keep(statement) { answers.append(statement.text) }
         guard send(statement) else { throw .lost(message) }
+        answers.append(nil)
       }
       guard PQpipelineSync(handle) == 1 else { throw .lost(message) }
       let deadline = Self.now + Int64(secondsMax) * 1_000
@@ -98,6 +143,12 @@
           }
           return results
         case PGRES_TUPLES_OK, PGRES_COMMAND_OK:
+          let isParsed = refusal == nil && place < answers.count && answers[place] != nil
+          place += refusal == nil ? 1 : 0
+          guard !isParsed else {
+            PQclear(result)
+            continue
+          }
           results.append(PostgresResult(result))
           // The last one is what commits.
           if results.count == statements.count, isWarned.isThere {
@@ -155,12 +206,28 @@
           defer { offset += value.count }
           return (bytes.baseAddress! + offset).assumingMemoryBound(to: CChar.self)
         }
+        let count = Int32(values.count)
+        if let name = kept?[statement.text] {
+          return PQsendQueryPrepared(handle, name, count, values, lengths, formats, 1) == 1
+        }
         return PQsendQueryParams(
-          handle, statement.text, Int32(values.count), types, values, lengths, formats, 1) == 1
+          handle, statement.text, count, types, values, lengths, formats, 1) == 1
       }
     }
 
+    /// Whether another host was promoted in the place of its own; nil where there is no other.
+    private var succession: (of: PostgresSuccession, replacements: Int)?
+
+    func follow(_ succession: PostgresSuccession) {
+      self.succession = (succession, succession.replacements(of: hostIndex))
+    }
+
+    private var isReplaced: Bool {
+      succession.map { $0.of.replacements(of: hostIndex) != $0.replacements } ?? false
+    }
+
     private func awaitResult(until deadline: Int64) throws(SQLFailure) {
+      let start = Self.now
       while true {
         let flushed = PQflush(handle)
         guard flushed >= 0 else { throw .lost(message) }
@@ -169,14 +236,24 @@
         guard left > 0 else {
           throw .lost("no answer within \(secondsMax) s")
         }
+        var wait = left
+        if let succession {
+          let patience = start + PostgresSuccession.patienceMilliseconds - Self.now
+          if patience <= 0 { succession.of.look(besides: hostIndex) }
+          guard !isReplaced else { throw .lost("another host has taken its place") }
+          wait = min(left, patience > 0 ? patience : Self.lookMilliseconds)
+        }
         var wanted = pollfd(
           fd: PQsocket(handle), events: Int16(POLLIN | (flushed == 1 ? POLLOUT : 0)), revents: 0)
-        _ = poll(&wanted, 1, Int32(left))
+        _ = poll(&wanted, 1, Int32(wait))
         if wanted.revents & Int16(POLLIN | POLLERR | POLLHUP) != 0, PQconsumeInput(handle) == 0 {
           throw .lost(message)
         }
       }
     }
+
+    /// How often it is looked whether the host was replaced, by who waits.
+    private static let lookMilliseconds: Int64 = 50
 
     /// Milliseconds of a clock that nobody sets.
     static var now: Int64 {

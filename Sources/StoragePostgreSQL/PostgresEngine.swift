@@ -15,6 +15,7 @@
     package let statements: PostgresStatements
     package let account: DatabaseAccount
     package let hosts: HostRace<PostgresParameters.Host, PostgresConnection>
+    private let succession: PostgresSuccession
 
     /// - Parameters:
     ///   - uri: As libpq takes it: `postgresql://user@host1,host2/database?parameter=value`.
@@ -34,6 +35,7 @@
         try PostgresConnection(opening.open(host), secondsMax: secondsMax)
       }
       account = DatabaseAccount(clock: clock)
+      succession = PostgresSuccession(opening, account)
       self.shapes = shapes
       self.firstShape = firstShape
       statements = PostgresStatements(shapes, secondsMax: secondsMax)
@@ -85,6 +87,18 @@
         }
       case .lost(let reason):
         StoreError(.unavailable, "the store \(location) gave no answer: \(reason)")
+      }
+    }
+
+    package func opened(_ connection: PostgresConnection) {
+      if hosts.count > 1 { connection.follow(succession) }
+    }
+
+    package func keepStatements(_ connection: PostgresConnection) throws(StoreError) {
+      do throws(SQLFailure) {
+        try connection.keepStatements(statements.sessionSettings)
+      } catch {
+        throw self.error(error)
       }
     }
 

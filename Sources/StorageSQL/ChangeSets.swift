@@ -18,6 +18,8 @@ package struct ChangeSets: Sendable {
   /// Rows of which what a holder says is to be taken away.
   package private(set) var cleared: RowSet
   package private(set) var deleted: RowSet
+  /// The ids of all rows that are changed, where they are in more than one set.
+  package private(set) var idsOfSeveral: [Int64] = []
   /// Keys of which all terms go, before any are added.
   package private(set) var keysWithoutTerms: [String] = []
   package private(set) var removedTerms: RowSet
@@ -63,9 +65,9 @@ package struct ChangeSets: Sendable {
     removedTerms = RowSet(Self.termColumns)
     addedTerms = RowSet(Self.termColumns)
     let oldest = changes.oldestShape
-    // In the order of their ids: servers that change the same rows wait for each other, and not in a
-    // circle.
-    for change in changes.rows.sorted(by: { ($0.id ?? .max) < ($1.id ?? .max) }) {
+    // In the order of their ids, and of the keys of new ones: servers that change the same rows wait for each
+    // other, and not in a circle.
+    for change in changes.rows.sorted(by: Self.isInOrder) {
       if let id = change.id, let expected = change.expected {
         change.record.holder == nil
           ? addFreed(change, id, expected, shapes, oldest)
@@ -85,6 +87,10 @@ package struct ChangeSets: Sendable {
     for deletion in changes.deletions.sorted(by: { $0.id < $1.id }) {
       deleted.add(deletion.id, deletion.expected)
     }
+    if [held, freed, refilled, cleared, deleted].filter({ !$0.isEmpty }).count > 1 {
+      idsOfSeveral =
+        changes.rows.compactMap(\.id) + changes.refills.map(\.id) + changes.deletions.map(\.id)
+    }
     guard shapes.haveTerms else { return }
     for change in changes.terms {
       if let removed = change.removed {
@@ -93,6 +99,14 @@ package struct ChangeSets: Sendable {
         keysWithoutTerms.append(change.key)
       }
       for term in change.added { addedTerms.add(change.key, term) }
+    }
+  }
+
+  private static func isInOrder(_ a: RowChange, _ b: RowChange) -> Bool {
+    switch (a.id, b.id) {
+    case (let a?, let b?): a < b
+    case (nil, nil): a.record.key.utf8.lexicographicallyPrecedes(b.record.key.utf8)
+    case (let a, _): a != nil
     }
   }
 

@@ -131,10 +131,14 @@ package struct MariaDBStatements: SetStatements {
   package static let synchronized = MariaDBStatement(
     "SET SESSION wsrep_sync_wait = 1, wsrep_retry_autocommit = 0")
 
-  package func transaction(_ statements: [MariaDBStatement]) -> [MariaDBStatement] {
+  package func transaction(
+    _ statements: [MariaDBStatement], isSessionSet: Bool = true, isBegun: Bool = false
+  ) -> [MariaDBStatement] {
     [MariaDBStatement("SET TRANSACTION ISOLATION LEVEL READ COMMITTED")]
       + Self.together([MariaDBStatement("START TRANSACTION")] + statements + [Self.commit])
   }
+  /// Nodes of Galera do not lock rows for each other.
+  package func beginLocking(keys: [String], isSessionSet: Bool) -> [MariaDBStatement]? { nil }
   package static let mayBeTakenBack = true
   package static func expecting(
     _ count: Int, _ text: String, _ values: [RowSet.Value]

@@ -17,6 +17,10 @@ package protocol NetworkEngine: StoreEngine {
   var isReadOnly: StoreError { get }
 
   func error(_ failure: SQLFailure) -> StoreError
+  /// A connection was opened, to the host that it says.
+  func opened(_ connection: Connection)
+  /// The same few statements come again and again on this connection.
+  func keepStatements(_ connection: Connection) throws(StoreError)
   /// Brings the database to this server's shape.
   func migrate(_ connection: Connection) throws(StoreError)
 }
@@ -26,6 +30,7 @@ package final class DatabaseAccount: Sendable {
   private let risks = Mutex<[String]>([])
   private let runs = Mutex((own: OwnRuns(), watch: RunWatch()))
   private let latestCommit = Atomic<Int64>(0)
+  private let highestHistory = Atomic<Int64>(0)
   private let clock: @Sendable () -> MonotonicTime
 
   package init(clock: @escaping @Sendable () -> MonotonicTime) { self.clock = clock }
@@ -42,6 +47,13 @@ package final class DatabaseAccount: Sendable {
   /// Notes what each run has changed, and committed, by now.
   func saw(_ counts: [Int64: RunWatch.Counts]) {
     runs.withLock { $0.watch.saw(counts, at: clock()) }
+  }
+
+  /// The highest number of a history that was seen; 0 where they have none.
+  package var latestHistory: Int64 { highestHistory.load(ordering: .relaxed) }
+
+  func note(history: Int64) {
+    if history > latestHistory { highestHistory.store(history, ordering: .relaxed) }
   }
 
   /// Notes that something of this server's was committed.
@@ -70,6 +82,8 @@ private let triesMax = 5
 
 extension NetworkEngine {
   package var keepsAccount: Bool { true }
+  package func opened(_ connection: Connection) {}
+  package func keepStatements(_ connection: Connection) throws(StoreError) {}
 
   package func remarks() -> [String] {
     account.knownRisks.map { "the store \(location) \($0)" }
@@ -79,6 +93,7 @@ extension NetworkEngine {
     do throws(StoreError) {
       let (connection, index) = try hosts.connect()
       connection.hostIndex = index
+      opened(connection)
       return connection
     } catch {
       throw StoreError(error.code, "cannot open the store \(location): \(error.message)")
@@ -98,6 +113,7 @@ extension NetworkEngine {
     let risks = try run([Statements.risks], on: connection)[0]
     account.note(risks: risks.rows.compactMap { $0.text(0) })
     try migrate(connection)
+    if purpose == .commands { try keepStatements(connection) }
     return NetworkWriter(self, connection, run: try admit(connection, for: purpose), for: purpose)
   }
 
@@ -146,6 +162,7 @@ extension NetworkEngine {
     guard result.rows.allSatisfy({ $0.integer(3) == 0 }) else { throw isReadOnly }
     var facts = Facts(meta: shapes.meta(result.rows))
     facts.history = result.first.flatMap { $0.isNull(4) ? nil : $0.integer(4) }
+    if let history = facts.history { account.note(history: history) }
     return facts
   }
 
@@ -173,9 +190,10 @@ extension NetworkEngine {
         case (.commands, nil): meta.setbacks
         case (.commands, _?): formerRow?.integer(2) ?? RunState.never
         }
+      let admission = Statements.admission(
+        of: new, inPlaceOf: former ?? 0, settled: settled, maintaining: meta.oldestShape)
       let coming = statements.transaction(
-        Statements.admission(
-          of: new, inPlaceOf: former ?? 0, settled: settled, maintaining: meta.oldestShape))
+        admission, isSessionSet: connection.isSessionSet, isBegun: false)
       do throws(SQLFailure) {
         if known.last!.count > 0 {
           // It was done the last time, when there was no answer.

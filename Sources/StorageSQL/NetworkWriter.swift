@@ -13,6 +13,10 @@ final class NetworkWriter<Engine: NetworkEngine>: StoreWriter {
   private let purpose: WritingPurpose
   /// What the transaction that is under way has found.
   private var past: Past?
+  /// Whether it is open in the database, and keeps others from its rows.
+  private var isBegun = false
+  /// What the latest one has left; nil where that is not known.
+  private var left: Past?
   /// Whether another connection is needed: this one leads to where nothing can be written, or the run is gone.
   private var isOver = false
 
@@ -36,7 +40,12 @@ final class NetworkWriter<Engine: NetworkEngine>: StoreWriter {
 
   var isUsable: Bool { connection.isUsable && !isOver }
 
-  func forget() { past = nil }
+  func forget() {
+    (past, left) = (nil, nil)
+    guard isBegun else { return }
+    isBegun = false
+    if isUsable, (try? connection.run([Statements.rollback])) == nil { isOver = true }
+  }
 
   func acceptPast() { engine.account.withOwn { $0.accept() } }
 
@@ -48,7 +57,14 @@ final class NetworkWriter<Engine: NetworkEngine>: StoreWriter {
 
   func read(_ wanted: Wanted) throws(StoreError) -> Facts {
     let questions = StoreQuestions(wanted, engine)
-    let results = try engine.inSnapshot([Statements.own(run)] + questions.asked, on: connection)
+    // Its own run before all else, so that nobody gives a shape up in between.
+    let asked = [Statements.own(run)] + questions.asked
+    let results: ArraySlice<Result>
+    if wanted.isExclusive, let kept = readKeeping(wanted.keys, asked) {
+      results = kept
+    } else {
+      results = try engine.inSnapshot(asked, on: connection)
+    }
     var facts: Facts
     do throws(StoreError) {
       facts = try questions.facts(results.dropFirst())
@@ -70,11 +86,27 @@ final class NetworkWriter<Engine: NetworkEngine>: StoreWriter {
     return facts
   }
 
+  /// Begins to keep others from rows; nil where that is not to be had.
+  private func readKeeping(
+    _ keys: [String], _ asked: [Engine.Connection.Statement]
+  ) -> ArraySlice<Result>? {
+    let begin = engine.statements.beginLocking(keys: keys, isSessionSet: connection.isSessionSet)
+    guard let begin, let results = try? connection.run(begin + asked) else { return nil }
+    isBegun = true
+    return results.dropFirst(begin.count)
+  }
+
+  func goOn() -> Bool {
+    guard isUsable, let left else { return false }
+    (past, self.left) = (left, nil)
+    return true
+  }
+
   // MARK: - Writing
 
   func apply(_ changes: Changes) throws(StoreError) -> Applied {
     guard let past else { preconditionFailure("changes without a transaction") }
-    self.past = nil
+    (self.past, left) = (nil, nil)
     let change = past.changes + 1
     let new = changes.rows.filter { $0.id == nil }.map(\.record.key)
     let sets = ChangeSets(changes, engine.shapes)
@@ -83,8 +115,10 @@ final class NetworkWriter<Engine: NetworkEngine>: StoreWriter {
     if !changes.orphans.isEmpty {
       writing.append(engine.statements.deletingOrphans(changes.orphans))
     }
-    for change in changes.meta { writing += engine.statements.setting(change) }
-    guard !inserting.isEmpty || !writing.isEmpty || changes.settled != nil else {
+    let setting = changes.meta.flatMap { engine.statements.setting($0) }
+    guard !inserting.isEmpty || !writing.isEmpty || !setting.isEmpty || changes.settled != nil
+    else {
+      forget()
       guard past.needsConfirmation, let history = past.history else { return .done(ids: []) }
       return try confirmed(on: history)
     }
@@ -94,9 +128,13 @@ final class NetworkWriter<Engine: NetworkEngine>: StoreWriter {
     let removed = engine.account.takeDead().flatMap {
       Statements.remove($0.run, changes: $0.changes)
     }
+    // Whoever changes all runs has to come in line first, or two would wait for each other.
+    let line = changes.meta.contains(where: Statements.isForAll) ? [Statements.touchAdmissions] : []
     let transaction = engine.statements.transaction(
-      Statements.commit(run, past.changes, settled: changes.settled, of: past.history) + inserting
-        + log + writing + removed)
+      line + Statements.commit(run, past.changes, settled: changes.settled, of: past.history)
+        + writing + inserting + log + setting + removed, isSessionSet: connection.isSessionSet,
+      isBegun: isBegun)
+    isBegun = false
     let applied: Applied
     do throws(SQLFailure) {
       let asked = questions(Statements.mayBeTakenBack ? change : nil, new)
@@ -108,6 +146,12 @@ final class NetworkWriter<Engine: NetworkEngine>: StoreWriter {
     if applied != .conflict {
       engine.account.withOwn { $0.committed(past.commits + 1, for: purpose) }
       engine.account.noteCommit()
+      // Some of what is said in the meta table changes all runs once more.
+      if changes.meta.isEmpty {
+        left = past
+        left!.changes += 1
+        left!.commits += 1
+      }
     }
     return applied
   }
@@ -169,11 +213,12 @@ final class NetworkWriter<Engine: NetworkEngine>: StoreWriter {
       }
     }
     // It may still be under way. Its run's own row is changed here, so it is waited for, or fails.
-    let touch = engine.statements.transaction(Statements.touch(run))
     for _ in 0..<engine.hosts.count {
       connection = try engine.connect()
-      // It may be another database, and only a history that has a name would tell.
-      isOver = Statements.history == nil
+      let touch = engine.statements.transaction(
+        Statements.touch(run), isSessionSet: connection.isSessionSet, isBegun: false)
+      // For what it is needed now. It may lead to another database, which whoever opens a connection looks for.
+      isOver = true
       if let results = try? connection.run(touch + asked) {
         return try conclusion(
           answer(changes, results.suffix(asked.count), isKnown: false), failure)

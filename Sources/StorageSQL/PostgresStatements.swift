@@ -21,13 +21,8 @@ package struct PostgresStatement: SQLStatement, Equatable {
   }
 
   package init(filling text: String, _ values: [RowSet.Value]) {
-    var number = 0
     self.init(
-      text.map { character in
-        guard character == "?" else { return String(character) }
-        number += 1
-        return "$\(number)"
-      }.joined(),
+      Self.numbered(text),
       values.map { value in
         switch value {
         case .integer(let value): .integer(value)
@@ -36,6 +31,24 @@ package struct PostgresStatement: SQLStatement, Equatable {
         case .null: preconditionFailure("no statement is asked with a value that is none")
         }
       })
+  }
+}
+
+extension PostgresStatement {
+  /// With its places numbered, as PostgreSQL has them. Done for every statement, so by the byte.
+  private static func numbered(_ text: String) -> String {
+    var bytes: [UInt8] = []
+    bytes.reserveCapacity(text.utf8.count + 16)
+    var number = 0
+    for byte in text.utf8 {
+      guard byte == UInt8(ascii: "?") else {
+        bytes.append(byte)
+        continue
+      }
+      number += 1
+      bytes += "$\(number)".utf8
+    }
+    return String(decoding: bytes, as: UTF8.self)
   }
 }
 
@@ -51,15 +64,17 @@ package struct PostgresStatements: SetStatements {
 
   package let shared: StoreStatements
   package let columns: String
-  /// Of each transaction that lasts.
+  /// Of each transaction that lasts, or of a session.
   private let settings: PostgresStatement
+  package let sessionSettings: PostgresStatement
   private let setHeld: String
   private let setHolder: String
   private let setNothing: String
 
   /// - Parameter secondsMax: How long a server waits for whoever is silent in the middle of a transaction.
   package init(_ shapes: KnownShapes, secondsMax: Int) {
-    settings = Self.settings(secondsMax: secondsMax)
+    settings = Self.settings(secondsMax: secondsMax, ofTransaction: true)
+    sessionSettings = Self.settings(secondsMax: secondsMax, ofTransaction: false)
     shared = StoreStatements(shapes, .postgreSQL)
     columns = shapes.columnNames.map { "r.\($0)" }.joined(separator: ", ")
     func set(_ columns: [RowSet.Column]) -> String {
@@ -87,8 +102,27 @@ package struct PostgresStatements: SetStatements {
   package var begin: [PostgresStatement] {
     [PostgresStatement("BEGIN ISOLATION LEVEL READ COMMITTED"), settings]
   }
-  package func transaction(_ statements: [PostgresStatement]) -> [PostgresStatement] {
-    begin + statements + [Self.commit]
+  package func transaction(
+    _ statements: [PostgresStatement], isSessionSet: Bool, isBegun: Bool
+  ) -> [PostgresStatement] {
+    (isBegun ? [] : begin(isSessionSet: isSessionSet)) + statements + [Self.commit]
+  }
+
+  private func begin(isSessionSet: Bool) -> [PostgresStatement] {
+    isSessionSet ? [begin[0]] : begin
+  }
+
+  /// Others wait for a server that is silent in its middle, so not for long.
+  package func beginLocking(keys: [String], isSessionSet: Bool) -> [PostgresStatement]? {
+    begin(isSessionSet: isSessionSet) + [
+      PostgresStatement(
+        "SELECT set_config('idle_in_transaction_session_timeout', '500ms', true)"),
+      PostgresStatement(
+        """
+        SELECT 1 FROM \(S1.resourceTable) WHERE resource_key = ANY ($1::text[] \(Self.byBytes))
+        ORDER BY id FOR UPDATE
+        """, [.texts(keys)]),
+    ]
   }
   package static let mayBeTakenBack = false
   package static func expecting(
@@ -99,18 +133,28 @@ package struct PostgresStatements: SetStatements {
   package static let commit = PostgresStatement("COMMIT")
   package static let rollback = PostgresStatement("ROLLBACK")
 
-  /// Of a transaction: keeps `synchronous_commit` from being less than a commit on this machine's disk, and the
-  /// server from waiting long for a client that has gone, with all that it keeps from others. It may go between
-  /// two statements, or in the middle of what it sends.
-  private static func settings(secondsMax: Int) -> PostgresStatement {
-    PostgresStatement(
-      """
-      SELECT set_config('idle_in_transaction_session_timeout', '\(secondsMax)s', true),
-        set_config('tcp_keepalives_idle', '\(secondsMax)', true),
-        set_config('tcp_keepalives_interval', '1', true), set_config('tcp_keepalives_count', '2', true),
-        CASE WHEN current_setting('synchronous_commit') IN ('off', 'local')
-          THEN set_config('synchronous_commit', 'on', true) END
-      """)
+  /// Keeps `synchronous_commit` from being less than a commit on this machine's disk, and the server from waiting
+  /// long for a client that has gone, with all that it keeps from others. It may go between two statements, or in
+  /// the middle of what it sends. Sets of rows are looked up one after the other, by an index: whatever their
+  /// statistics say that is quick, and it is in the same order for all, so that nobody waits in a circle.
+  private static func settings(secondsMax: Int, ofTransaction: Bool) -> PostgresStatement {
+    let settings = [
+      ("idle_in_transaction_session_timeout", "'\(secondsMax)s'"),
+      ("tcp_keepalives_idle", "'\(secondsMax)'"), ("tcp_keepalives_interval", "'1'"),
+      ("tcp_keepalives_count", "'2'"),
+      ("enable_seqscan", "'off'"), ("enable_hashjoin", "'off'"), ("enable_mergejoin", "'off'"),
+      // What is switched off is counted as if it cost a lot, which is no reason to compile anything.
+      ("jit", "'off'"),
+      (
+        "synchronous_commit",
+        """
+        CASE WHEN current_setting('synchronous_commit') IN ('off', 'local') THEN 'on'
+          ELSE current_setting('synchronous_commit') END
+        """
+      ),
+    ]
+    let calls = settings.map { "set_config('\($0)', \($1), \(ofTransaction))" }
+    return PostgresStatement("SELECT \(calls.joined(separator: ", "))")
   }
 
   package static let isReadOnly = "pg_is_in_recovery()"
@@ -226,6 +270,13 @@ package struct PostgresStatements: SetStatements {
       statements.append(PostgresStatement(text(set.unnested), set.arrays))
     }
     let table = S1.resourceTable
+    if !sets.idsOfSeveral.isEmpty {
+      // In one order for all, or servers would wait for each other in a circle.
+      statements.append(
+        PostgresStatement(
+          "SELECT 1 FROM \(table) WHERE id = ANY ($1::bigint[]) ORDER BY id FOR UPDATE",
+          [.integers(sets.idsOfSeveral)]))
+    }
     add(sets.held) { rows in
       Self.exactly(
         sets.held.count,
@@ -328,18 +379,24 @@ package struct PostgresStatements: SetStatements {
   package static func log(
     _ run: Int64, change: Int64, ids: [Int64], new: [String]
   ) -> [PostgresStatement] {
-    [
+    let found =
+      new.isEmpty
+      ? ""
+      : """
+       || array(
+        SELECT id FROM \(S1.resourceTable)
+        WHERE resource_key = ANY ($4::text[] \(byBytes)))
+      """
+    let parameters: [PostgresStatement.Parameter] = [
+      .integer(run), .integer(change), .integers(ids),
+    ]
+    return [
       PostgresStatement(
         """
         INSERT INTO \(ServerRuns.changesTable) (run, change, ids)
-        SELECT $1, $2, $3::bigint[] || array(
-          SELECT id FROM \(S1.resourceTable)
-          WHERE resource_key = ANY ($4::text[] \(byBytes)))
-        """, [.integer(run), .integer(change), .integers(ids), .texts(new)]),
-      PostgresStatement(
-        "DELETE FROM \(ServerRuns.changesTable) WHERE run = $1 AND change <= $2",
-        [.integer(run), .integer(change - ServerRuns.changesKept)]),
-    ]
+        SELECT $1, $2, $3::bigint[]\(found)
+        """, parameters + (new.isEmpty ? [] : [.texts(new)]))
+    ] + forgetting(run, before: change)
   }
 }
 

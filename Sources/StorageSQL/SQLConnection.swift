@@ -62,6 +62,9 @@ package protocol SQLConnection: AnyObject {
   /// Whether it can be used on: no statement was lost, and its server does what it is there for.
   var isUsable: Bool { get }
 
+  /// Whether what transactions need is set for its session, so that they need not set it.
+  var isSessionSet: Bool { get }
+
   /// Runs `statements`, in their order, as one round trip. What stands behind one that is refused is not done.
   ///
   /// - Returns: The results, in the same order.

@@ -25,7 +25,7 @@ import Storage
 ///
 /// Every transaction writes one, so by it a server learns whether that was done of which the answer was lost. It
 /// keeps the latest ``changesKept`` of each run. In `latchkey_meta`, `admissions` is changed by whoever
-/// comes in, begins an epoch or gives shapes up. `setbacks`, `opened`, `setback_floor` and `history` are for a
+/// comes in, begins an epoch, gives shapes up or changes `setbacks`. `setbacks`, `opened`, `setback_floor` and `history` are for a
 /// database that goes back in time (`Setback`); the last one is its own number for its history, such as
 /// PostgreSQL's timeline.
 package enum ServerRuns {
@@ -33,6 +33,8 @@ package enum ServerRuns {
   package static let changesTable = "latchkey_changes"
   package static let admissions = "admissions"
   package static let changesKept: Int64 = 4_096
+  /// So many are forgotten at a time.
+  static let changesForgotten: Int64 = 64
   /// Who is further behind reads everything: what is asked for is not to be taken away meanwhile.
   package static let changesAskedMax = changesKept / 2
 

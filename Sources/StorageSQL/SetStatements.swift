@@ -21,7 +21,15 @@ package protocol SetStatements: Sendable {
   static var commit: Statement { get }
   /// A transaction of statements that return nothing. They find rows as they are by now, not as they were when it
   /// began.
-  func transaction(_ statements: [Statement]) -> [Statement]
+  ///
+  /// - Parameters:
+  ///   - isSessionSet: Whether all that it needs is set for its session (``SQLConnection/isSessionSet``).
+  ///   - isBegun: Whether it was begun with ``beginLocking(keys:isSessionSet:)``.
+  func transaction(_ statements: [Statement], isSessionSet: Bool, isBegun: Bool) -> [Statement]
+  /// Begins a transaction that nobody changes rows beside until it ends; nil where that is not to be had. What is
+  /// read in it is of the time at which each statement begins.
+  func beginLocking(keys: [String], isSessionSet: Bool) -> [Statement]?
+  static var rollback: Statement { get }
   /// Whether a transaction may be taken back, and even be called done, without an error. Then it is done when it
   /// can be seen.
   static var mayBeTakenBack: Bool { get }
@@ -140,19 +148,39 @@ extension SetStatements {
       let set = Self.expecting(
         1, "UPDATE \(S1.metaTable) SET value = ? WHERE name = ? AND value = ?",
         [.integer(to), .text(name.text), .integer(from)])
-      // Nothing is written beside a new epoch that was read before it, by whoever is just coming in neither:
-      // a row that comes into being is not compared with the floor.
-      return name == .epoch && from != to ? [Self.touchAdmissions, Self.touchAllRuns] + set : set
+      return Self.isForAll(change) ? [Self.touchAllRuns] + set : set
     case .giveUpShapes(let shape, let release):
-      // Whoever is about to come in is too late as well.
       return [
-        Self.touchAdmissions, Self.touchAllRuns,
+        Self.touchAllRuns,
         Statement(filling: shared.giveUp, [.integer(shape), .text(release), .integer(shape)]),
       ]
     }
   }
 
+  /// Whether nothing may be done beside it that was decided before, by whoever is just coming in neither: a row that
+  /// comes into being is not compared with the floor, and nobody else looks at what is said of the past. It begins
+  /// with ``touchAdmissions``.
+  static func isForAll(_ change: MetaChange) -> Bool {
+    switch change {
+    case .set(let name, let from, let to): [.epoch, .setbacks].contains(name) && from != to
+    case .giveUpShapes: true
+    }
+  }
+
   // MARK: - Servers' runs (ServerRuns)
+
+  /// Now and then: forgets which rows were changed too long ago to matter.
+  static func forgetting(_ run: Int64, before change: Int64) -> [Statement] {
+    guard change % ServerRuns.changesForgotten == 0 else { return [] }
+    return [
+      Statement(
+        filling: """
+          DELETE FROM \(ServerRuns.changesTable)
+          WHERE \(ServerRuns.changesTable).run = ? AND \(ServerRuns.changesTable).change <= ?
+          """,
+        [.integer(run), .integer(change - ServerRuns.changesKept)])
+    ]
+  }
 
   private static func runs(_ text: String, _ values: Int64...) -> Statement {
     Statement(filling: text, values.map { .integer($0) })

@@ -12,7 +12,6 @@ struct StoreQuestions<Engine: NetworkEngine> {
   init(_ wanted: Wanted, _ engine: Engine) {
     self.engine = engine
     let (statements, shapes) = (engine.statements, engine.shapes)
-    asked = [Engine.Statements.meta]
     if !wanted.keys.isEmpty {
       ask(statements.rows(forKeys: wanted.keys)) { result, facts in
         facts.byKey = Self.inPlace(result, count: wanted.keys.count) { shapes.row($0) }
@@ -48,6 +47,8 @@ struct StoreQuestions<Engine: NetworkEngine> {
       }
     }
     if let page = wanted.page { ask(page) }
+    // Last: in a transaction that sees what others do meanwhile, no floor is older than what it is needed for.
+    asked.append(Engine.Statements.meta)
   }
 
   private mutating func ask(
@@ -85,10 +86,10 @@ struct StoreQuestions<Engine: NetworkEngine> {
     }
   }
 
-  /// - Parameter results: Of ``asked``, in their order.
+  /// - Parameter results: Of ``asked``, in their order, and perhaps of what stood behind.
   func facts(_ results: ArraySlice<Result>) throws(StoreError) -> Facts {
-    var facts = try engine.facts(ofMeta: results.first!)
-    for (result, absorb) in zip(results.dropFirst(), absorb) { absorb(result, &facts) }
+    var facts = try engine.facts(ofMeta: results[results.startIndex + absorb.count])
+    for (result, absorb) in zip(results, absorb) { absorb(result, &facts) }
     return facts
   }
 }

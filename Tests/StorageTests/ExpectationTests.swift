@@ -26,9 +26,11 @@ import Testing
 
     @discardableResult
     func write(
-      _ decide: Decision, meanwhile: () throws -> Void = {}
+      _ decide: Decision, isExclusive: Bool = false, meanwhile: () throws -> Void = {}
     ) throws -> Applied {
-      let facts = try writer.read(Wanted(keys: [ExpectationTests.key]))
+      var wanted = Wanted(keys: [ExpectationTests.key])
+      wanted.isExclusive = isExclusive
+      let facts = try writer.read(wanted)
       try meanwhile()
       var changes = Changes(maintaining: facts.meta.oldestShape)
       decide(facts, &changes)
@@ -95,6 +97,8 @@ import Testing
     /// What the first one decides, and what the second one does before it is done.
     var first: Decision
     var second: Decision
+    /// Whether it is something that nothing may be done beside.
+    var isOfAll = false
   }
 
   static let meetings = [
@@ -126,13 +130,16 @@ import Testing
       second: set(.setbacks, from: 1, to: 7)),
     Meeting(
       testDescription: "a renewal and the end of its shape", first: set("a", 1, 2),
-      second: giveUp),
+      second: giveUp, isOfAll: true),
     Meeting(
       testDescription: "a first grant and the end of its shape", before: [], first: insert("a"),
-      second: giveUp),
+      second: giveUp, isOfAll: true),
+    Meeting(
+      testDescription: "a renewal, and what is said of the past", first: set("a", 1, 2),
+      second: set(.setbacks, from: 1, to: 3), isOfAll: true),
     Meeting(
       testDescription: "a first grant and a new epoch", before: [], first: insert("a"),
-      second: set(.epoch, from: 0, to: 1)),
+      second: set(.epoch, from: 0, to: 1), isOfAll: true),
   ]
 
   @Test(arguments: optimistic, meetings)
@@ -151,6 +158,71 @@ import Testing
     #expect(applied == .conflict)
     // All is as the second one left it.
     #expect(try state(database) == after)
+  }
+
+  /// The same of what is decided on what the transaction before has left.
+  @Test(arguments: optimistic, meetings)
+  func whatWasDecidedWithoutAQuestionIsComparedAsWell(
+    _ engine: EngineUnderTest, _ meeting: Meeting
+  ) throws {
+    let database = try engine.newDatabase()
+    let (first, second) = (try Server(database), try Server(database))
+    let other: Decision = { _, changes in
+      changes.rows = [
+        RowChange(
+          id: nil, expected: nil, record: Self.record("b", 1, 1, key: "other"), epoch: 0)
+      ]
+    }
+    for change in meeting.before + [other] { #expect(try first.write(change) != .conflict) }
+    let facts = try second.writer.read(Wanted(keys: [Self.key]))
+    second.writer.forget()
+    #expect(first.writer.goOn())
+    #expect(try second.write(meeting.second) != .conflict)
+    var changes = Changes(maintaining: facts.meta.oldestShape)
+    meeting.first(facts, &changes)
+    let after = try state(database)
+    #expect(try first.writer.apply(changes) == .conflict)
+    #expect(try state(database) == after && !first.writer.goOn())
+  }
+
+  /// What may not be done beside what others have decided is not, though they keep their rows from everybody.
+  @Test(arguments: optimistic, meetings.filter { $0.isOfAll })
+  func nobodyIsKeptFromWhatIsForAll(_ engine: EngineUnderTest, _ meeting: Meeting) throws {
+    let database = try engine.newDatabase()
+    let (first, second) = (try Server(database), try Server(database))
+    for change in meeting.before { #expect(try second.write(change) != .conflict) }
+    let applied = try first.write(meeting.first, isExclusive: true) {
+      let done = try second.write(meeting.second)
+      #expect(done != .conflict)
+    }
+    #expect(applied == .conflict)
+  }
+
+  /// Who has lost before does not lose again where the engine can keep rows from others: those wait.
+  @Test(arguments: optimistic.filter { $0.description.hasPrefix("PostgreSQL") })
+  func whoKeepsRowsFromOthersDoesNotLose(_ engine: EngineUnderTest) async throws {
+    let database = try engine.newDatabase()
+    let (first, second) = (try Server(database), try Server(database))
+    try first.write(Self.insert("a"))
+    // It has read what there was before the other one has changed it.
+    let facts = try second.writer.read(Wanted(keys: [Self.key]))
+    var changes = Changes(maintaining: facts.meta.oldestShape)
+    Self.set("b", 1, 2)(facts, &changes)
+    nonisolated(unsafe) let other = second.writer
+    let decided = changes
+    var waiting: Task<Applied, any Error>?
+    let applied = try first.write(Self.set("a", 1, 2), isExclusive: true) {
+      waiting = Task.detached { try other.apply(decided) }
+    }
+    #expect(applied != .conflict)
+    #expect(try await waiting?.value == .conflict)
+    #expect(try database.row(forKey: Self.key)?.owner == "a")
+    // What is given up keeps nobody.
+    var wanted = Wanted(keys: [Self.key])
+    wanted.isExclusive = true
+    _ = try first.writer.read(wanted)
+    first.writer.forget()
+    #expect(try second.write(Self.set("b", 1, 3)) != .conflict)
   }
 
   private func state(_ database: any TestDatabase) throws -> String {

@@ -31,8 +31,10 @@ extension NetworkDatabase {
   func run(_ text: String) throws { try run(text, []) }
   func ask(_ text: String) throws -> Result { try ask(text, []) }
 
-  /// Nobody knows which rows were changed: as after more than the account of changes has room for.
+  /// Nobody knows which rows were changed: as after more than the account of changes has room for. And nobody goes
+  /// by what it remembers.
   private func changedPastServers() throws {
+    try run("UPDATE \(ServerRuns.table) SET changes = changes + 1")
     try run(
       "INSERT INTO \(ServerRuns.table) (run, changes, commits, settled) VALUES (?, ?, 0, -1)",
       [

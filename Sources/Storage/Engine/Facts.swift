@@ -13,6 +13,9 @@ package struct Wanted: Equatable, Sendable {
   package var page: Page?
   /// Whether the greatest id matters.
   package var wantsLastID = false
+  /// Whether the rows of ``keys`` are to be kept from others until the transaction ends, where the engine can do
+  /// that: for who has found them changed before.
+  package var isExclusive = false
   /// Whether all servers' runs matter. Asked only where the engine keeps an account of changes.
   package var wantsRuns = false
 

@@ -51,6 +51,12 @@ extension StoreEngine {
 package protocol StoreWriter: AnyObject {
   /// Begins a transaction.
   func read(_ wanted: Wanted) throws(StoreError) -> Facts
+  /// Begins a transaction without a question, on what this connection's latest one left. What others have changed
+  /// since makes it a conflict where ``apply(_:)`` changes it, and where it is something that no transaction may be
+  /// done beside: giving shapes up, a new epoch, other ``StoreMeta/setbacks``.
+  ///
+  /// - Returns: False where that cannot be.
+  func goOn() -> Bool
   /// Does all of `changes`, durably, if the store is still as they say and this server may still act on
   /// it; else nothing. Either ends the transaction that ``read(_:)`` began.
   ///
@@ -90,6 +96,7 @@ package struct StoreLog: Equatable, Sendable {
 }
 
 extension StoreWriter {
+  package func goOn() -> Bool { false }
   package var log: StoreLog { StoreLog() }
   package func restartLog() -> Bool { true }
 }

@@ -13,28 +13,40 @@ package struct KnownShapes: Sendable, CustomStringConvertible {
 
   package init(after newer: [any NewerShape.Type]) {
     self.newer = newer
+    metaNames = Self.metaNames(newest: S1.number + Int64(newer.count))
     precondition(zip(newer, S1.number + 1...newest + 1).allSatisfy { $0.number == $1 })
   }
 
   package var newest: Int64 { S1.number + Int64(newer.count) }
 
-  /// The names in the meta table that this server reads, and where their values go.
+  /// The names in the meta table that this server reads.
+  private let metaNames: [String: StoreMeta.Name]
+
+  private static func metaNames(newest: Int64) -> [String: StoreMeta.Name] {
+    let names: [StoreMeta.Name] = [
+      .newestShape, .oldestShape, .tokenFloor, .epoch, .filledShape, .setbacks, .opened,
+      .setbackFloor, .history, .backfillRow(shape: newest), .backfillSince(shape: newest),
+    ]
+    return Dictionary(uniqueKeysWithValues: names.map { ($0.text, $0) })
+  }
+
+  /// Where values go. A name that is not known is one of a newer shape.
   package func read(_ name: String, _ value: Int64, note: String?, into meta: inout StoreMeta) {
-    switch name {
-    case StoreMeta.Name.newestShape.text: meta.newestShape = value
-    case StoreMeta.Name.oldestShape.text:
+    switch metaNames[name] {
+    case .newestShape: meta.newestShape = value
+    case .oldestShape:
       meta.oldestShape = value
       meta.neededRelease = note ?? ""
-    case StoreMeta.Name.tokenFloor.text: meta.tokenFloor = value
-    case StoreMeta.Name.epoch.text: meta.epoch = value
-    case StoreMeta.Name.filledShape.text: meta.filledShape = value
-    case StoreMeta.Name.setbacks.text: meta.setbacks = value
-    case StoreMeta.Name.opened.text: meta.opened = value
-    case StoreMeta.Name.setbackFloor.text: meta.setbackFloor = value
-    case StoreMeta.Name.history.text: meta.history = value
-    case StoreMeta.Name.backfillRow(shape: newest).text: meta.backfill.row = value
-    case StoreMeta.Name.backfillSince(shape: newest).text: meta.backfill.since = value
-    default: break  // a name of a newer shape
+    case .tokenFloor: meta.tokenFloor = value
+    case .epoch: meta.epoch = value
+    case .filledShape: meta.filledShape = value
+    case .setbacks: meta.setbacks = value
+    case .opened: meta.opened = value
+    case .setbackFloor: meta.setbackFloor = value
+    case .history: meta.history = value
+    case .backfillRow: meta.backfill.row = value
+    case .backfillSince: meta.backfill.since = value
+    case nil: break
     }
   }
 

@@ -63,6 +63,9 @@ final class CommandWriter {
   private var scans: ScanSchedule
   private var news: NewsSchedule
   private var setback: Setback
+  private var memory: RowMemory
+  /// Until then others are taken to want the same rows.
+  private var contentionEnd: MonotonicTime
   private var pacer: CommitPacer
   private var logRelief: LogRelief
   private var pulses: [Pulse] = []
@@ -102,12 +105,14 @@ final class CommandWriter {
     self.noteHealth = noteHealth
     let now = clock()
     reopenAfter = now
+    contentionEnd = now
     stalls = StallWatch(limits: limits, now: now)
     upkeep =
       engine.keepsAccount ? nil : Upkeep(limits: limits, shapes: engine.shapes, now: now)
     scans = ScanSchedule(limits: limits, now: now)
     news = NewsSchedule(limits: limits, now: now)
     setback = Setback(limits: limits, isPossible: engine.keepsAccount, now: now)
+    memory = RowMemory(limits: limits)
     pacer = CommitPacer(now: now)
     logRelief = LogRelief(limits: limits, gate: logGate, now: now)
     waiting = WaitingRoom(limits: limits, now: now)
@@ -215,6 +220,7 @@ final class CommandWriter {
     isPastInDoubt =
       changes.isPastInDoubt || setback.setbacks.map { $0 != changes.setbacks } ?? false
     let rows = changes.rows ?? []
+    for row in rows { memory.forget(row.key) }
     note(rows.lazy.filter { !$0.isOver }.map(\.lease), asOf: changes.setbacks, at: now)
     waitedKeys.add(rows.filter(waiting.isNews).map(\.key))
   }
@@ -385,6 +391,7 @@ final class CommandWriter {
     case .open:
       // What was seen may not be there any more: all leases have their whole length again.
       leases = LeaseTable()
+      memory.forgetAll()
       scans.invalidate()
       waitedKeys.invalidate()
       return false
@@ -408,17 +415,35 @@ final class CommandWriter {
     for index in part { work.commands[index].addKeys(to: &keys) }
     let slots = scope.add(keys)
     var conflicts = ConflictPauses()
+    var remembered = remembered(scope.wanted, writer)
     do throws(StoreError) {
       while true {
-        let facts = try writer.read(scope.wanted)
-        try Fence.check(facts.meta, engine)
-        guard look(at: facts, writer, at: start) == .asBefore else { throw Setback.error }
+        let facts: Facts
+        if let remembered {
+          facts = remembered
+        } else {
+          var wanted = scope.wanted
+          wanted.isExclusive = conflicts.count > 0 || start < contentionEnd
+          facts = try writer.read(wanted)
+          try Fence.check(facts.meta, engine)
+          guard look(at: facts, writer, at: start) == .asBefore else { throw Setback.error }
+          memory.note(facts.meta)
+        }
         var batch = Batch(scope, facts, waiting: waiting) { [unowned self] row in
           leases.nanosecondsLeft(of: row.id, as: row.record.sighting, at: start)
         }
         batch.handOver(looked, slots: lookedSlots[...])
         let results = decide(work, part, slots[...], in: &batch, at: start)
         let dueSlots = batch.expire()
+        if remembered != nil {
+          remembered = nil
+          for key in scope.keys { memory.forget(key) }
+          guard batch.slots.allSatisfy(\.isChanged) else {
+            waiting.rollback()
+            writer.forget()
+            continue
+          }
+        }
         var changes = batch.changes
         // After a failure only a write that is committed shows that the store works again: a full
         // disk can still be read, and nobody may have anything else to write.
@@ -437,6 +462,7 @@ final class CommandWriter {
           // Those who were to be granted something wait on.
           waiting.rollback()
           observer.conflicted()
+          contentionEnd = clock() + limits.contentionNanoseconds
           guard let pause = conflicts.next(limits) else { throw StoreError.conflict }
           sleep(pause)
         }
@@ -446,6 +472,14 @@ final class CommandWriter {
       waiting.rollback()
       throw error
     }
+  }
+
+  /// What is known of the rows that are wanted, of a transaction that has begun; nil where they have to be asked for.
+  private func remembered(_ wanted: Wanted, _ writer: any StoreWriter) -> Facts? {
+    guard engine.keepsAccount, !stalls.isStoreFailing, !isPastInDoubt, !isReconnected,
+      clock() >= contentionEnd, let facts = memory.facts(wanted), writer.goOn()
+    else { return nil }
+    return facts
   }
 
   private func decide(
@@ -495,7 +529,10 @@ final class CommandWriter {
     let now = clock()
     for slot in batch.slots {
       guard let row = slot.row, row.damage == nil else { continue }
-      if engine.keepsAccount { noteForSetback(row) }
+      if engine.keepsAccount {
+        noteForSetback(row)
+        if slot.isChanged { memory.note(row) }
+      }
       if row.isOfNewerServer {
         leases.see(
           id: row.id, as: row.record.sighting, lease: row.lease ?? .longest, kind: nil, at: now)
@@ -547,6 +584,7 @@ final class CommandWriter {
     }
     guard let opened else { throw latestError }
     writer = opened
+    memory.forgetAll()
     isReconnected = hasConnected
     hasConnected = true
     // The change count of a new connection starts anew.

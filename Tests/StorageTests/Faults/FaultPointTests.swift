@@ -57,6 +57,13 @@ import Testing
 
     // The same commands again, as their clients would: each gets what it asked for.
     bench.clock.advance(nanoseconds: bench.limits.reopenNanoseconds)
+    // It may be another database where histories have no names: then all have time to look.
+    let isInDoubt =
+      place.fault == .connectionLost && ["MariaDB", "Galera"].contains(engine.description)
+    if isInDoubt {
+      bench.turn()
+      bench.pass(seconds: 1.5)
+    }
     let again = bench.turn(Self.batch)
     if place.isDoneInSpite {
       #expect(
@@ -72,7 +79,7 @@ import Testing
         ])
     }
     #expect(bench.health == .working)
-    #expect(bench.observer.totals.failures == 1)
+    #expect(bench.observer.totals.failures == (isInDoubt ? 2 : 1))
     #expect(bench.observer.totals.recoveries == 1)
 
     // Nothing is forgotten: in the end every lease has ended.

@@ -1,4 +1,5 @@
 #if PostgreSQL
+  import Glibc
   import LockContent
   import LockCore
   import Storage
@@ -88,12 +89,38 @@
       try promote()
       let new = try engine(cluster.uriOfStandby(database)).openWriter()
       #expect(try apply("b", 2, new) != .conflict)
-      #expect(throws: StoreError.self) { try owner(reader) }
-      #expect(try owner(try both.openReader()) == "b")
       // It was not done there, and is decided anew on what there is.
       #expect(try apply("c", 3, writer) == .conflict)
-      #expect(try apply("c", 3, writer) != .conflict)
+      #expect(throws: StoreError.self) { try owner(reader) }
+      #expect(try owner(try both.openReader()) == "b")
+      #expect(!writer.isUsable)
+      #expect(try apply("c", 3, try both.openWriter()) != .conflict)
       #expect(try owner(try both.openReader()) == "c")
+    }
+
+    /// It is suspended, or cut off: whoever waits for it looks at the other host, and waits no longer.
+    @Test func aSilentPrimaryThatWasReplacedIsNotWaitedFor() throws {
+      // No test lasts so long.
+      let both = try engine(cluster.uriOfBoth(database), secondsMax: 600)
+      let writer = try both.openWriter()
+      #expect(try apply("a", 1, writer) != .conflict)
+      let reader = try both.openReader()
+      let backends = try ask(
+        cluster.uri(database),
+        """
+        SELECT pid FROM pg_stat_activity
+        WHERE application_name = 'latchkeyd' AND pid <> pg_backend_pid()
+        """
+      ).rows.map { pid_t($0.integer(0)) }
+      #expect(backends.count >= 2)
+      for backend in backends { kill(backend, SIGSTOP) }
+      defer { for backend in backends { kill(backend, SIGCONT) } }
+      try promote()
+      #expect(throws: StoreError.self) { try owner(reader) }
+      #expect(throws: StoreError.self) { try apply("b", 2, writer) }
+      #expect(!writer.isUsable)
+      #expect(try apply("b", 2, try both.openWriter()) != .conflict)
+      #expect(try owner(try both.openReader()) == "b")
     }
 
     /// An administrator can have a commit wait no longer; then it is done here, and perhaps nowhere else.

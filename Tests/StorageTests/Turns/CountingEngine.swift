@@ -59,6 +59,7 @@ struct CountingEngine: StoreEngine {
     func apply(_ changes: Changes) throws(StoreError) -> Applied { try writer.apply(changes) }
     func forget() { writer.forget() }
     func acceptPast() { writer.acceptPast() }
+    func goOn() -> Bool { writer.goOn() }
     func changesByOthers() throws(StoreError) -> Int64 { try writer.changesByOthers() }
   }
 

@@ -50,6 +50,7 @@ private final class FaultyWriter: StoreWriter {
   func restartLog() -> Bool { !isLost && writer.restartLog() }
 
   func acceptPast() { writer.acceptPast() }
+  func goOn() -> Bool { writer.goOn() }
 
   private func at<R>(
     _ point: FaultPoint, _ body: () throws(StoreError) -> R

@@ -123,7 +123,10 @@ extension MemoryDatabase: TestDatabase {
     }
   }
 
-  func edit<Failure: Error>(_ change: (inout MemoryState) throws(Failure) -> Void) throws(Failure) {
+  /// - Parameter isByServer: Whether a server does it as it comes in, which changes no rows.
+  func edit<Failure: Error>(
+    isByServer: Bool = false, _ change: (inout MemoryState) throws(Failure) -> Void
+  ) throws(Failure) {
     if concurrency == .locks {
       precondition(lockForWriting(), "somebody is in a transaction for ever")
     }
@@ -132,7 +135,7 @@ extension MemoryDatabase: TestDatabase {
       Result { () throws(Failure) in
         var next = state.state
         try change(&next)
-        next.changedPastServers()
+        if !isByServer { next.changedPastServers() }
         state = (next, state.commits + 1)
       }
     }
@@ -404,9 +407,9 @@ package struct MemoryState: Sendable {
     for deletion in changes.deletions { remove(id: deletion.id) }
     for change in changes.meta {
       switch change {
-      case .set(let name, _, let value):
+      case .set(let name, let from, let value):
         set(name, to: value)
-        if name == .epoch { touchAllRuns() }
+        if [.epoch, .setbacks].contains(name), from != value { touchAllRuns() }
       case .giveUpShapes(let shape, let release):
         if meta[.oldestShape] ?? 0 < shape {
           set(.oldestShape, to: shape)
@@ -430,8 +433,11 @@ package struct MemoryState: Sendable {
     log.append((run, change, ids))
   }
 
-  /// Nobody knows which rows were changed.
-  mutating func changedPastServers() { counts[.nobody, default: 0] += Self.changesKept + 1 }
+  /// Nobody knows which rows were changed, and nobody goes by what it remembers.
+  mutating func changedPastServers() {
+    counts[.nobody, default: 0] += Self.changesKept + 1
+    touchAllRuns()
+  }
 
   func changes(
     byOthersThan own: [Run], since mark: ChangeMark?, _ shapes: KnownShapes

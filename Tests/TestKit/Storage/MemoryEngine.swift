@@ -36,14 +36,14 @@ package struct MemoryEngine: StoreEngine {
   private func migrate(for purpose: WritingPurpose) throws(StoreError) -> MemoryState.Run {
     try Fence.check(database.snapshot.meta(shapes), self)
     for column in shapes.newerColumnNames where !database.snapshot.columns.contains(column) {
-      database.edit { $0.columns.insert(column) }
+      database.edit(isByServer: true) { $0.columns.insert(column) }
       if faults?.arrive(at: .migrate) != nil { throw Fault.error }
     }
     // Who comes is let in only where nobody has given its shapes up, and is known to whoever does from then
     // on.
     let run = MemoryState.Run(number: runs.change { $0.nextID(for: purpose) })
     let former = runs.now.id(for: purpose).map { MemoryState.Run(number: $0) }
-    try database.edit { (state) throws(StoreError) in
+    try database.edit(isByServer: true) { (state) throws(StoreError) in
       let meta = state.meta(shapes)
       try Fence.check(meta, self)
       state.set(.newestShape, to: max(meta.newestShape, shapes.newest))
@@ -83,6 +83,8 @@ final class MemoryWriter: StoreWriter {
   private let purpose: WritingPurpose
   /// What was read, of a transaction that is under way.
   private var snapshot: MemoryState?
+  /// What the latest transaction has left; nil where that is not known.
+  private var left: MemoryState?
   private var history: Int64?
   private var ownCommits: Int64 = 0
   private var isRunGone = false
@@ -129,16 +131,24 @@ final class MemoryWriter: StoreWriter {
     return facts
   }
 
+  func goOn() -> Bool {
+    guard isUsable, let left, database.concurrency == .optimistic else { return false }
+    (snapshot, self.left) = (left, nil)
+    return true
+  }
+
   func apply(_ changes: Changes) throws(StoreError) -> Applied {
     guard let snapshot else { preconditionFailure("changes without a transaction") }
-    defer { forget() }
-    let ids = database.change { state in
-      switch database.concurrency {
-      case .locks: state.write(changes, shapes)
-      case .optimistic:
-        history == database.history && state.isAsDecided(on: snapshot, changes, by: run)
-          ? state.write(changes, shapes, by: run) : nil
+    defer { end() }
+    left = nil
+    let ids = database.change { state -> [Int64]? in
+      guard database.concurrency == .optimistic else { return state.write(changes, shapes) }
+      guard history == database.history, state.isAsDecided(on: snapshot, changes, by: run) else {
+        return nil
       }
+      let ids = state.write(changes, shapes, by: run)
+      left = changes.meta.isEmpty ? state : nil
+      return ids
     }
     guard let ids else { return .conflict }
     if database.concurrency == .optimistic {
@@ -150,6 +160,11 @@ final class MemoryWriter: StoreWriter {
   }
 
   func forget() {
+    left = nil
+    end()
+  }
+
+  private func end() {
     guard snapshot != nil else { return }
     snapshot = nil
     if database.concurrency == .locks { database.unlockForWriting() }
