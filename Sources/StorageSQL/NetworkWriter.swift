@@ -83,6 +83,7 @@ final class NetworkWriter<Engine: NetworkEngine>: StoreWriter {
       needsConfirmation: own.integer(3) == 1)
     facts.isBehind = engine.account.withOwn { $0.saw(own.integer(1), for: purpose) }
     facts.settled = own.integer(2)
+    facts.isReplicated = own.integer(3) == 1
     return facts
   }
 

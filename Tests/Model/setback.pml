@@ -16,15 +16,16 @@
  * the count, notes the history, and raises the floor above all that can have been given out. Whoever sees
  * another count than before does nothing that clients ask, starts all leases anew, puts back each hold that it
  * knows where the row's token is lower, raises the floor above all that it has seen, and marks its run as
- * settled. It goes on when all runs are settled. A row whose token is not above the floor of then is renewed for
+ * settled. It goes on when all runs are settled, or somebody else did who has waited for that. A row whose token is not above the floor of then is renewed for
  * who knows the token; who only claims the key has a new grant.
  *
  * Where histories have no names, as in MariaDB, nobody may see it in time: then a connection that was lost is a
  * reason to wait until the others have looked (RECONNECTS), and it is still assumed that no server ends that has
- * committed what the standby lacks (WITNESSES).
+ * committed what the standby lacks (WITNESSES), and that none starts before the others have looked (ENDS).
  *
  * What it leaves out, and why that is enough:
  * - What network.pml has: fences, epochs, other keys. They only raise the floor.
+ * - Standbys that commits wait for: nothing is lost then, and the floor as of then stays as it was.
  * - Numbers at random: each is higher than those that its server knew, and none comes again (LOTTERY).
  * - Time. A lease is ended here only when its owner has stopped, but for a server that goes by what it saw in
  *   the other history. A grace is over when all that it is there for has happened: every server that lives, and

@@ -60,6 +60,9 @@ package struct Facts: Sendable {
   /// Whether the database lacks what this server has committed (``StoreWriter/acceptPast()``). Only who writes is
   /// told.
   package var isBehind = false
+  /// Whether commits wait for standbys, of which one is promoted where the database fails over: then nothing is lost.
+  /// Only who writes is told.
+  package var isReplicated = false
   /// With which ``StoreMeta/setbacks`` this server's run is settled. Only who writes is told.
   package var settled = RunState.never
   /// As ``Wanted/wantsRuns`` has it.

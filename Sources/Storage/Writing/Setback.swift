@@ -42,6 +42,10 @@ struct Setback {
   private var isHistoryInDoubt = false
   /// Whether it is known that something was lost.
   private var isLoss = false
+  /// Whether nothing can have been lost, as far as this server knows: commits waited for standbys.
+  private var wasReplicated = false
+  /// Since when a history is seen that nobody has noted.
+  private var otherHistorySince: MonotonicTime?
   /// Since when ``setbacks`` is known.
   private var since: MonotonicTime
   private var nextLook: MonotonicTime
@@ -100,11 +104,14 @@ struct Setback {
     // Where the number is above the one that is known, somebody has said so already.
     let isBehind = facts.isBehind && (!isAnew || isBelow)
     if isBehind || isBelow || (facts.isBehind && setbacks != nil) { isLoss = true }
+    otherHistorySince = facts.isOfOtherHistory ? otherHistorySince ?? now : nil
+    if isBehind || isBelow { wasReplicated = false }
     if isBehind || isBelow || facts.isOfOtherHistory {
       isOpen = false
       nextLook = now
       return .toBeSaid
     }
+    wasReplicated = facts.isReplicated
     let isInDoubt = isNewConnection && facts.history == nil && setbacks != nil
     if isInDoubt { isHistoryInDoubt = true }
     guard isAnew || isInDoubt || (isOpen && facts.settled != said) else { return .asBefore }
@@ -145,12 +152,22 @@ struct Setback {
   /// - Parameter facts: As they were looked at, with ``Wanted/wantsRuns``.
   mutating func step(_ verdict: Verdict, _ facts: Facts, at now: MonotonicTime) -> Step {
     note(facts.runs, at: now)
-    if verdict == .toBeSaid { return .say }
+    if verdict == .toBeSaid {
+      if !isLeftToOthers(at: now) { return .say }
+      nextLook = now + limits.setbackLookNanoseconds
+      return .wait
+    }
     if !lookingThrough.isEmpty { return .putBack }
     if facts.settled != facts.meta.setbacks { return .settle }
     if isToBeOpened(facts.meta, at: now) { return .open }
     nextLook = now + limits.setbackLookNanoseconds
     return .wait
+  }
+
+  /// Whoever has just started knows less of what was before than who has lived through it.
+  private func isLeftToOthers(at now: MonotonicTime) -> Bool {
+    guard setbacks == nil, let since = otherHistorySince else { return false }
+    return now - since < limits.setbackGraceNanoseconds
   }
 
   private mutating func note(_ states: [RunState], at now: MonotonicTime) {
@@ -183,8 +200,11 @@ struct Setback {
           .setbacks, from: meta.setbacks,
           to: max(meta.setbacks, setbacks ?? 0) &+ .random(in: 1...Self.stepMax)),
         .set(.tokenFloor, from: meta.tokenFloor, to: floor),
-        .set(.setbackFloor, from: meta.setbackFloor, to: floor),
       ]
+      // Where nothing can have been lost, whoever holds something holds it as before.
+      if !wasReplicated {
+        changes.meta.append(.set(.setbackFloor, from: meta.setbackFloor, to: floor))
+      }
       if let history = facts.history, let noted = meta.history {
         changes.meta.append(.set(.history, from: noted, to: history))
       }

@@ -108,6 +108,28 @@ import Testing
     #expect(renewed(renewal) == Sighting(token: 1, revision: 2))
   }
 
+  /// Nothing was lost: whoever holds something holds it as before. Only a server that knows nothing of before would
+  /// say otherwise, and leaves it to the others.
+  @Test func whereCommitsWaitForStandbysClaimsAreRenewedAsBefore() throws {
+    let database = MemoryDatabase(.optimistic, isReplicated: true)
+    let server = try bench(on: database)
+    server.turn(.hold("key", "a", lease: 60))
+    database.goBack(to: database.snapshot)
+    let new = try bench(on: database)
+    #expect(new.turn(.hold("key", "b")) == [Self.underWay])
+    pass(new, server)
+    #expect(server.turn(.hold("key", "a")) == [.renewed(token: 1, revision: 2)])
+    #expect(new.turn(.hold("other", "b")) == [.granted(token: Self.floor + 1, revision: 1)])
+    #expect(database.meta(.all).setbackFloor == 0)
+  }
+
+  @Test func whoIsAloneSaysItInTheEnd() throws {
+    database.goBack(to: database.snapshot)
+    let new = try bench()
+    pass(new)
+    #expect(new.turn(.hold("key", "b")) == [.granted(token: Self.floor + 1, revision: 1)])
+  }
+
   /// The row comes to the same revision again, later.
   @Test func whatWasSeenOfALeaseBeforeDoesNotCount() throws {
     let server = try bench()
@@ -291,10 +313,11 @@ import Testing
 
   @Test func whoSaysNothingIsWaitedForOnlyForAWhile() throws {
     let (first, second) = (try bench(), try bench())
+    second.turn()
     lose { first.turn(.hold("key", "a", lease: 60)) }
     pass(second, ticks: 4)
     #expect(second.turn(.hold("key", "b")) == [Self.underWay])
-    pass(second, ticks: 2)
+    pass(second, ticks: 5)
     #expect(second.turn(.hold("key", "b")) == [.granted(token: Self.floor + 1, revision: 1)])
     // It is too late: the later grant stands, and tokens are in order.
     pass(first, second)

@@ -27,11 +27,16 @@ package final class MemoryDatabase: @unchecked Sendable {
   /// Nil where histories have no names.
   private let latestHistory: Mutex<Int64?>
   private let latestConnections = Mutex(0)
+  /// Whether commits wait for whatever takes its place.
+  package let isReplicated: Bool
   private let interlude = Mutex<(@Sendable () -> Void)?>(nil)
 
   /// - Parameter namesHistories: Whether it says itself that its history is another one.
-  package init(_ concurrency: Concurrency = .locks, namesHistories: Bool = true) {
+  package init(
+    _ concurrency: Concurrency = .locks, namesHistories: Bool = true, isReplicated: Bool = false
+  ) {
     self.concurrency = concurrency
+    self.isReplicated = isReplicated
     latestHistory = Mutex(namesHistories ? 0 : nil)
     pthread_mutex_init(writing, nil)
   }

@@ -126,6 +126,7 @@ final class MemoryWriter: StoreWriter {
       facts.settled = state.settled[run]!
       history = database.history
       facts.history = history
+      facts.isReplicated = database.isReplicated
     }
     snapshot = state
     return facts
