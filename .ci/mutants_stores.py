@@ -58,8 +58,6 @@ MUTANTS = [
     (SETBACK, "setback: all have time to come back", "return now - since >= grace\n", "return (MUTANT || now - since >= grace)\n"),
     (SETBACK, "setback: who gets on is waited for", "for state in states where runs[state.id]?.state != state {",
      "for state in states where MUTANT ? runs[state.id] == nil : runs[state.id]?.state != state {"),
-    (SETBACK, "setback: who has nothing to put back is not waited for", "|| run.state.settled == RunState.exempt",
-     "|| (run.state.settled == RunState.exempt && !MUTANT)"),
     (SETBACK, "setback: who is silent is not waited for for ever", "|| now - run.since >= grace", "|| (now - run.since >= grace && !MUTANT)"),
     (SETBACK, "setback: who comes later need not wait", "if meta.opened == meta.setbacks, !isHistoryInDoubt { return true }",
      "if meta.opened == meta.setbacks, !isHistoryInDoubt, !MUTANT { return true }"),
