@@ -81,10 +81,10 @@ class Inquest:
                    f"{highest.token}")
         if not self.grants_after:
             yield "the floor: nothing was granted any more"
-        # Commits were lost, so there is something to be seen for those who look for it in every run of `plan`.
-        for checker in (history, linear):
-            if not checker.check(self.operations)[0]:
-                yield f"the proof: {checker.__name__} finds nothing, though acknowledged commits are lost"
+        # Commits were lost, so there is something to be seen for those who look for it in every run of `plan`: for
+        # one of them at least, since nobody reads before the holds are put back, and what is left looks in order.
+        if not any(checker.check(self.operations)[0] for checker in (history, linear)):
+            yield "the proof: neither history nor linear finds anything, though acknowledged commits are lost"
 
     def summary(self):
         keys = {one.key for one in self.lost}
