@@ -3,7 +3,8 @@ out, and put back where commits were lost."""
 
 # As in mutants.py.
 SUITES = {
-    "Sources/Storage/Engine/OwnRuns.swift": ["StorageTests.SetbackTests"],
+    "Sources/Storage/Engine/OwnRuns.swift": ["StorageTests.SetbackTests", "StorageTests.ExpectationTests"],
+    "Sources/Storage/Engine/Changes.swift": ["StorageTests.ExpectationTests"],
     "Sources/Storage/Writing/Setback.swift": ["StorageTests.SetbackTests"],
     "Sources/Storage/Writing/CommandWriter.swift": ["StorageTests.ConflictTests", "StorageTests.SetbackTests",
                                                     "StorageTests.RowMemoryTests"],
@@ -28,6 +29,7 @@ def engines_of(mutant):
 
 
 RUNS = "Sources/Storage/Engine/OwnRuns.swift"
+CHANGES = "Sources/Storage/Engine/Changes.swift"
 SETBACK = "Sources/Storage/Writing/Setback.swift"
 WRITER = "Sources/Storage/Writing/CommandWriter.swift"
 READER = "Sources/Storage/Reading/SnapshotReader.swift"
@@ -83,7 +85,7 @@ MUTANTS = [
      "guard MUTANT || !engine.keepsAccount || setback.setbacks ?? setbacks == setbacks else { return }"),
     (READER, "setback: nobody reads meanwhile", "guard facts.isOpen else { throw Setback.error }", "guard facts.isOpen || MUTANT else { throw Setback.error }"),
     (UPKEEP, "setback: the upkeep rests meanwhile", "guard !facts.isBehind, facts.isOpen else {", "guard MUTANT || (!facts.isBehind && facts.isOpen) else {"),
-    (NETWORK, "setback: a run that comes back is not settled", "formerRow?.integer(2) ?? RunState.never", "formerRow?.integer(2) ?? (MUTANT ? meta.setbacks : RunState.never)"),
+    (RUNS, "setback: a run that comes back is not settled", "setbacks : formerly ?? RunState.never", "setbacks : formerly ?? (MUTANT ? setbacks : RunState.never)"),
     (NETWORK, "setback: who is in the place of a former run", "if former != nil, formerCommits == nil, !account.mayHaveBeenTakenAway {",
      "if !MUTANT, former != nil, formerCommits == nil, !account.mayHaveBeenTakenAway {"),
     (WRITER, "conflict: it is decided anew", "guard let pause = conflicts.next(limits) else {",
@@ -107,7 +109,7 @@ MUTANTS = [
      "        MUTANT ? Self.touchAdmissions : Self.touchAllRuns,\n        Statement(filling: shared.giveUp"),
     (SETS, "store: so is a new epoch, and what is said of the past", "? [Self.touchAllRuns] + set : set",
      "? (MUTANT ? [] : [Self.touchAllRuns]) + set : set"),
-    (SETS, "store: what is said of the past is for all", "[.epoch, .setbacks].contains(name)", "(MUTANT ? [.epoch] : [.epoch, .setbacks]).contains(name)"),
+    (CHANGES, "store: what is said of the past is for all", "[.epoch, .setbacks].contains(name)", "(MUTANT ? [.epoch] : [.epoch, .setbacks]).contains(name)"),
     (WRITER, "memory: what leads to no change is asked for", "guard batch.slots.allSatisfy(\\.isChanged) else {",
      "guard MUTANT || batch.slots.allSatisfy(\\.isChanged) else {"),
     (WRITER, "memory: what others have written is forgotten", "for key in scope.keys { memory.forget(key) }",

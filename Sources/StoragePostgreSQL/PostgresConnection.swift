@@ -83,7 +83,7 @@
     private static let keptMax = 256
     private var latestName = 0
 
-    package private(set) var isSessionSet = false
+    package var isSessionSet: Bool { kept != nil }
 
     /// From now on the server parses and plans each text once: that is most of what a small transaction costs it.
     /// Behind a pooler nothing changes.
@@ -95,7 +95,6 @@
       guard session == Int64(PQbackendPID(handle)) else { return }
       // Of arrays a plan for some values is right for any number.
       _ = try run([settings, PostgresStatement("SET plan_cache_mode = force_generic_plan")])
-      isSessionSet = true
       kept = [:]
     }
 

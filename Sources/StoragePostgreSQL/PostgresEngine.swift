@@ -110,7 +110,7 @@
       let needed = Set(shapes.columnNames)
       if needed.isSubset(of: existing), try meta(connection).newestShape >= shapes.newest { return }
       _ = try run(
-        statements.begin + [
+        statements.begin() + [
           PostgresStatement("SELECT pg_advisory_xact_lock($1)", [.integer(Self.migrationLock)])
         ], on: connection)
       do throws(StoreError) {

@@ -183,13 +183,8 @@ extension NetworkEngine {
       if former != nil, formerCommits == nil, !account.mayHaveBeenTakenAway {
         formerCommits = OwnRuns.unknown
       }
-      let settled: Int64 =
-        switch (purpose, former) {
-        case (.upkeep, _): RunState.exempt
-        // A new server has nothing to put back.
-        case (.commands, nil): meta.setbacks
-        case (.commands, _?): formerRow?.integer(2) ?? RunState.never
-        }
+      let settled = account.own.settled(
+        for: purpose, formerly: formerRow?.integer(2), now: meta.setbacks)
       let admission = Statements.admission(
         of: new, inPlaceOf: former ?? 0, settled: settled, maintaining: meta.oldestShape)
       let coming = statements.transaction(

@@ -129,8 +129,9 @@ final class NetworkWriter<Engine: NetworkEngine>: StoreWriter {
     let removed = engine.account.takeDead().flatMap {
       Statements.remove($0.run, changes: $0.changes)
     }
-    // Whoever changes all runs has to come in line first, or two would wait for each other.
-    let line = changes.meta.contains(where: Statements.isForAll) ? [Statements.touchAdmissions] : []
+    // Whoever is just coming in is too late as well. Before all else, or two that change all runs would wait for
+    // each other.
+    let line = changes.meta.contains(where: \.isForAll) ? [Statements.touchAdmissions] : []
     let transaction = engine.statements.transaction(
       line + Statements.commit(run, past.changes, settled: changes.settled, of: past.history)
         + writing + inserting + log + setting + removed, isSessionSet: connection.isSessionSet,

@@ -99,17 +99,13 @@ package struct PostgresStatements: SetStatements {
   ]
   package var beginMoment: [PostgresStatement] { Self.beginReading + [settings] }
   /// What a transaction begins with that writes.
-  package var begin: [PostgresStatement] {
-    [PostgresStatement("BEGIN ISOLATION LEVEL READ COMMITTED"), settings]
+  package func begin(isSessionSet: Bool = false) -> [PostgresStatement] {
+    [PostgresStatement("BEGIN ISOLATION LEVEL READ COMMITTED")] + (isSessionSet ? [] : [settings])
   }
   package func transaction(
     _ statements: [PostgresStatement], isSessionSet: Bool, isBegun: Bool
   ) -> [PostgresStatement] {
     (isBegun ? [] : begin(isSessionSet: isSessionSet)) + statements + [Self.commit]
-  }
-
-  private func begin(isSessionSet: Bool) -> [PostgresStatement] {
-    isSessionSet ? [begin[0]] : begin
   }
 
   /// Others wait for a server that is silent in its middle, so not for long.

@@ -148,22 +148,12 @@ extension SetStatements {
       let set = Self.expecting(
         1, "UPDATE \(S1.metaTable) SET value = ? WHERE name = ? AND value = ?",
         [.integer(to), .text(name.text), .integer(from)])
-      return Self.isForAll(change) ? [Self.touchAllRuns] + set : set
+      return change.isForAll ? [Self.touchAllRuns] + set : set
     case .giveUpShapes(let shape, let release):
       return [
         Self.touchAllRuns,
         Statement(filling: shared.giveUp, [.integer(shape), .text(release), .integer(shape)]),
       ]
-    }
-  }
-
-  /// Whether nothing may be done beside it that was decided before, by whoever is just coming in neither: a row that
-  /// comes into being is not compared with the floor, and nobody else looks at what is said of the past. It begins
-  /// with ``touchAdmissions``.
-  static func isForAll(_ change: MetaChange) -> Bool {
-    switch change {
-    case .set(let name, let from, let to): [.epoch, .setbacks].contains(name) && from != to
-    case .giveUpShapes: true
     }
   }
 

@@ -50,10 +50,12 @@ import Testing
     return LockRecord(key: key, holder: holder, token: token, revision: revision)
   }
 
-  private static func insert(_ owner: String, token: Int64 = 1) -> Decision {
+  private static func insert(
+    _ owner: String, token: Int64 = 1, key: String = key
+  ) -> Decision {
     { _, changes in
       changes.rows = [
-        RowChange(id: nil, expected: nil, record: record(owner, token, 1), epoch: 0)
+        RowChange(id: nil, expected: nil, record: record(owner, token, 1, key: key), epoch: 0)
       ]
     }
   }
@@ -167,12 +169,7 @@ import Testing
   ) throws {
     let database = try engine.newDatabase()
     let (first, second) = (try Server(database), try Server(database))
-    let other: Decision = { _, changes in
-      changes.rows = [
-        RowChange(
-          id: nil, expected: nil, record: Self.record("b", 1, 1, key: "other"), epoch: 0)
-      ]
-    }
+    let other = Self.insert("b", key: "other")
     for change in meeting.before + [other] { #expect(try first.write(change) != .conflict) }
     let facts = try second.writer.read(Wanted(keys: [Self.key]))
     second.writer.forget()
@@ -233,12 +230,7 @@ import Testing
   func whatNobodyElseHasTouchedIsDone(_ engine: EngineUnderTest) throws {
     let database = try engine.newDatabase()
     let (first, second) = (try Server(database), try Server(database))
-    let other: Decision = { _, changes in
-      changes.rows = [
-        RowChange(
-          id: nil, expected: nil, record: Self.record("b", 1, 1, key: "other"), epoch: 0)
-      ]
-    }
+    let other = Self.insert("b", key: "other")
     let applied = try first.write(Self.insert("a")) {
       let done = try second.write(other)
       #expect(done != .conflict)

@@ -62,6 +62,16 @@ package enum MetaChange: Equatable, Sendable {
   ///
   /// - Parameter release: The release that a server must have at least, in words.
   case giveUpShapes(before: Int64, neededRelease: String)
+
+  /// Whether nothing may be done beside it that was decided before, by whoever is just coming in neither: a row that
+  /// comes into being is not compared with the floor, and nobody else looks at what is said of the past. Where
+  /// servers do not wait for each other, it changes the rows of all their runs.
+  package var isForAll: Bool {
+    switch self {
+    case .set(let name, let from, let to): [.epoch, .setbacks].contains(name) && from != to
+    case .giveUpShapes: true
+    }
+  }
 }
 
 /// What became of ``Changes``.

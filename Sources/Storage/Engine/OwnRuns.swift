@@ -23,6 +23,18 @@ package struct OwnRuns: Sendable {
     return id
   }
 
+  /// With which ``StoreMeta/setbacks`` the next run is settled.
+  ///
+  /// - Parameters:
+  ///   - formerly: With which the run before was; nil where the database does not have it.
+  ///   - setbacks: As the database has them: a new server has nothing to put back.
+  package func settled(
+    for purpose: WritingPurpose, formerly: Int64?, now setbacks: Int64
+  ) -> Int64 {
+    guard purpose == .commands else { return RunState.exempt }
+    return id(for: purpose) == nil ? setbacks : formerly ?? RunState.never
+  }
+
   /// A new run begins.
   ///
   /// - Parameter formerCommits: What the database had of the run before; nil where that says nothing.

@@ -73,9 +73,8 @@ final class CommandWriter {
   private var waitedKeys: WaitedKeys
   /// Whether a reader has found that it has to be looked whether something is missing in the database.
   private var isPastInDoubt = false
-  /// Whether the connection before was lost, and it is not looked yet what that means.
+  /// Whether it is not looked yet what it means that the connection was opened after the start.
   private var isReconnected = false
-  private var hasConnected: Bool
 
   /// - Parameters:
   ///   - writer: Its absence is for the reason that `absence` says.
@@ -93,7 +92,6 @@ final class CommandWriter {
     self.sleep = sleep
     self.engine = engine
     self.writer = writer
-    hasConnected = writer != nil
     self.open = open
     latestError = absence
     self.limits = limits
@@ -585,8 +583,7 @@ final class CommandWriter {
     guard let opened else { throw latestError }
     writer = opened
     memory.forgetAll()
-    isReconnected = hasConnected
-    hasConnected = true
+    isReconnected = true
     // The change count of a new connection starts anew.
     scans.invalidate()
     waitedKeys.invalidate()

@@ -103,7 +103,7 @@ struct Setback {
     let isBelow = setbacks.map { said < $0 } ?? false
     // Where the number is above the one that is known, somebody has said so already.
     let isBehind = facts.isBehind && (!isAnew || isBelow)
-    if isBehind || isBelow || (facts.isBehind && setbacks != nil) { isLoss = true }
+    if isBelow || (facts.isBehind && setbacks != nil) { isLoss = true }
     otherHistorySince = facts.isOfOtherHistory ? otherHistorySince ?? now : nil
     if isBehind || isBelow { wasReplicated = false }
     if isBehind || isBelow || facts.isOfOtherHistory {

@@ -57,7 +57,7 @@
       #expect(try claim("key", try engine(database.uri).openWriter()) != .conflict)
       let gone = try engine(database.uri).connect()
       _ = try gone.run(
-        PostgresStatements(.all, secondsMax: 1).begin + [
+        PostgresStatements(.all, secondsMax: 1).begin() + [
           PostgresStatement("SELECT id FROM \(S1.resourceTable) FOR UPDATE")
         ])
       try database.run("UPDATE \(S1.resourceTable) SET kind = kind")

@@ -412,16 +412,14 @@ package struct MemoryState: Sendable {
     for deletion in changes.deletions { remove(id: deletion.id) }
     for change in changes.meta {
       switch change {
-      case .set(let name, let from, let value):
-        set(name, to: value)
-        if [.epoch, .setbacks].contains(name), from != value { touchAllRuns() }
+      case .set(let name, _, let value): set(name, to: value)
       case .giveUpShapes(let shape, let release):
         if meta[.oldestShape] ?? 0 < shape {
           set(.oldestShape, to: shape)
           neededRelease = release
         }
-        touchAllRuns()
       }
+      if change.isForAll { touchAllRuns() }
     }
     if let run {
       note(ids, by: run)

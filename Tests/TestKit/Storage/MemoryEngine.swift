@@ -47,17 +47,13 @@ package struct MemoryEngine: StoreEngine {
       let meta = state.meta(shapes)
       try Fence.check(meta, self)
       state.set(.newestShape, to: max(meta.newestShape, shapes.newest))
+      let settled = runs.now.settled(
+        for: purpose, formerly: former.flatMap { state.settled[$0] }, now: meta.setbacks)
       runs.change {
         $0.began(
           run.number, for: purpose,
           formerCommits: former.map { state.commits[$0] ?? OwnRuns.unknown })
       }
-      let settled: Int64 =
-        switch (purpose, former) {
-        case (.upkeep, _): RunState.exempt
-        case (.commands, nil): meta.setbacks
-        case (.commands, let former?): state.settled[former] ?? RunState.never
-        }
       state.end(former ?? .nobody)
       state.admit(run, settled: settled)
     }
