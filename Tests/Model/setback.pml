@@ -19,9 +19,9 @@
  * settled. It goes on when all runs are settled, or somebody else did who has waited for that. A row whose token is not above the floor of then is renewed for
  * who knows the token; who only claims the key has a new grant.
  *
- * Where histories have no names, as in MariaDB, nobody may see it in time: then a connection that was lost is a
- * reason to wait until the others have looked (RECONNECTS), and it is still assumed that no server ends that has
- * committed what the standby lacks (WITNESSES), and that none starts before the others have looked (ENDS).
+ * Where histories have no names, as in MariaDB, nobody may see it in time: then a connection that was lost, or that
+ * is a server's first, is a reason to wait until the others have looked (RECONNECTS), and it is still assumed that no
+ * server ends that has committed what the standby lacks (WITNESSES).
  *
  * What it leaves out, and why that is enough:
  * - What network.pml has: fences, epochs, other keys. They only raise the floor.
@@ -97,6 +97,7 @@
 #define BELOW          22  /* a count that is below what it was is taken for what another one has said */
 #define OPENED_BEFORE  24  /* where somebody has gone on, those whose connection was lost do as well (without names) */
 #define DELETED        23  /* with a row that is deleted a later hold is forgotten, which is to be put back */
+#define CAME_LATER     25  /* where somebody has gone on, who comes in does as well (without names) */
 #ifndef BROKEN
 #define BROKEN 0
 #endif
@@ -420,6 +421,8 @@ active [SERVERS] proctype server() {
        number[me] = (BROKEN == NO_RAISE -> floor : (BROKEN == SHORT_RAISE -> NEXT : RAISED(me)))
      }
   :: d_step { READS && !HAS_TO_SAY(me) && IS_ANEW(me) -> see();
+       /* Without names whoever has just come in knows as little as who has lost its connection. */
+       doubts[me] = doubts[me] || RECONNECTS && !seen[me] && BROKEN != CAME_LATER;
        if
        :: BROKEN == NEWCOMER && !seen[me] -> lookThrough(count); open[me] = true
        :: else -> lookThrough(count)

@@ -338,7 +338,7 @@ final class CommandWriter {
       }
     }
     if setback.isOpen { return true }
-    if !stalls.isStoreFailing { failed(Setback.error, at: now) }
+    if !stalls.isStoreFailing, !setback.isArrival { failed(Setback.error, at: now) }
     noteHealth(.failing(latestError))
     return false
   }
@@ -392,6 +392,7 @@ final class CommandWriter {
       memory.forgetAll()
       scans.invalidate()
       waitedKeys.invalidate()
+      if !stalls.isStoreFailing { noteHealth(.working) }
       return false
     }
   }

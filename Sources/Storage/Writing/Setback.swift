@@ -21,7 +21,7 @@ struct Setback {
 
   static let error = StoreError(
     .unavailable,
-    "the database has another history than before, such as after a fail-over; what is held is looked through"
+    "the database may have another history than before, such as after a fail-over; what is held is looked through"
   )
   /// Nobody gives out so many tokens of one key in one history of the database.
   static let tokensOfHistoryMax: Int64 = 1 << 32
@@ -38,6 +38,8 @@ struct Setback {
   private(set) var setbacks: Int64?
   /// Whether clients' commands are done.
   private(set) var isOpen: Bool
+  /// Whether they never were.
+  private var isFirstTime = true
   /// Whether the others have to be waited for though some of them go on: the database's history has no name.
   private var isHistoryInDoubt = false
   /// Whether it is known that something was lost.
@@ -93,7 +95,8 @@ struct Setback {
 
   /// Looks whether the database is what it was.
   ///
-  /// - Parameter isNewConnection: Whether the connection before was lost, so that it may be another database.
+  /// - Parameter isNewConnection: Whether the connection before was lost, or there was none, so that it may be another
+  ///   database than those know who were connected before.
   mutating func look(
     at facts: Facts, isNewConnection: Bool, at now: MonotonicTime
   ) -> Verdict {
@@ -112,7 +115,7 @@ struct Setback {
       return .toBeSaid
     }
     wasReplicated = facts.isReplicated
-    let isInDoubt = isNewConnection && facts.history == nil && setbacks != nil
+    let isInDoubt = facts.history == nil && (isNewConnection || setbacks == nil)
     if isInDoubt { isHistoryInDoubt = true }
     guard isAnew || isInDoubt || (isOpen && facts.settled != said) else { return .asBefore }
     lookThrough(said, at: now)
@@ -129,6 +132,9 @@ struct Setback {
     lookingThrough.insert(contentsOf: holds.values, at: 0)
     holds = [:]
   }
+
+  /// Whether nothing is known to have gone wrong: this server has just come in, and looks what others have to say.
+  var isArrival: Bool { isFirstTime && otherHistorySince == nil && !isLoss }
 
   // MARK: - What is to be done
 
@@ -249,7 +255,7 @@ struct Setback {
       guard isLoss || countPutBack > 0 else { return nil }
       isLoss = false
       return countPutBack
-    case .open: (isOpen, isHistoryInDoubt) = (true, false)
+    case .open: (isOpen, isFirstTime, isHistoryInDoubt) = (true, false, false)
     case .wait: break
     }
     return nil

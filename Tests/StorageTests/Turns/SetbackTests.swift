@@ -372,6 +372,7 @@ import Testing
   @Test func aLostConnectionIsAReasonToWaitWhereHistoriesHaveNoNames() throws {
     let database = MemoryDatabase(.optimistic, namesHistories: false)
     let (first, second) = (try bench(on: database), try bench(on: database))
+    pass(first, second)
     second.turn(.hold("other", "o", lease: 10))
     let before = database.snapshot
     first.turn(.hold("key", "a", lease: 60))
@@ -382,6 +383,32 @@ import Testing
     pass(first, second)
     #expect(second.turn(.hold("key", "b")) == [.heldByAnother])
     #expect(second.observer.totals.histories == 1)
+  }
+
+  @Test func whoComesInWaitsWhereHistoriesHaveNoNames() throws {
+    let database = MemoryDatabase(.optimistic, namesHistories: false)
+    let first = try bench(on: database)
+    pass(first)
+    first.turn(.hold("other", "o", lease: 10))
+    let before = database.snapshot
+    #expect(first.turn(.hold("key", "a", lease: 60)) == [.granted(token: 1, revision: 1)])
+    database.goBack(to: before)
+    let second = try bench(on: database)
+    #expect(second.turn(.hold("key", "b")) == [Self.underWay])
+    pass(first, second)
+    #expect(second.health == .working)
+    #expect(second.turn(.hold("key", "b")) == [.heldByAnother])
+  }
+
+  /// It can be seen, and is no failure of the store.
+  @Test func whoComesInAloneIsReadyAfterAWhileWhereHistoriesHaveNoNames() throws {
+    let server = try bench(on: MemoryDatabase(.optimistic, namesHistories: false))
+    server.turn()
+    #expect(server.health == .failing(Setback.error))
+    pass(server)
+    #expect(server.health == .working)
+    #expect(server.observer.totals.failures == 0 && server.observer.totals.histories == 0)
+    #expect(server.turn(.hold("key", "a")) == [.granted(token: 1, revision: 1)])
   }
 
   @Test func aLostConnectionIsNothingWhereHistoriesHaveNames() throws {
