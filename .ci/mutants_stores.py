@@ -6,6 +6,9 @@ SUITES = {
     "Sources/Storage/Engine/OwnRuns.swift": ["StorageTests.SetbackTests", "StorageTests.ExpectationTests"],
     "Sources/Storage/Engine/Changes.swift": ["StorageTests.ExpectationTests"],
     "Sources/Storage/Writing/Setback.swift": ["StorageTests.SetbackTests"],
+    "Sources/Storage/Writing/Batch.swift": ["StorageTests.RenewalTests", "StorageTests.FleetSimulationTests",
+                                            "StorageTests.ConformanceTests"],
+    "Sources/Storage/Writing/CommitPacer.swift": ["StorageTests.CommitPacerTests"],
     "Sources/Storage/Writing/CommandWriter.swift": ["StorageTests.ConflictTests", "StorageTests.SetbackTests",
                                                     "StorageTests.RowMemoryTests"],
     "Sources/Storage/Writing/RowMemory.swift": ["StorageTests.RowMemoryTests"],
@@ -30,6 +33,8 @@ def engines_of(mutant):
 
 RUNS = "Sources/Storage/Engine/OwnRuns.swift"
 CHANGES = "Sources/Storage/Engine/Changes.swift"
+BATCH = "Sources/Storage/Writing/Batch.swift"
+PACER = "Sources/Storage/Writing/CommitPacer.swift"
 SETBACK = "Sources/Storage/Writing/Setback.swift"
 WRITER = "Sources/Storage/Writing/CommandWriter.swift"
 READER = "Sources/Storage/Reading/SnapshotReader.swift"
@@ -53,6 +58,27 @@ MUTANTS = [
      "let isBehind = !MUTANT && facts.isBehind && (!isAnew || isBelow)"),
     (SETBACK, "setback: another history", "if isBehind || isBelow || facts.isOfOtherHistory {", "if isBehind || isBelow || (facts.isOfOtherHistory && !MUTANT) {"),
     (SETBACK, "setback: a history without a name", "if isInDoubt { isHistoryInDoubt = true }", "if isInDoubt && !MUTANT { isHistoryInDoubt = true }"),
+    (SETBACK, "setback: whoever comes in waits where histories have no names", "(isNewConnection || setbacks == nil)",
+     "(isNewConnection || (setbacks == nil && !MUTANT))"),
+    (WRITER, "setback: whoever comes in has not failed", "if !stalls.isStoreFailing, !setback.isArrival {",
+     "if !stalls.isStoreFailing, MUTANT || !setback.isArrival {"),
+    (WRITER, "setback: whoever has come in is ready", "if !stalls.isStoreFailing { noteHealth(.working) }",
+     "if !stalls.isStoreFailing, !MUTANT { noteHealth(.working) }"),
+    (BATCH, "renewal: only what says nothing new", "isRenewal && row!.record.saysSame(as: record)",
+     "isRenewal && (MUTANT || row!.record.saysSame(as: record))"),
+    (BATCH, "renewal: what a holder says", "&& HolderPart.allCases.allSatisfy { $0.isSame(holder, others) }",
+     "&& (MUTANT || HolderPart.allCases.allSatisfy { $0.isSame(holder, others) })"),
+    (BATCH, "renewal: the token", "let others = other.holder, token == other.token else",
+     "let others = other.holder, MUTANT || token == other.token else"),
+    (BATCH, "renewal: only where every shape is as it should be", "$0.isFilled && $0.needsShape == S1.number",
+     "(MUTANT || $0.isFilled) && $0.needsShape == S1.number"),
+    (POSTGRES, "renewal: every row is found", "        sets.renewed.count,", "        MUTANT ? 1_000 : sets.renewed.count,"),
+    (MARIADB, "renewal: each row is as it was", "\\(ordinary), free_epoch = NULL, \\(setNextRevision)\n          WHERE \\(Self.areAsExpected(rows))",
+     "\\(ordinary), free_epoch = NULL, \\(setNextRevision)\n          WHERE \\(MUTANT ? \"id = 1\" : Self.areAsExpected(rows))"),
+    (PACER, "pace: a wait in vain is not repeated at once", "      restsLeft = nextRests\n", "      if !MUTANT { restsLeft = nextRests }\n"),
+    (PACER, "pace: who has come meanwhile is expected as well", "let expected = latestRequests + waiting", "let expected = latestRequests + (MUTANT ? 0 : waiting)"),
+    (PACER, "pace: it waits for a part of the time", "min(usualNanoseconds / Self.companyPart, Self.companyNanosecondsMax)",
+     "min(usualNanoseconds / (MUTANT ? 1 : Self.companyPart), MUTANT ? .max : Self.companyNanosecondsMax)"),
     (SETBACK, "setback: what is held is looked through", "lookingThrough.insert(contentsOf: holds.values, at: 0)",
      "if !MUTANT { lookingThrough.insert(contentsOf: holds.values, at: 0) }"),
     (SETBACK, "setback: only then it is settled", "if !lookingThrough.isEmpty { return .putBack }\n    if facts.settled != facts.meta.setbacks { return .settle }",

@@ -140,10 +140,12 @@ package final class Store: Sendable {
         noteHealth: { [self] health in latestHealth.withLock { $0 = health } })
       while !commands.hasEnded {
         writingPulse.beat(at: clock())
-        BlockingThread.sleep(
-          nanoseconds: writer.pauseNanoseconds(waiting: commands.count))
-        let items = commands.take(
-          max: limits.batchMax, waitNanoseconds: writer.waitNanoseconds)
+        let company = writer.company(waiting: commands.count)
+        commands.wait(for: 1, nanoseconds: writer.waitNanoseconds)
+        if let company {
+          commands.wait(for: company.count, nanoseconds: company.end - clock())
+        }
+        let items = commands.take(max: limits.batchMax, waitNanoseconds: 0)
         writingPulse.beat(at: clock())
         commandBytes.subtract(items.reduce(0) { $0 + $1.byteCount }, ordering: .relaxed)
         writer.turn(items)

@@ -10,7 +10,7 @@ enum Admission {
 
 /// A queue between threads: bounded, taken in batches, with a wait that ends at a point in time.
 ///
-/// `@unchecked Sendable`: `elements`, `isClosed` and `isWaiting` are touched only under `mutex`.
+/// `@unchecked Sendable`: `elements`, `isClosed` and `wantedCount` are touched only under `mutex`.
 package final class BatchQueue<Element: Sendable>: @unchecked Sendable {
   private let mutex = UnsafeMutablePointer<pthread_mutex_t>.allocate(capacity: 1)
   private let condition = UnsafeMutablePointer<pthread_cond_t>.allocate(capacity: 1)
@@ -18,7 +18,8 @@ package final class BatchQueue<Element: Sendable>: @unchecked Sendable {
   // No check of exclusive access at run time: the mutex sees to it.
   @exclusivity(unchecked) private var elements: [Element] = []
   private var isClosed = false
-  private var isWaiting = false
+  /// With how many elements whoever waits goes on; nobody does where it is `Int.max`.
+  private var wantedCount = Int.max
 
   package init(capacity: Int) {
     self.capacity = capacity
@@ -43,7 +44,7 @@ package final class BatchQueue<Element: Sendable>: @unchecked Sendable {
     if isClosed { return .closed }
     if elements.count >= capacity { return .full }
     elements.append(element)
-    if isWaiting { pthread_cond_signal(condition) }
+    if elements.count >= wantedCount { pthread_cond_signal(condition) }
     return .admitted
   }
 
@@ -52,7 +53,7 @@ package final class BatchQueue<Element: Sendable>: @unchecked Sendable {
     pthread_mutex_lock(mutex)
     defer { pthread_mutex_unlock(mutex) }
     elements.append(element)
-    if isWaiting { pthread_cond_signal(condition) }
+    if elements.count >= wantedCount { pthread_cond_signal(condition) }
   }
 
   /// Takes up to `max` elements, in order. Waits while there are none, until the queue is closed or
@@ -60,22 +61,7 @@ package final class BatchQueue<Element: Sendable>: @unchecked Sendable {
   package func take(max: Int, waitNanoseconds: Int64?) -> [Element] {
     pthread_mutex_lock(mutex)
     defer { pthread_mutex_unlock(mutex) }
-    if elements.isEmpty && !isClosed {
-      isWaiting = true
-      if let waitNanoseconds {
-        var deadline = timespec()
-        clock_gettime(CLOCK_MONOTONIC, &deadline)
-        let nanoseconds = Int64(deadline.tv_nsec) + Swift.max(0, waitNanoseconds)
-        deadline.tv_sec += Int(nanoseconds / 1_000_000_000)
-        deadline.tv_nsec = Int(nanoseconds % 1_000_000_000)
-        while elements.isEmpty && !isClosed {
-          if pthread_cond_timedwait(condition, mutex, &deadline) == ETIMEDOUT { break }
-        }
-      } else {
-        while elements.isEmpty && !isClosed { pthread_cond_wait(condition, mutex) }
-      }
-      isWaiting = false
-    }
+    waitLocked(for: 1, nanoseconds: waitNanoseconds)
     if elements.count <= max {
       let taken = elements
       elements = []
@@ -86,6 +72,31 @@ package final class BatchQueue<Element: Sendable>: @unchecked Sendable {
     let taken = Array(elements.prefix(max))
     elements.removeFirst(max)
     return taken
+  }
+
+  /// Waits until there are `count` elements, the queue is closed, or `nanoseconds` have passed.
+  func wait(for count: Int, nanoseconds: Int64) {
+    pthread_mutex_lock(mutex)
+    defer { pthread_mutex_unlock(mutex) }
+    waitLocked(for: count, nanoseconds: nanoseconds)
+  }
+
+  private func waitLocked(for count: Int, nanoseconds: Int64?) {
+    guard elements.count < count, !isClosed else { return }
+    wantedCount = count
+    defer { wantedCount = .max }
+    guard let nanoseconds else {
+      while elements.count < count, !isClosed { pthread_cond_wait(condition, mutex) }
+      return
+    }
+    var deadline = timespec()
+    clock_gettime(CLOCK_MONOTONIC, &deadline)
+    let end = Int64(deadline.tv_nsec) + Swift.max(0, nanoseconds)
+    deadline.tv_sec += Int(end / 1_000_000_000)
+    deadline.tv_nsec = Int(end % 1_000_000_000)
+    while elements.count < count, !isClosed {
+      if pthread_cond_timedwait(condition, mutex, &deadline) == ETIMEDOUT { return }
+    }
   }
 
   /// Nothing more gets in; what is in can still be taken.

@@ -6,6 +6,8 @@ package import Storage
 /// `expected_token` and `expected_revision` are what a row was decided on. A statement that does not find
 /// all the rows of its set so is a conflict.
 package struct ChangeSets: Sendable {
+  /// Rows of which only the revision is the next one.
+  package private(set) var renewed: RowSet
   /// Rows that somebody holds now.
   package private(set) var held: RowSet
   /// Rows that nobody holds any more. Kind and lease are those of whoever held them on the way to that; NULL
@@ -53,8 +55,15 @@ package struct ChangeSets: Sendable {
     ] + holderColumns(shapes)
   }
 
-  package init(_ changes: Changes, _ shapes: KnownShapes) {
+  /// - Parameter setsAreInOrder: Whether the rows of several sets have to be in one order (``idsOfSeveral``). Then
+  ///   renewals are a set of their own only where there is nothing else.
+  package init(_ changes: Changes, _ shapes: KnownShapes, setsAreInOrder: Bool) {
     let heldColumns = Self.heldColumns(shapes)
+    let keepsRenewalsApart =
+      !setsAreInOrder
+      || changes.rows.allSatisfy(\.isNextRenewal) && changes.refills.isEmpty
+        && changes.deletions.isEmpty
+    renewed = RowSet(Self.expected)
     held = RowSet(Self.expected + heldColumns)
     freed = RowSet(Self.expected + Self.freedColumns)
     new = RowSet(
@@ -69,6 +78,10 @@ package struct ChangeSets: Sendable {
     // other, and not in a circle.
     for change in changes.rows.sorted(by: Self.isInOrder) {
       if let id = change.id, let expected = change.expected {
+        if keepsRenewalsApart, change.isNextRenewal {
+          renewed.add(id, expected)
+          continue
+        }
         change.record.holder == nil
           ? addFreed(change, id, expected, shapes, oldest)
           : addHeld(change.record, id, expected, shapes, oldest)
@@ -87,7 +100,7 @@ package struct ChangeSets: Sendable {
     for deletion in changes.deletions.sorted(by: { $0.id < $1.id }) {
       deleted.add(deletion.id, deletion.expected)
     }
-    if [held, freed, refilled, cleared, deleted].filter({ !$0.isEmpty }).count > 1 {
+    if setsAreInOrder, [held, freed, refilled, cleared, deleted].filter({ !$0.isEmpty }).count > 1 {
       idsOfSeveral =
         changes.rows.compactMap(\.id) + changes.refills.map(\.id) + changes.deletions.map(\.id)
     }
@@ -162,6 +175,12 @@ package struct ChangeSets: Sendable {
     set.add(holder.kind.rawValue)
     set.add(holder.owner)
     shapes.add(record, holder, maintaining: oldest, to: &set)
+  }
+}
+
+extension RowChange {
+  fileprivate var isNextRenewal: Bool {
+    isRenewal && expected.map { record.revision == $0.revision + 1 } ?? false
   }
 }
 

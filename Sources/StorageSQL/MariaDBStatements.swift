@@ -61,12 +61,15 @@ package struct MariaDBStatements: SetStatements {
   private let heldNames: [String]
   private let holderNames: [String]
   private let setNothing: String
+  private let setNextRevision: String
 
   package init(_ shapes: KnownShapes) {
     shared = StoreStatements(shapes, .mariaDB)
     columns = shapes.columnNames.map { "r.\($0)" }.joined(separator: ", ")
     heldNames = ChangeSets.heldColumns(shapes).map(\.name)
     holderNames = ChangeSets.holderColumns(shapes).map(\.name)
+    setNextRevision = (["revision"] + shapes.revisionColumnNames).map { "\($0) = \($0) + 1" }
+      .joined(separator: ", ")
     setNothing = "value = ''" + shapes.newerColumnNames.map { ", \($0) = NULL" }.joined()
   }
 
@@ -140,6 +143,17 @@ package struct MariaDBStatements: SetStatements {
   /// Nodes of Galera do not lock rows for each other.
   package func beginLocking(keys: [String], isSessionSet: Bool) -> [MariaDBStatement]? { nil }
   package static let mayBeTakenBack = true
+  package static func expectingDone(_ run: Int64, change: Int64) -> [MariaDBStatement] {
+    [
+      MariaDBStatement(
+        """
+        IF NOT EXISTS (SELECT 1 FROM \(ServerRuns.changesTable) WHERE run = \(run) AND `change` = \(change)) THEN
+        SIGNAL SQLSTATE '\(conflictState)'; END IF
+        """)
+    ]
+  }
+  /// A deadlock is a conflict at once.
+  package static let setsAreInOrder = false
   package static func expecting(
     _ count: Int, _ text: String, _ values: [RowSet.Value]
   ) -> [MariaDBStatement] {
@@ -379,6 +393,15 @@ package struct MariaDBStatements: SetStatements {
       }
     }
     let ordinary = "needs_shape = \(S1.number)"
+    for rows in sets.renewed.parts {
+      statements += [
+        MariaDBStatement(
+          """
+          UPDATE \(S1.resourceTable) SET \(ordinary), free_epoch = NULL, \(setNextRevision)
+          WHERE \(Self.areAsExpected(rows))
+          """), Self.expecting(rows.count),
+      ]
+    }
     update(sets.held, Update(taken: heldNames, constant: "\(ordinary), free_epoch = NULL"))
     update(
       sets.freed,

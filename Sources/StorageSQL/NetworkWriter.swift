@@ -110,7 +110,8 @@ final class NetworkWriter<Engine: NetworkEngine>: StoreWriter {
     (self.past, left) = (nil, nil)
     let change = past.changes + 1
     let new = changes.rows.filter { $0.id == nil }.map(\.record.key)
-    let sets = ChangeSets(changes, engine.shapes)
+    let sets = ChangeSets(
+      changes, engine.shapes, setsAreInOrder: Statements.setsAreInOrder)
     let inserting = engine.statements.inserting(sets.new)
     var writing = engine.statements.writing(sets)
     if !changes.orphans.isEmpty {
@@ -137,10 +138,11 @@ final class NetworkWriter<Engine: NetworkEngine>: StoreWriter {
         + writing + inserting + log + setting + removed, isSessionSet: connection.isSessionSet,
       isBegun: isBegun)
     isBegun = false
+    let asked = Statements.expectingDone(run, change: change) + questions(nil, new)
     let applied: Applied
     do throws(SQLFailure) {
-      let asked = questions(Statements.mayBeTakenBack ? change : nil, new)
-      applied = answer(changes, try connection.run(transaction + asked).suffix(asked.count))
+      let results = try connection.run(transaction + asked)
+      applied = answer(changes, results.suffix(new.isEmpty ? 0 : 1), isKnown: true)
     } catch {
       if !connection.isUsable { engine.leave(connection) }
       applied = try findOut(changes, new, change: change, error)
@@ -182,9 +184,9 @@ final class NetworkWriter<Engine: NetworkEngine>: StoreWriter {
       + (new.isEmpty ? [] : [Statements.ids(ofKeys: new)])
   }
 
-  /// - Parameter results: Of the questions, with that whether it was done where `isKnown` does not say it.
+  /// - Parameter results: Of the questions, with that whether it was done where that is not known.
   private func answer(
-    _ changes: Changes, _ results: ArraySlice<Result>, isKnown: Bool = !Statements.mayBeTakenBack
+    _ changes: Changes, _ results: ArraySlice<Result>, isKnown: Bool
   ) -> Applied {
     guard isKnown || results.first!.count > 0 else { return .conflict }
     var idOfKey: [NameBytes: Int64] = [:]

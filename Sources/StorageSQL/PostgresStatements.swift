@@ -70,6 +70,7 @@ package struct PostgresStatements: SetStatements {
   private let setHeld: String
   private let setHolder: String
   private let setNothing: String
+  private let setNextRevision: String
 
   /// - Parameter secondsMax: How long a server waits for whoever is silent in the middle of a transaction.
   package init(_ shapes: KnownShapes, secondsMax: Int) {
@@ -82,6 +83,8 @@ package struct PostgresStatements: SetStatements {
     }
     setHeld = set(ChangeSets.heldColumns(shapes))
     setHolder = set(ChangeSets.holderColumns(shapes))
+    setNextRevision = (["revision"] + shapes.revisionColumnNames).map { "\($0) = r.\($0) + 1" }
+      .joined(separator: ", ")
     setNothing = "value = ''" + shapes.newerColumnNames.map { ", \($0) = NULL" }.joined()
   }
 
@@ -121,6 +124,8 @@ package struct PostgresStatements: SetStatements {
     ]
   }
   package static let mayBeTakenBack = false
+  package static func expectingDone(_ run: Int64, change: Int64) -> [PostgresStatement] { [] }
+  package static let setsAreInOrder = true
   package static func expecting(
     _ count: Int, _ text: String, _ values: [RowSet.Value]
   ) -> [PostgresStatement] {
@@ -272,6 +277,14 @@ package struct PostgresStatements: SetStatements {
         PostgresStatement(
           "SELECT 1 FROM \(table) WHERE id = ANY ($1::bigint[]) ORDER BY id FOR UPDATE",
           [.integers(sets.idsOfSeveral)]))
+    }
+    add(sets.renewed) { rows in
+      Self.exactly(
+        sets.renewed.count,
+        """
+        UPDATE \(table) r SET needs_shape = \(S1.number), free_epoch = NULL, \(setNextRevision)
+        FROM \(rows) WHERE \(Self.asExpected) RETURNING 1
+        """)
     }
     add(sets.held) { rows in
       Self.exactly(

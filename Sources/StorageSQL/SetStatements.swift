@@ -33,6 +33,10 @@ package protocol SetStatements: Sendable {
   /// Whether a transaction may be taken back, and even be called done, without an error. Then it is done when it
   /// can be seen.
   static var mayBeTakenBack: Bool { get }
+  /// Behind a transaction, where that may be: fails unless it can be seen.
+  static func expectingDone(_ run: Int64, change: Int64) -> [Statement]
+  /// Whether transactions wait for each other, so that all have to change their rows in one order.
+  static var setsAreInOrder: Bool { get }
   /// An UPDATE or DELETE that fails unless it finds so many rows.
   static func expecting(_ count: Int, _ text: String, _ values: [RowSet.Value]) -> [Statement]
 

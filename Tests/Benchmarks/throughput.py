@@ -35,9 +35,10 @@ def put_columns(load, etcd, name, nodes=1):
 
 
 def acquire_columns(load, name, servers):
-    """Each server has a key of its own where it is one key."""
+    """Each server has keys of its own, as holders stay with one."""
     one_key = [server.acquire(f"locks/{number}") for number, server in enumerate(servers)]
-    return both_loads(load, name, one_key, [server.acquire(OWN_KEYS) for server in servers])
+    own_keys = [server.acquire(f"{number}/{OWN_KEYS}") for number, server in enumerate(servers)]
+    return both_loads(load, name, one_key, own_keys)
 
 
 def print_one_row_ratios(figures, name, goals):

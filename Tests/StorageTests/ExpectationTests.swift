@@ -73,6 +73,17 @@ import Testing
     }
   }
 
+  /// Nothing but the revision is another one.
+  private static func renew(_ facts: Facts, _ changes: inout Changes) {
+    let row = facts.byKey[0]!
+    var next = row.record
+    next.revision += 1
+    var change = RowChange(
+      id: row.id, expected: row.record.sighting, record: next, epoch: 0)
+    change.isRenewal = true
+    changes.rows = [change]
+  }
+
   private static func delete(_ facts: Facts, _ changes: inout Changes) {
     let row = facts.byKey[0]!
     changes.deletions = [Changes.Deletion(id: row.id, expected: row.record.sighting)]
@@ -106,6 +117,12 @@ import Testing
   static let meetings = [
     Meeting(
       testDescription: "a renewal and a renewal", first: set("a", 1, 2), second: set("b", 1, 2)),
+    Meeting(
+      testDescription: "a renewal that says nothing new and another one", first: renew,
+      second: renew),
+    Meeting(
+      testDescription: "a renewal that says nothing new and a release", first: renew,
+      second: set(nil, 1, 2)),
     Meeting(
       testDescription: "a renewal and another grant", first: set("a", 1, 2),
       second: set("b", 2, 1)),

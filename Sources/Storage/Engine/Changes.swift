@@ -42,6 +42,8 @@ package struct RowChange: Equatable, Sendable {
   package var interim: LockRecord?
   /// The current epoch: noted where the record is free.
   package var epoch: Int64
+  /// Whether nothing but the revision is another one than in the row, where every shape is as it should be.
+  package var isRenewal = false
 
   package init(
     id: Int64?, expected: Sighting?, record: LockRecord, interim: LockRecord? = nil, epoch: Int64

@@ -67,6 +67,9 @@ package struct KnownShapes: Sendable, CustomStringConvertible {
 
   package var columnNames: [String] { S1.columnNames + newerColumnNames }
 
+  /// Where each newer shape says with which revision it was written.
+  package var revisionColumnNames: [String] { newer.map { $0.columns[1].name } }
+
   package var newerColumnNames: [String] { newer.flatMap { $0.columns.map(\.name) } }
 
   /// Such as "s1" or "s1 to s2".

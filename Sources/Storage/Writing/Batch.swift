@@ -40,6 +40,8 @@ struct Batch {
     /// Nil where the store has no row.
     var row: StoredRow?
     var isChanged = false
+    /// Whether the store has all of it but for the revision.
+    private(set) var isRenewal: Bool
     /// Whether what it is found by may have to be written, and what that was before; nil where that is
     /// not known.
     private var areTermsStale = false
@@ -51,10 +53,12 @@ struct Batch {
       id = row?.id
       sighting = row?.record.sighting
       self.row = row
+      isRenewal = row.map { $0.isFilled && $0.needsShape == S1.number } ?? false
     }
 
     mutating func change(to record: LockRecord, epoch: Int64) {
       let isFree = record.holder == nil
+      isRenewal = isRenewal && row!.record.saysSame(as: record)
       if isFree, isChanged, let held = row?.record, held.holder != nil { latestHold = held }
       if !areTermsStale, mayChangeTerms(to: record) {
         areTermsStale = true
@@ -250,9 +254,11 @@ struct Batch {
     changes.rows = changedSlots.map { index in
       let slot = slots[index]
       let record = slot.row!.record
-      return RowChange(
+      var change = RowChange(
         id: slot.id, expected: slot.sighting, record: record,
         interim: record.holder == nil ? slot.latestHold : nil, epoch: meta.epoch)
+      change.isRenewal = slot.isRenewal
+      return change
     }
     changes.terms = slots.compactMap(\.termChange)
     return changes
@@ -313,5 +319,14 @@ struct Batch {
       record.holder = Holder(kind: .lock, owner: "", content: .empty, lease: .longest)
     }
     return record
+  }
+}
+
+extension LockRecord {
+  /// Whether the same holder says the same under the same token.
+  fileprivate func saysSame(as other: LockRecord) -> Bool {
+    guard let holder, let others = other.holder, token == other.token else { return false }
+    return holder.kind == others.kind && holder.owner.isSameName(as: others.owner)
+      && HolderPart.allCases.allSatisfy { $0.isSame(holder, others) }
   }
 }

@@ -117,9 +117,9 @@ final class CommandWriter {
     waitedKeys = WaitedKeys(limits: limits, now: now)
   }
 
-  /// How long the thread lets what is `waiting` wait for more.
-  func pauseNanoseconds(waiting: Int) -> Int64 {
-    pacer.pauseNanoseconds(waiting: waiting, at: clock())
+  /// For how many the thread lets what is `waiting` after a turn wait, and until when.
+  func company(waiting: Int) -> (count: Int, end: MonotonicTime)? {
+    pacer.company(waiting: waiting)
   }
 
   /// How long the thread may wait for items before the next turn.
@@ -407,6 +407,7 @@ final class CommandWriter {
     looked: [String], start: MonotonicTime
   ) throws(StoreError) -> [StoreResult?] {
     pacer.began(requests: part.count, at: start)
+    defer { pacer.ended(at: clock()) }
     var scope = Batch.Scope(due: due)
     let lookedSlots = scope.add(looked)
     var keys: [String] = []

@@ -7,11 +7,22 @@ import LockCore
 /// millisecond hurts nobody. Where clients send the next request only after an answer, each wait
 /// costs them throughput. The requests look alike in both cases, so it is tried: for a short while
 /// transactions wait, and if as many requests come as before, they go on waiting.
+///
+/// Where a transaction takes long, as across a network, even those are served faster who wait for answers: left to
+/// themselves, half of them wait while the other half is in a transaction. So a transaction waits for those whom the
+/// one before has answered, where they come back soon.
 struct CommitPacer {
   /// The shortest time between the starts of two transactions while they are paced.
   static let intervalNanoseconds: Int64 = 2_000_000
   /// A transaction that finds fewer requests than this never waits: there is little to be saved.
   static let waitingMin = 4
+  /// A transaction that takes so long waits for those who were answered.
+  static let longNanoseconds: Int64 = 800_000
+  /// For this part of the time that it takes, and no longer than this.
+  static let companyPart: Int64 = 4
+  static let companyNanosecondsMax: Int64 = 500_000
+  /// After a wait in vain so many transactions do without; twice as many each time.
+  static let restsMax = 32
   /// How long requests are counted, once with and once without the wait.
   static let windowNanoseconds: Int64 = 100_000_000
   /// Pacing goes on where it leaves at least this part of the requests; less is no noise.
@@ -32,6 +43,14 @@ struct CommitPacer {
 
   private var window: Window
   private var latestStart: MonotonicTime
+  private var latestEnd: MonotonicTime
+  private var latestRequests = 0
+  /// How long transactions take, lately.
+  private var usualNanoseconds: Int64 = 0
+  /// Of the transaction to come: how many it waits for; nil where it does not.
+  private var companyWanted: Int?
+  private var restsLeft = 0
+  private var nextRests = 1
   /// Whether pacing has proven itself.
   private var isAdopted = false
   /// What the window before a trial or a recheck had; nil where there is none under way.
@@ -41,22 +60,55 @@ struct CommitPacer {
 
   init(now: MonotonicTime) {
     window = Window(start: now, isPaced: false)
-    latestStart = now
+    (latestStart, latestEnd) = (now, now)
     nextTrial = now + Self.retryNanoseconds.lowerBound
   }
 
-  /// How long the thread waits before it takes what is `waiting`.
-  func pauseNanoseconds(waiting: Int, at now: MonotonicTime) -> Int64 {
-    guard window.isPaced, waiting >= Self.waitingMin else { return 0 }
-    return max(0, Self.intervalNanoseconds - (now - latestStart))
+  /// For how many the next transaction waits, and until when; nil where it takes what is there.
+  ///
+  /// - Parameter waiting: How many have come while the latest one was under way.
+  mutating func company(waiting: Int) -> (count: Int, end: MonotonicTime)? {
+    if usualNanoseconds >= Self.longNanoseconds { return companyOfLong(waiting: waiting) }
+    guard window.isPaced, waiting >= Self.waitingMin else { return nil }
+    return (.max, latestStart + Self.intervalNanoseconds)
+  }
+
+  private mutating func companyOfLong(waiting: Int) -> (count: Int, end: MonotonicTime)? {
+    // Who was answered, and who has come meanwhile; but not the last few of them.
+    let expected = latestRequests + waiting
+    guard restsLeft == 0, expected >= 2 * Self.waitingMin else { return nil }
+    let wanted = expected - expected / 8
+    companyWanted = wanted
+    let nanoseconds = min(usualNanoseconds / Self.companyPart, Self.companyNanosecondsMax)
+    return (wanted, latestEnd + nanoseconds)
+  }
+
+  private mutating func companyCame(_ requests: Int) {
+    restsLeft = max(restsLeft - 1, 0)
+    guard let wanted = companyWanted else { return }
+    companyWanted = nil
+    if requests >= wanted {
+      nextRests = 1
+    } else {
+      restsLeft = nextRests
+      nextRests = min(2 * nextRests, Self.restsMax)
+    }
   }
 
   /// Notes a transaction of `requests` that begins at `now`.
   mutating func began(requests: Int, at now: MonotonicTime) {
     latestStart = now
+    latestRequests = requests
+    companyCame(requests)
     if now - window.start >= Self.windowNanoseconds { windowEnded(at: now) }
     window.requests += requests
     window.transactions += 1
+  }
+
+  /// Notes that what began last is done, or has failed.
+  mutating func ended(at now: MonotonicTime) {
+    latestEnd = now
+    usualNanoseconds += (now - latestStart - usualNanoseconds) / 8
   }
 
   private mutating func windowEnded(at now: MonotonicTime) {

@@ -47,9 +47,10 @@ private struct Load {
   }
 
   private mutating func rest(waiting: Int, _ outcome: inout Outcome) {
-    let pause = pacer.pauseNanoseconds(waiting: waiting, at: now)
-    now = now + pause
-    if pause > 0 { outcome.pauses += 1 }
+    guard let company = pacer.company(waiting: waiting), company.end > now else { return }
+    #expect(company.count == .max)
+    now = company.end
+    outcome.pauses += 1
   }
 
   private mutating func transact(_ requests: Int, _ outcome: inout Outcome) {
@@ -57,6 +58,64 @@ private struct Load {
     outcome.requests += requests
     outcome.transactions += 1
     now = now + Self.transactionNanoseconds
+    pacer.ended(at: now)
+  }
+}
+
+/// The same of transactions that take long.
+private struct LongLoad {
+  static let transactionNanoseconds: Int64 = 2_000_000
+
+  var pacer = CommitPacer(now: MonotonicTime(nanoseconds: 0))
+  var now = MonotonicTime(nanoseconds: 0)
+  var requests = 0
+  var transactions = 0
+  var paused: Int64 = 0
+
+  /// `clients` send again some time after they were answered.
+  mutating func closed(clients: Int, backAfter: Int64, transactions count: Int) {
+    /// When each of them asks.
+    var asking = Array(repeating: now, count: clients)
+    for _ in 1...count {
+      let company = pacer.company(waiting: asking.count { $0 <= now })
+      now = max(now, asking.min()!)
+      if let company, company.end > now {
+        let before = now
+        // It goes on as soon as there are so many.
+        let last = asking.sorted().prefix(company.count).last!
+        now = company.count <= clients ? min(company.end, max(now, last)) : company.end
+        paused += now - before
+      }
+      let taken = asking.indices.filter { asking[$0] <= now }
+      transact(taken.count)
+      for client in taken { asking[client] = now + backAfter }
+    }
+  }
+
+  /// Requests come at a rate of their own.
+  mutating func open(perSecond rate: Double, transactions count: Int) {
+    let start = now
+    var taken = 0
+    for _ in 1...count {
+      func waiting() -> Int { Int(Double(now - start) * rate / 1e9) - taken }
+      if let company = pacer.company(waiting: waiting()), company.count > waiting() {
+        let missing = Double(company.count - waiting())
+        let pause = min(company.end - now, Int64(missing / rate * 1e9) + 1)
+        now = now + pause
+        paused += pause
+      }
+      let count = waiting()
+      transact(count)
+      taken += count
+    }
+  }
+
+  private mutating func transact(_ count: Int) {
+    pacer.began(requests: count, at: now)
+    requests += count
+    transactions += 1
+    now = now + Self.transactionNanoseconds
+    pacer.ended(at: now)
   }
 }
 
@@ -102,5 +161,40 @@ private struct Load {
     let after = load.closed(clients: 16, seconds: 1)
     #expect(after.pauses == 0)
     #expect(after.requests >= 15_900)
+  }
+
+  // MARK: - Transactions that take long
+
+  @Test(arguments: [8, 64, 400])
+  func whoComesBackSoonIsInEachLongTransaction(clients: Int) {
+    var load = LongLoad()
+    // Half of them come while the other half is in a transaction.
+    load.closed(clients: clients / 2, backAfter: 0, transactions: 10)
+    load.requests = 0
+    load.closed(clients: clients, backAfter: 200_000, transactions: 1_000)
+    #expect(load.requests > clients * 980)
+  }
+
+  /// It is tried now and then.
+  @Test(arguments: [8, 64])
+  func whoComesBackLateIsNotWaitedFor(clients: Int) {
+    var load = LongLoad()
+    load.closed(clients: clients, backAfter: 1_900_000, transactions: 1_000)
+    load.paused = 0
+    load.closed(clients: clients, backAfter: 1_900_000, transactions: 1_000)
+    #expect(load.paused < 1_000 * LongLoad.transactionNanoseconds / 50)
+  }
+
+  @Test func whoComesByItselfHardlyWaitsForLongTransactions() {
+    var load = LongLoad()
+    load.open(perSecond: 20_000, transactions: 1_000)
+    #expect(load.paused > 0, "it is tried, though")
+    #expect(load.paused < 1_000 * LongLoad.transactionNanoseconds / 50)
+  }
+
+  @Test func fewRequestsNeverWaitForLongTransactions() {
+    var load = LongLoad()
+    load.closed(clients: 7, backAfter: 200_000, transactions: 1_000)
+    #expect(load.paused == 0)
   }
 }

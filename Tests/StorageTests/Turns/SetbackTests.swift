@@ -19,7 +19,8 @@ import Testing
   ) throws -> TurnBench {
     let database = database ?? self.database
     return try TurnBench(
-      engine: database.engine(), database: database, clock: clock, limits: limits)
+      engine: database.engine(), database: database, clock: clock, limits: limits,
+      setbackGraceNanoseconds: limits.setbackGraceNanoseconds)
   }
 
   /// Loses what `change` does.

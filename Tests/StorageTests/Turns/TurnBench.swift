@@ -37,10 +37,16 @@ final class TurnBench: @unchecked Sendable {
     try self.init(engine: database.engine(), database: database, clock: clock, limits: limits)
   }
 
-  /// - Parameter engine: A way to `database`.
+  /// - Parameters:
+  ///   - engine: A way to `database`.
+  ///   - setbackGraceNanoseconds: In place of the one in `limits`. Mostly there was nobody before who could know more
+  ///     than the database.
   init(
-    engine: any StoreEngine, database: any TestDatabase, clock: ManualClock, limits: StoreLimits
+    engine: any StoreEngine, database: any TestDatabase, clock: ManualClock, limits: StoreLimits,
+    setbackGraceNanoseconds: Int64 = 0
   ) throws {
+    var limits = limits
+    limits.setbackGraceNanoseconds = setbackGraceNanoseconds
     self.clock = clock
     self.database = database
     self.limits = limits

@@ -141,6 +141,7 @@ extension StoreLimits {
     limits.scanIntervalNanoseconds = 0
     limits.stallNanoseconds = Lease.longest.nanoseconds
     limits.stallGraceNanoseconds = 0
+    limits.setbackGraceNanoseconds = 0
     limits.reopenNanoseconds = 0
     limits.backfillLookNanoseconds = 1_000_000_000
     return limits
