@@ -19,6 +19,11 @@ def measure(figures, columns, shapes, round_):
             figures.add(outstanding, name, perform(outstanding))
 
 
+def warm_up(columns):
+    """From now on rows are there, and servers know those that their holders renew with them."""
+    measure(Figures("warming up"), columns, [400], 0)
+
+
 def both_loads(load, name, one_key, own_keys):
     """Columns for the same key again and again, and for a key of each request's own."""
     return {name: lambda n: load.one_key(one_key, n),
@@ -57,7 +62,7 @@ def postgresql(options):
         columns = acquire_columns(load, "Acquire", servers) | peers
         one_row = one_row_columns(machine, database, options.seconds)
         figures = Figures("PostgreSQL on this machine and one node of etcd, a second")
-        measure(Figures("rows that are there from now on"), columns, [400], 0)
+        warm_up(columns)
         for round_ in range(options.rounds):
             measure(figures, columns | one_row, [1], round_)
             measure(figures, columns, [4, 64], round_)
@@ -82,12 +87,12 @@ def galera(options):
         for round_ in range(options.rounds):
             first = started(machine, options.server, database.url(0), name=f"alone{round_}-")
             columns = acquire_columns(load, "one server", first) | leader
-            if round_ == 0:
-                measure(Figures("rows that are there from now on"), columns, [400], 0)
+            warm_up(columns)
             measure(alone, columns | one_row, [1], round_)
             measure(alone, columns, [64, 400], round_)
             others = started(machine, options.server, database.url(1), database.url(2), name=f"beside{round_}-")
             columns = acquire_columns(load, "three servers", first + others) | everywhere | leader
+            warm_up(columns)
             measure(beside, columns, [1, 64, 400], round_)
             for server in first + others:
                 server.end()
@@ -111,7 +116,7 @@ def delay(options):
             servers = started(machine, options.server, database.url(port=port))
             columns = acquire_columns(load, "Acquire", servers)
             figures, alone = Figures(f"{kind.name} behind a line of 2 ms each way, a second"), []
-            measure(Figures("rows that are there from now on"), columns, [400], 0)
+            warm_up(columns)
             for round_ in range(options.rounds):
                 measure(figures, columns, [1, 400], round_)
                 alone.append(latency_alone(machine, load, database, servers[0], port))
@@ -154,7 +159,7 @@ def sqlite(options):
             servers += started(machine, program, store, name=name)
             columns |= both_loads(load, name, [servers[-1].acquire()], [servers[-1].acquire(OWN_KEYS)])
         figures = Figures("SQLite, Acquire a second")
-        measure(Figures("rows that are there from now on"), columns, [400], 0)
+        warm_up(columns)
         for round_ in range(options.rounds):
             measure(figures, columns, SHAPES, round_)
         figures.print()
