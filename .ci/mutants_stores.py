@@ -77,6 +77,8 @@ MUTANTS = [
      "\\(ordinary), free_epoch = NULL, \\(setNextRevision)\n          WHERE \\(MUTANT ? \"id = 1\" : Self.areAsExpected(rows))"),
     (PACER, "pace: a wait in vain is not repeated at once", "      restsLeft = nextRests\n", "      if !MUTANT { restsLeft = nextRests }\n"),
     (PACER, "pace: who has come meanwhile is expected as well", "let expected = latestRequests + waiting", "let expected = latestRequests + (MUTANT ? 0 : waiting)"),
+    (PACER, "pace: who has got through gives way", "if usualConflicts >= Self.conflictsOfFight {", "if !MUTANT, usualConflicts >= Self.conflictsOfFight {"),
+    (PACER, "pace: what was done anew took no longer for that", "/ Int64(conflicts + 1)", "/ (MUTANT ? 1 : Int64(conflicts + 1))"),
     (PACER, "pace: it waits for a part of the time", "min(usualNanoseconds / Self.companyPart, Self.companyNanosecondsMax)",
      "min(usualNanoseconds / (MUTANT ? 1 : Self.companyPart), MUTANT ? .max : Self.companyNanosecondsMax)"),
     (SETBACK, "setback: what is held is looked through", "lookingThrough.insert(contentsOf: holds.values, at: 0)",

@@ -91,10 +91,9 @@ package struct StoreLimits: Sendable {
   /// For how long after such a conflict rows are kept from others at once.
   package var contentionNanoseconds: Int64 = 100_000_000
   /// How often a transaction is decided anew because others were faster, and the pause before that: at
-  /// random up to this, twice as long each time, as far as the second one.
-  package var conflictsMax = 50
-  package var conflictPauseNanoseconds: Int64 = 500_000
-  package var conflictPauseNanosecondsMax: Int64 = 8_000_000
+  /// random up to this.
+  package var conflictsMax = 200
+  package var conflictPauseNanosecondsMax: Int64 = 200_000
   /// How long nothing is done where the database's history is another one, and how long a server is waited for
   /// that says nothing (``Setback``).
   package var setbackGraceNanoseconds: Int64 = 1_200_000_000

@@ -407,14 +407,14 @@ final class CommandWriter {
     looked: [String], start: MonotonicTime
   ) throws(StoreError) -> [StoreResult?] {
     pacer.began(requests: part.count, at: start)
-    defer { pacer.ended(at: clock()) }
+    var conflicts = ConflictPauses()
+    defer { pacer.ended(conflicts: conflicts.count, at: clock()) }
     var scope = Batch.Scope(due: due)
     let lookedSlots = scope.add(looked)
     var keys: [String] = []
     keys.reserveCapacity(part.count)
     for index in part { work.commands[index].addKeys(to: &keys) }
     let slots = scope.add(keys)
-    var conflicts = ConflictPauses()
     var remembered = remembered(scope.wanted, writer)
     do throws(StoreError) {
       while true {

@@ -11,6 +11,9 @@ import LockCore
 /// Where a transaction takes long, as across a network, even those are served faster who wait for answers: left to
 /// themselves, half of them wait while the other half is in a transaction. So a transaction waits for those whom the
 /// one before has answered, where they come back soon.
+///
+/// Where others change the same rows all the time, and nobody can be kept from that, whoever gets through lets them go
+/// first: else the one whose transactions take the shortest time would get through again and again.
 struct CommitPacer {
   /// The shortest time between the starts of two transactions while they are paced.
   static let intervalNanoseconds: Int64 = 2_000_000
@@ -23,6 +26,11 @@ struct CommitPacer {
   static let companyNanosecondsMax: Int64 = 500_000
   /// After a wait in vain so many transactions do without; twice as many each time.
   static let restsMax = 32
+  /// Others are met that often in a transaction, lately, where they fight.
+  static let conflictsOfFight = 0.25
+  /// Who has got through gives way for so many times the time that it takes, and no longer than this.
+  static let transactionsOfOthers: Int64 = 2
+  static let givingWayNanosecondsMax: Int64 = 20_000_000
   /// How long requests are counted, once with and once without the wait.
   static let windowNanoseconds: Int64 = 100_000_000
   /// Pacing goes on where it leaves at least this part of the requests; less is no noise.
@@ -45,8 +53,9 @@ struct CommitPacer {
   private var latestStart: MonotonicTime
   private var latestEnd: MonotonicTime
   private var latestRequests = 0
-  /// How long transactions take, lately.
+  /// How long transactions take, lately, and how often they are done anew since others were faster.
   private var usualNanoseconds: Int64 = 0
+  private var usualConflicts = 0.0
   /// Of the transaction to come: how many it waits for; nil where it does not.
   private var companyWanted: Int?
   private var restsLeft = 0
@@ -68,6 +77,10 @@ struct CommitPacer {
   ///
   /// - Parameter waiting: How many have come while the latest one was under way.
   mutating func company(waiting: Int) -> (count: Int, end: MonotonicTime)? {
+    if usualConflicts >= Self.conflictsOfFight {
+      let others = Self.transactionsOfOthers * usualNanoseconds
+      return (.max, latestEnd + min(others, Self.givingWayNanosecondsMax))
+    }
     if usualNanoseconds >= Self.longNanoseconds { return companyOfLong(waiting: waiting) }
     guard window.isPaced, waiting >= Self.waitingMin else { return nil }
     return (.max, latestStart + Self.intervalNanoseconds)
@@ -106,9 +119,13 @@ struct CommitPacer {
   }
 
   /// Notes that what began last is done, or has failed.
-  mutating func ended(at now: MonotonicTime) {
+  ///
+  /// - Parameter conflicts: How often it was done anew.
+  mutating func ended(conflicts: Int, at now: MonotonicTime) {
     latestEnd = now
-    usualNanoseconds += (now - latestStart - usualNanoseconds) / 8
+    let nanoseconds = (now - latestStart) / Int64(conflicts + 1)
+    usualNanoseconds += (nanoseconds - usualNanoseconds) / 8
+    usualConflicts += (Double(conflicts) - usualConflicts) / 8
   }
 
   private mutating func windowEnded(at now: MonotonicTime) {

@@ -58,7 +58,7 @@ private struct Load {
     outcome.requests += requests
     outcome.transactions += 1
     now = now + Self.transactionNanoseconds
-    pacer.ended(at: now)
+    pacer.ended(conflicts: 0, at: now)
   }
 }
 
@@ -115,7 +115,7 @@ private struct LongLoad {
     requests += count
     transactions += 1
     now = now + Self.transactionNanoseconds
-    pacer.ended(at: now)
+    pacer.ended(conflicts: 0, at: now)
   }
 }
 
@@ -161,6 +161,32 @@ private struct LongLoad {
     let after = load.closed(clients: 16, seconds: 1)
     #expect(after.pauses == 0)
     #expect(after.requests >= 15_900)
+  }
+
+  // MARK: - Others who want the same
+
+  @Test func whoGetsThroughAgainstOthersGivesWay() {
+    var (now, pacer) = (
+      MonotonicTime(nanoseconds: 0), CommitPacer(now: MonotonicTime(nanoseconds: 0))
+    )
+    func transact(conflicts: Int, times: Int) {
+      for _ in 1...times {
+        pacer.began(requests: 2, at: now)
+        now = now + Int64(conflicts + 1) * 1_000_000
+        pacer.ended(conflicts: conflicts, at: now)
+      }
+    }
+    transact(conflicts: 0, times: 100)
+    #expect(pacer.company(waiting: 2) == nil)
+    // One is none.
+    transact(conflicts: 1, times: 1)
+    #expect(pacer.company(waiting: 2) == nil)
+    transact(conflicts: 1, times: 8)
+    let company = pacer.company(waiting: 2)
+    #expect(company?.count == .max)
+    #expect((1_900_000...2_000_000).contains((company?.end ?? now) - now))
+    transact(conflicts: 0, times: 20)
+    #expect(pacer.company(waiting: 2) == nil)
   }
 
   // MARK: - Transactions that take long
