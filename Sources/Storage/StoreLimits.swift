@@ -84,6 +84,8 @@ package struct StoreLimits: Sendable {
   package var backfillPauseNanoseconds: Int64 = 5_000_000
   /// How often a server whose rows are all filled looks whether older shapes were given up.
   package var backfillLookNanoseconds: Int64 = 10_000_000_000
+  /// How often the upkeep commits something at least, where it has a run of its own.
+  package var signOfUpkeepNanoseconds: Int64 = 120_000_000_000
   /// Keys with terms that one step of the sweep looks at.
   package var sweepKeysMax = 200
   /// Rows that are remembered as they were written, in bytes.

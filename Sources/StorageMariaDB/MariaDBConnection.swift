@@ -81,11 +81,12 @@
       var no: UInt32 = 0
       mysql_options(handle, MYSQL_OPT_LOCAL_INFILE, &no)
       mysql_options(handle, MYSQL_SET_CHARSET_NAME, "utf8mb4")
+      // Newer libraries verify unless they are told not to, and without TLS too.
+      var isVerified: my_bool = address.security == .verifyIdentity ? 1 : 0
+      mysql_options(handle, MYSQL_OPT_SSL_VERIFY_SERVER_CERT, &isVerified)
       guard address.security != .disabled else { return }
       var isEnforced: my_bool = 1
       mysql_options(handle, MYSQL_OPT_SSL_ENFORCE, &isEnforced)
-      var isVerified: my_bool = address.security == .verifyIdentity ? 1 : 0
-      mysql_options(handle, MYSQL_OPT_SSL_VERIFY_SERVER_CERT, &isVerified)
       for (option, file) in [
         (MYSQL_OPT_SSL_CA, address.authorityFile), (MYSQL_OPT_SSL_CERT, address.certificateFile),
         (MYSQL_OPT_SSL_KEY, address.keyFile),

@@ -149,8 +149,7 @@
             continue
           }
           results.append(PostgresResult(result))
-          // The last one is what commits.
-          if results.count == statements.count, isWarned.isThere {
+          if isWarned.isThere, statements[results.count - 1] == PostgresStatements.commit {
             throw .lost("a commit was not confirmed by a standby")
           }
         case PGRES_PIPELINE_ABORTED: PQclear(result)  // behind the one that was refused

@@ -56,12 +56,12 @@ package struct ChangeSets: Sendable {
   }
 
   /// - Parameter setsAreInOrder: Whether the rows of several sets have to be in one order (``idsOfSeveral``). Then
-  ///   renewals are a set of their own only where there is nothing else.
+  ///   renewals are a set of their own only where no other row is changed.
   package init(_ changes: Changes, _ shapes: KnownShapes, setsAreInOrder: Bool) {
     let heldColumns = Self.heldColumns(shapes)
     let keepsRenewalsApart =
       !setsAreInOrder
-      || changes.rows.allSatisfy(\.isNextRenewal) && changes.refills.isEmpty
+      || changes.rows.allSatisfy { $0.id == nil || $0.isNextRenewal } && changes.refills.isEmpty
         && changes.deletions.isEmpty
     renewed = RowSet(Self.expected)
     held = RowSet(Self.expected + heldColumns)

@@ -170,18 +170,20 @@ package struct MariaDBStatements: SetStatements {
   /// (MariaDB 10.11: a fifth of transactions that met). Within one statement it does not.
   static func together(_ statements: [MariaDBStatement]) -> [MariaDBStatement] {
     var parts: [[MariaDBStatement]] = []
-    var bytes = textBytesMax
+    var bytes = blockBytesMax
     for statement in statements {
       let own = statement.text.utf8.count
-      if bytes + own > textBytesMax {
+      if bytes + own > blockBytesMax {
         parts.append([])
         bytes = 0
       }
       parts[parts.count - 1].append(statement)
       bytes += own
     }
-    return parts.map { part in
-      MariaDBStatement(
+    return parts.enumerated().map { index, part in
+      // Within the block, as in between the transaction may be taken back.
+      let part = index == 0 ? part : [goOn] + part
+      return MariaDBStatement(
         "BEGIN NOT ATOMIC\n\(part.map { $0.text + ";" }.joined(separator: "\n"))\nEND")
     }
   }
@@ -189,6 +191,8 @@ package struct MariaDBStatements: SetStatements {
   /// Of statements that go out together; one alone may take more. A server takes 16 MiB unless it was told
   /// otherwise.
   package static let textBytesMax = 4 << 20
+  /// Of statements that are one, with room for what goes out with them.
+  private static let blockBytesMax = textBytesMax - (64 << 10)
 
   package static let isReadOnly = "@@read_only <> 0"
   package static let history: String? = nil

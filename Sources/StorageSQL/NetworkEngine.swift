@@ -29,11 +29,19 @@ package protocol NetworkEngine: StoreEngine {
 package final class DatabaseAccount: Sendable {
   private let risks = Mutex<[String]>([])
   private let runs = Mutex((own: OwnRuns(), watch: RunWatch()))
-  private let latestCommit = Atomic<Int64>(0)
+  private let latestCommits = Mutex<[WritingPurpose: Int64]>([:])
   private let highestHistory = Atomic<Int64>(0)
   private let clock: @Sendable () -> MonotonicTime
 
-  package init(clock: @escaping @Sendable () -> MonotonicTime) { self.clock = clock }
+  private let timeWithSuspensions: @Sendable () -> Int64
+
+  package init(
+    clock: @escaping @Sendable () -> MonotonicTime,
+    timeWithSuspensions: @escaping @Sendable () -> Int64 = DatabaseAccount.timeWithSuspensions
+  ) {
+    self.clock = clock
+    self.timeWithSuspensions = timeWithSuspensions
+  }
 
   var own: OwnRuns { runs.withLock { $0.own } }
 
@@ -56,25 +64,33 @@ package final class DatabaseAccount: Sendable {
     if history > latestHistory { highestHistory.store(history, ordering: .relaxed) }
   }
 
-  /// Notes that something of this server's was committed.
-  func noteCommit() { latestCommit.store(Self.timeWithSuspensions, ordering: .relaxed) }
+  /// Notes that something of this server's run was committed, or that it has begun.
+  package func noteCommit(for purpose: WritingPurpose) {
+    let now = timeWithSuspensions()
+    latestCommits.withLock { $0[purpose] = now }
+  }
 
-  /// Whether this server was silent for so long that others may have taken its runs away: the machine may have been
+  /// Whether this server's run was silent for so long that others may have taken it away: the machine may have been
   /// suspended.
-  var mayHaveBeenTakenAway: Bool {
-    Self.timeWithSuspensions - latestCommit.load(ordering: .relaxed)
-      >= RunWatch.silenceNanosecondsMax / 2
+  package func mayHaveBeenTakenAway(_ purpose: WritingPurpose) -> Bool {
+    let latest = latestCommits.withLock { $0[purpose] } ?? 0
+    return timeWithSuspensions() - latest >= RunWatch.silenceNanosecondsMax / 2
   }
 
   /// In nanoseconds.
-  private static var timeWithSuspensions: Int64 {
+  package static func timeWithSuspensions() -> Int64 {
     var time = timespec()
     clock_gettime(CLOCK_BOOTTIME, &time)
     return Int64(time.tv_sec) * 1_000_000_000 + Int64(time.tv_nsec)
   }
 
-  /// Those that are to be taken away, with what they have changed.
-  func takeDead() -> [(run: Int64, changes: Int64)] { runs.withLock { $0.watch.takeDead() } }
+  /// Some that are to be taken away, with what they have changed.
+  func takeDead() -> [(run: Int64, changes: Int64)] {
+    runs.withLock { $0.watch.takeDead(max: Self.deadMax) }
+  }
+
+  /// Each of them may have as many changes as are kept.
+  private static let deadMax = 4
 }
 
 /// How often something is tried that others keep from being done: each time one of them got on.
@@ -180,7 +196,7 @@ extension NetworkEngine {
       try Fence.check(meta, self)
       let formerRow = known.dropFirst().first!.first
       var formerCommits = formerRow?.integer(1)
-      if former != nil, formerCommits == nil, !account.mayHaveBeenTakenAway {
+      if former != nil, formerCommits == nil, !account.mayHaveBeenTakenAway(purpose) {
         formerCommits = OwnRuns.unknown
       }
       let settled = account.own.settled(
@@ -199,6 +215,7 @@ extension NetworkEngine {
           guard results.last!.count > 0 else { continue }
         }
         account.withOwn { $0.began(new, for: purpose, formerCommits: formerCommits) }
+        account.noteCommit(for: purpose)
         return new
       } catch {
         guard error.isConflict else {

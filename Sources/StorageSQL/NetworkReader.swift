@@ -67,7 +67,8 @@ final class NetworkReader<Engine: NetworkEngine>: StoreReader {
     var all = ChangesByOthers(mark: ChangeMark(changesOfRun: changes), rows: nil)
     all.isPastInDoubt = own.isMissingAny(in: commits) || facts.isOfOtherHistory
     all.setbacks = facts.meta.setbacks
-    guard mark != nil,
+    // Of a run that is gone nobody can tell any more what it has done last.
+    guard mark != nil, known.keys.allSatisfy({ counts[$0] != nil }),
       news.allSatisfy({ (0...ServerRuns.changesAskedMax).contains($0.to - $0.from) })
     else { return all }
     all.rows = []

@@ -127,9 +127,9 @@ final class NetworkWriter<Engine: NetworkEngine>: StoreWriter {
     // Before anything may change the run's row again.
     let log = Statements.log(
       run, change: change, ids: changes.rows.compactMap(\.id), new: new)
-    let removed = engine.account.takeDead().flatMap {
-      Statements.remove($0.run, changes: $0.changes)
-    }
+    // Not while clients wait.
+    let dead = purpose == .upkeep ? engine.account.takeDead() : []
+    let removed = dead.flatMap { Statements.remove($0.run, changes: $0.changes) }
     // Whoever is just coming in is too late as well. Before all else, or two that change all runs would wait for
     // each other.
     let line = changes.meta.contains(where: \.isForAll) ? [Statements.touchAdmissions] : []
@@ -149,7 +149,7 @@ final class NetworkWriter<Engine: NetworkEngine>: StoreWriter {
     }
     if applied != .conflict {
       engine.account.withOwn { $0.committed(past.commits + 1, for: purpose) }
-      engine.account.noteCommit()
+      engine.account.noteCommit(for: purpose)
       // Some of what is said in the meta table changes all runs once more.
       if changes.meta.isEmpty {
         left = past
@@ -199,6 +199,9 @@ final class NetworkWriter<Engine: NetworkEngine>: StoreWriter {
       ids: changes.rows.map { $0.id ?? idOfKey[NameBytes($0.record.key)] ?? 0 })
   }
 
+  /// After this no other host is asked: clients wait.
+  private static var findingOutNanosecondsMax: Int64 { 1_500_000_000 }
+
   /// Of a commit that was not answered with a success. Whether it was done shows in what the transaction says of
   /// itself beside its rows. So it is also where the database has taken it back: a node of Galera that was just cut
   /// off from the others has perhaps told them before.
@@ -217,7 +220,8 @@ final class NetworkWriter<Engine: NetworkEngine>: StoreWriter {
       }
     }
     // It may still be under way. Its run's own row is changed here, so it is waited for, or fails.
-    for _ in 0..<engine.hosts.count {
+    let end = DatabaseAccount.timeWithSuspensions() + Self.findingOutNanosecondsMax
+    for _ in 0..<engine.hosts.count where DatabaseAccount.timeWithSuspensions() < end {
       connection = try engine.connect()
       let touch = engine.statements.transaction(
         Statements.touch(run), isSessionSet: connection.isSessionSet, isBegun: false)

@@ -91,8 +91,13 @@ package struct PostgresStatements: SetStatements {
   private static let byBytes = #"COLLATE "C""#
 
   /// Fails unless `statement` returns as many rows as `count` says.
-  private static func exactly(_ count: Int, _ statement: String) -> String {
+  private static func exactly(_ count: String, _ statement: String) -> String {
     "WITH done AS (\(statement)) SELECT 1 / (count(*) = \(count))::int FROM done"
+  }
+
+  /// Fails unless `statement` returns as many rows as `set` has. The text is the same for any number.
+  private static func exactly(_ set: RowSet, _ statement: String) -> String {
+    exactly("cardinality(\(set.firstArray))", statement)
   }
 
   // MARK: - Transactions
@@ -129,7 +134,7 @@ package struct PostgresStatements: SetStatements {
   package static func expecting(
     _ count: Int, _ text: String, _ values: [RowSet.Value]
   ) -> [PostgresStatement] {
-    [PostgresStatement(filling: exactly(count, "\(text) RETURNING 1"), values)]
+    [PostgresStatement(filling: exactly("\(count)", "\(text) RETURNING 1"), values)]
   }
   package static let commit = PostgresStatement("COMMIT")
   package static let rollback = PostgresStatement("ROLLBACK")
@@ -146,6 +151,8 @@ package struct PostgresStatements: SetStatements {
       ("enable_seqscan", "'off'"), ("enable_hashjoin", "'off'"), ("enable_mergejoin", "'off'"),
       // What is switched off is counted as if it cost a lot, which is no reason to compile anything.
       ("jit", "'off'"),
+      // A commit that no standby has confirmed is told by a warning.
+      ("client_min_messages", "'warning'"),
       (
         "synchronous_commit",
         """
@@ -280,7 +287,7 @@ package struct PostgresStatements: SetStatements {
     }
     add(sets.renewed) { rows in
       Self.exactly(
-        sets.renewed.count,
+        sets.renewed,
         """
         UPDATE \(table) r SET needs_shape = \(S1.number), free_epoch = NULL, \(setNextRevision)
         FROM \(rows) WHERE \(Self.asExpected) RETURNING 1
@@ -288,7 +295,7 @@ package struct PostgresStatements: SetStatements {
     }
     add(sets.held) { rows in
       Self.exactly(
-        sets.held.count,
+        sets.held,
         """
         UPDATE \(table) r SET needs_shape = \(S1.number), free_epoch = NULL, \(setHeld)
         FROM \(rows) WHERE \(Self.asExpected) RETURNING 1
@@ -296,7 +303,7 @@ package struct PostgresStatements: SetStatements {
     }
     add(sets.freed) { rows in
       Self.exactly(
-        sets.freed.count,
+        sets.freed,
         """
         UPDATE \(table) r SET needs_shape = \(S1.number), owner = NULL, \(setNothing),
           token = c.token, revision = c.revision, free_epoch = c.free_epoch,
@@ -307,17 +314,17 @@ package struct PostgresStatements: SetStatements {
     }
     add(sets.refilled) { rows in
       Self.exactly(
-        sets.refilled.count,
+        sets.refilled,
         "UPDATE \(table) r SET \(setHolder) FROM \(rows) WHERE \(Self.asExpected) RETURNING 1")
     }
     add(sets.cleared) { rows in
       Self.exactly(
-        sets.cleared.count,
+        sets.cleared,
         "UPDATE \(table) r SET \(setNothing) FROM \(rows) WHERE \(Self.asExpected) RETURNING 1")
     }
     add(sets.deleted) { rows in
       Self.exactly(
-        sets.deleted.count,
+        sets.deleted,
         "DELETE FROM \(table) r USING \(rows) WHERE \(Self.asExpected) RETURNING 1")
     }
     if !sets.keysWithoutTerms.isEmpty {
@@ -346,7 +353,7 @@ package struct PostgresStatements: SetStatements {
     return [
       PostgresStatement(
         Self.exactly(
-          new.count,
+          new,
           """
           INSERT INTO \(S1.resourceTable) (needs_shape, \(new.names))
           SELECT \(S1.number), \(new.names) FROM \(new.unnested)
@@ -412,16 +419,20 @@ package struct PostgresStatements: SetStatements {
 extension RowSet {
   /// The rows as a table "c" with its columns' names, of the parameters from the first on.
   fileprivate var unnested: String {
-    let arrays = columns.enumerated().map { index, column in
-      let type =
-        switch column.kind {
-        case .integer: "bigint"
-        case .text: "text"
-        case .bytes: "bytea"
-        }
-      return "$\(index + 1)::\(type)[]"
-    }
+    let arrays = columns.indices.map { array($0) }
     return "unnest(\(arrays.joined(separator: ", "))) AS c (\(names))"
+  }
+
+  fileprivate var firstArray: String { array(0) }
+
+  private func array(_ column: Int) -> String {
+    let type =
+      switch columns[column].kind {
+      case .integer: "bigint"
+      case .text: "text"
+      case .bytes: "bytea"
+      }
+    return "$\(column + 1)::\(type)[]"
   }
 
   fileprivate var arrays: [PostgresStatement.Parameter] {

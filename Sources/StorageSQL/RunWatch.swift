@@ -2,8 +2,8 @@ package import LockCore
 
 /// Finds runs that are over: their rows would be read again and again by all who look what has changed.
 ///
-/// A run that lives commits as often as its server renews its presence; others change its row as well. Who was only
-/// suspended, however long, begins a new run.
+/// A run that lives commits as often as its server renews its presence, or every few minutes where it is the upkeep's
+/// (``Caretaker``); others change its row as well. Who was only suspended, however long, begins a new run.
 package struct RunWatch: Sendable {
   static let silenceNanosecondsMax: Int64 = 600_000_000_000
 
@@ -24,9 +24,10 @@ package struct RunWatch: Sendable {
     }
   }
 
-  /// Those to be taken away, with what they have changed, where they have not changed anything since.
-  package mutating func takeDead() -> [(run: Int64, changes: Int64)] {
-    defer { dead = [:] }
-    return dead.map { (run: $0.key, changes: $0.value) }
+  /// Some of those to be taken away, with what they have changed, where they have not changed anything since.
+  package mutating func takeDead(max: Int) -> [(run: Int64, changes: Int64)] {
+    let some = dead.prefix(max).map { (run: $0.key, changes: $0.value) }
+    for (run, _) in some { dead[run] = nil }
+    return some
   }
 }

@@ -201,6 +201,7 @@ extension SetStatements {
         [.text(StoreMeta.Name.oldestShape.text), .integer(oldest)]) + [
         // With it ends whatever of its transactions is still under way.
         runs("DELETE FROM \(ServerRuns.table) WHERE run = ?", former),
+        runs("DELETE FROM \(ServerRuns.changesTable) WHERE run = ?", former),
         runs(
           "INSERT INTO \(ServerRuns.table) (run, changes, commits, settled) VALUES (?, 0, 0, ?)",
           new, settled),

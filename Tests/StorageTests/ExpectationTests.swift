@@ -270,6 +270,59 @@ import Testing
     #expect(try database.row(forKey: Self.key) == nil)
   }
 
+  /// A run that is replaced takes with it what it has said of its changes.
+  @Test(arguments: optimistic)
+  func whatARunHasDoneBeforeItWasReplacedIsNotMissed(_ engine: EngineUnderTest) throws {
+    let database = try engine.newDatabase()
+    let (first, second) = (try Server(database), try Server(database))
+    try first.write(Self.insert("other", key: "other"))
+    let reader = try second.engine.openReader()
+    let mark = try reader.changesByOthers(since: nil).mark
+    try first.write(Self.insert("a"))
+    _ = try first.engine.openWriter()
+    let rows = try reader.changesByOthers(since: mark).rows
+    // Who is told of none looks at everything.
+    #expect(rows?.contains { $0.key == Self.key } ?? true)
+    if let network = database as? any NetworkDatabase {
+      func count() throws -> Int64 {
+        try network.ask("SELECT count(*) FROM \(ServerRuns.changesTable)").first!.integer(0)
+      }
+      #expect(try count() == 0)
+    }
+  }
+
+  /// What a server's other connection commits says nothing of a run that others may have taken away.
+  @Test func eachRunIsSilentByItself() {
+    let time = ManualClock()
+    let account = DatabaseAccount(
+      clock: time.reading, timeWithSuspensions: { time.now.nanoseconds })
+    account.noteCommit(for: .upkeep)
+    account.noteCommit(for: .commands)
+    time.advance(nanoseconds: 299_000_000_000)
+    account.noteCommit(for: .commands)
+    #expect(!account.mayHaveBeenTakenAway(.upkeep))
+    time.advance(nanoseconds: 2_000_000_000)
+    #expect(account.mayHaveBeenTakenAway(.upkeep) && !account.mayHaveBeenTakenAway(.commands))
+  }
+
+  @Test func onlyARunThatIsSilentForLongIsDeadAndNotAllAtOnce() {
+    let time = ManualClock()
+    var watch = RunWatch()
+    func see(_ commits: Int64) {
+      watch.saw([1: (changes: 9, commits: commits), 2: (7, 4), 3: (8, 4)], at: time.now)
+    }
+    see(1)
+    time.advance(nanoseconds: 599_000_000_000)
+    see(2)
+    #expect(watch.takeDead(max: 9).isEmpty)
+    time.advance(nanoseconds: 2_000_000_000)
+    see(2)
+    let (first, second) = (watch.takeDead(max: 1), watch.takeDead(max: 9))
+    #expect(first.count == 1 && second.count == 1)
+    #expect(Set((first + second).map(\.run)) == [2, 3])
+    #expect(Set((first + second).map(\.changes)) == [7, 8])
+  }
+
   // MARK: - Coming in
 
   /// What its run says, and whether the database has less of it than the server has committed.

@@ -10,6 +10,8 @@ final class Caretaker {
   private let observer: any StoreObserver
   private var writer: (any StoreWriter)?
   private var upkeep: Upkeep
+  /// When something is to be committed though there may be nothing to do.
+  private var signDue: MonotonicTime
 
   init(
     engine: any StoreEngine, limits: StoreLimits, clock: @escaping @Sendable () -> MonotonicTime,
@@ -20,19 +22,40 @@ final class Caretaker {
     self.clock = clock
     self.observer = observer
     upkeep = Upkeep(limits: limits, shapes: engine.shapes, now: clock())
+    signDue = clock() + limits.signOfUpkeepNanoseconds
   }
 
+  private var due: MonotonicTime { min(upkeep.due, max(signDue, upkeep.resumption)) }
+
   /// How long the thread may wait for orders before the next turn.
-  var waitNanoseconds: Int64 { min(max(upkeep.due - clock(), 0), limits.tickNanoseconds) }
+  var waitNanoseconds: Int64 { min(max(due - clock(), 0), limits.tickNanoseconds) }
 
   func turn(_ orders: [Upkeep.GivingUp]) {
     for order in orders { upkeep.giveUp(order) }
-    guard upkeep.due <= clock() else { return }
+    guard due <= clock() else { return }
     do throws(StoreError) {
-      try upkeep.run(openWriter(), engine, observer: observer, clock: clock)
+      let writer = try openWriter()
+      try upkeep.run(writer, engine, observer: observer, clock: clock)
+      if signDue <= clock() { try giveSign(writer) }
     } catch {
       if writer?.isUsable != true { writer = nil }
       observer.upkeepFailed(error)
+    }
+  }
+
+  /// Others take a run for dead that commits nothing for long.
+  private func giveSign(_ writer: any StoreWriter) throws(StoreError) {
+    do throws(StoreError) {
+      let facts = try writer.read(Wanted())
+      var changes = Changes(maintaining: facts.meta.oldestShape)
+      changes.settled = facts.settled
+      // Where others were in its way, it is looked again soon.
+      let isDone = try writer.apply(changes) != .conflict
+      signDue = clock() + (isDone ? limits.signOfUpkeepNanoseconds : limits.tickNanoseconds)
+    } catch {
+      writer.forget()
+      upkeep.failed(at: clock())
+      throw error
     }
   }
 

@@ -15,6 +15,7 @@ struct Upkeep {
 
   private static let pauseNanosecondsMin: Int64 = 1_000_000_000
   private static let pauseNanosecondsMax: Int64 = 300_000_000_000
+  private static let pauseAfterConflictNanoseconds: Int64 = 100_000_000
 
   private let limits: StoreLimits
   private var collector: Collector
@@ -22,7 +23,7 @@ struct Upkeep {
   private var sweep: TermSweep
   private var givingUp: GivingUp?
   /// Nothing is done before this time: something failed, and commands may need what there is left.
-  private var resumption: MonotonicTime
+  private(set) var resumption: MonotonicTime
   private var pause = Self.pauseNanosecondsMin
 
   init(limits: StoreLimits, shapes: KnownShapes, now: MonotonicTime) {
@@ -95,7 +96,8 @@ struct Upkeep {
     let isApplied = try transact(writer, engine, collector.page) { upkeep, facts, changes in
       collected = upkeep.collector.step(facts, into: &changes, at: now)
     }
-    if isApplied, !collected.isEmpty { observer.collected(rows: collected.count) }
+    guard isApplied else { return resumption = now + Self.pauseAfterConflictNanoseconds }
+    if !collected.isEmpty { observer.collected(rows: collected.count) }
   }
 
   /// Goes on for a moment: who waits for the database must not notice.

@@ -111,7 +111,9 @@ final class CommandWriter {
     news = NewsSchedule(limits: limits, now: now)
     setback = Setback(limits: limits, isPossible: engine.keepsAccount, now: now)
     memory = RowMemory(limits: limits)
-    pacer = CommitPacer(now: now)
+    pacer = CommitPacer(
+      now: now, isAcrossNetwork: engine.keepsAccount,
+      requestsMax: min(limits.batchMax, limits.queueMax))
     logRelief = LogRelief(limits: limits, gate: logGate, now: now)
     waiting = WaitingRoom(limits: limits, now: now)
     waitedKeys = WaitedKeys(limits: limits, now: now)
@@ -338,6 +340,7 @@ final class CommandWriter {
       }
     }
     if setback.isOpen { return true }
+    latestError = Setback.error
     if !stalls.isStoreFailing, !setback.isArrival { failed(Setback.error, at: now) }
     noteHealth(.failing(latestError))
     return false
@@ -463,7 +466,8 @@ final class CommandWriter {
           waiting.rollback()
           observer.conflicted()
           contentionEnd = clock() + limits.contentionNanoseconds
-          guard let pause = conflicts.next(limits) else { throw StoreError.conflict }
+          guard let pause = conflicts.next(limits), clock() - start < limits.patienceNanoseconds
+          else { throw StoreError.conflict }
           sleep(pause)
         }
       }

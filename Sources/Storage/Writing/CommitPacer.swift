@@ -67,7 +67,15 @@ struct CommitPacer {
   private var nextTrial: MonotonicTime
   private var retry = retryNanoseconds.lowerBound
 
-  init(now: MonotonicTime) {
+  private let isAcrossNetwork: Bool
+  private let requestsMax: Int
+
+  /// - Parameters:
+  ///   - isAcrossNetwork: Whether transactions may wait for those who were answered.
+  ///   - requestsMax: More do not come together.
+  init(now: MonotonicTime, isAcrossNetwork: Bool = false, requestsMax: Int = .max) {
+    self.isAcrossNetwork = isAcrossNetwork
+    self.requestsMax = requestsMax
     window = Window(start: now, isPaced: false)
     (latestStart, latestEnd) = (now, now)
     nextTrial = now + Self.retryNanoseconds.lowerBound
@@ -81,14 +89,14 @@ struct CommitPacer {
       let others = Self.transactionsOfOthers * usualNanoseconds
       return (.max, latestEnd + min(others, Self.givingWayNanosecondsMax))
     }
-    if usualNanoseconds >= Self.longNanoseconds { return companyOfLong(waiting: waiting) }
+    if isAcrossNetwork, usualNanoseconds >= Self.longNanoseconds { return companyOfLong(waiting: waiting) }
     guard window.isPaced, waiting >= Self.waitingMin else { return nil }
     return (.max, latestStart + Self.intervalNanoseconds)
   }
 
   private mutating func companyOfLong(waiting: Int) -> (count: Int, end: MonotonicTime)? {
     // Who was answered, and who has come meanwhile; but not the last few of them.
-    let expected = latestRequests + waiting
+    let expected = min(latestRequests + waiting, requestsMax)
     guard restsLeft == 0, expected >= 2 * Self.waitingMin else { return nil }
     let wanted = expected - expected / 8
     companyWanted = wanted
@@ -111,8 +119,10 @@ struct CommitPacer {
   /// Notes a transaction of `requests` that begins at `now`.
   mutating func began(requests: Int, at now: MonotonicTime) {
     latestStart = now
-    latestRequests = requests
-    companyCame(requests)
+    if requests > 0 {
+      latestRequests = requests
+      companyCame(requests)
+    }
     if now - window.start >= Self.windowNanoseconds { windowEnded(at: now) }
     window.requests += requests
     window.transactions += 1

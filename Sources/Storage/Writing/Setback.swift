@@ -222,7 +222,10 @@ struct Setback {
     case .open where meta.opened != meta.setbacks:
       // Where somebody says something else meanwhile, it is of no account.
       changes.meta = [.set(.opened, from: meta.opened, to: meta.setbacks)]
-    case .putBack, .open, .wait: break
+    case .putBack:
+      // Though nothing of it may be missing: whoever commits nothing is not waited for.
+      changes.settled = facts.settled
+    case .open, .wait: break
     }
   }
 

@@ -31,9 +31,9 @@
     }
 
     private func apply(
-      _ owner: String, _ token: Int64, _ writer: any StoreWriter
+      _ owner: String, _ token: Int64, _ writer: any StoreWriter, key: String = "key"
     ) throws -> Applied {
-      let facts = try writer.read(Wanted(keys: ["key"]))
+      let facts = try writer.read(Wanted(keys: [key]))
       let row = facts.byKey[0]
       var changes = Changes(maintaining: facts.meta.oldestShape)
       let holder = Holder(
@@ -41,7 +41,7 @@
       changes.rows = [
         RowChange(
           id: row?.id, expected: row?.record.sighting,
-          record: LockRecord(key: "key", holder: holder, token: token, revision: token), epoch: 0)
+          record: LockRecord(key: key, holder: holder, token: token, revision: token), epoch: 0)
       ]
       return try writer.apply(changes)
     }
@@ -124,7 +124,8 @@
     }
 
     /// An administrator can have a commit wait no longer; then it is done here, and perhaps nowhere else.
-    @Test func aCommitThatDidNotWaitForTheStandbyIsNotTakenForOne() async throws {
+    @Test(arguments: ["key", "a new key"])
+    func aCommitThatDidNotWaitForTheStandbyIsNotTakenForOne(key: String) async throws {
       let engine = try engine(cluster.uri(database), secondsMax: 4)
       let writer = try engine.openWriter()
       #expect(try apply("a", 1, writer) != .conflict)
@@ -141,7 +142,7 @@
           """)[0].integer(0) == 0
         {}
       }()
-      #expect(throws: StoreError.self) { try apply("b", 2, writer) }
+      #expect(throws: StoreError.self) { try apply("b", 2, writer, key: key) }
       try await canceled
     }
   }

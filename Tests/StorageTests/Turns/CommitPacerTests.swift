@@ -66,7 +66,7 @@ private struct Load {
 private struct LongLoad {
   static let transactionNanoseconds: Int64 = 2_000_000
 
-  var pacer = CommitPacer(now: MonotonicTime(nanoseconds: 0))
+  var pacer = CommitPacer(now: MonotonicTime(nanoseconds: 0), isAcrossNetwork: true)
   var now = MonotonicTime(nanoseconds: 0)
   var requests = 0
   var transactions = 0

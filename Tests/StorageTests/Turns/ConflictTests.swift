@@ -84,6 +84,23 @@ import Testing
       first.turn(.hold("key", "a")) == [.renewed(token: 1, revision: Int64(renewals.count) + 2)])
   }
 
+  /// Whoever asked waits for no longer.
+  @Test func whoMeetsOthersForLongGivesUp() throws {
+    let (first, second) = (try bench(), try bench())
+    first.turn(.hold("key", "a"))
+    let (database, clock, renewals) = (database, clock, Counter())
+    @Sendable func renew() {
+      renewals.count += 1
+      clock.advance(nanoseconds: 500_000_000)
+      second.turn(.hold("key", "a"))
+      database.beforeNextChange(renew)
+    }
+    database.beforeNextChange(renew)
+    #expect(first.turn(.hold("key", "a")) == [.failure(.conflict)])
+    database.beforeNextChange(nil)
+    #expect(renewals.count == 4)
+  }
+
   /// `@unchecked Sendable`: all is done on one thread.
   private final class Counter: @unchecked Sendable { var count = 0 }
 
@@ -113,9 +130,11 @@ import Testing
     var limits = StoreLimits()
     limits.epochNanoseconds = 1_000_000_000
     limits.collectPauseNanoseconds = 0
-    let first = try bench()
-    let second = try TurnBench(
-      engine: database.engine(), database: database, clock: clock, limits: limits)
+    limits.patienceNanoseconds = 60_000_000_000
+    func bench() throws -> TurnBench {
+      try TurnBench(engine: database.engine(), database: database, clock: clock, limits: limits)
+    }
+    let (first, second) = (try bench(), try bench())
     database.beforeNextChange {
       #expect(second.turn(.hold("key", "b")) == [.granted(token: 1, revision: 1)])
       second.turn(.release(key: "key", owner: "b"))

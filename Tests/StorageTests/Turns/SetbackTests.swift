@@ -312,6 +312,24 @@ import Testing
     for key in keys { #expect(second.turn(.hold(key, "b")) == [.heldByAnother]) }
   }
 
+  /// Nothing of the first parts is missing.
+  @Test func whoIsLookingThroughWhatIsThereIsWaitedFor() throws {
+    var limits = StoreLimits()
+    limits.batchMax = 1
+    let (first, second) = (try bench(limits: limits), try bench())
+    let keys = (1...20).map { "key \($0)" }
+    for key in keys { first.turn(.hold(key, "a", lease: 60)) }
+    lose { second.turn(.hold("other", "b")) }
+    #expect(first.turn(.hold("new", "b")) == [Self.underWay])
+    for _ in 1...10 {
+      pass(second, ticks: 4)
+      first.turn()
+      #expect(second.turn(.hold("new", "b")) == [Self.underWay])
+    }
+    pass(first, second, ticks: 20)
+    #expect(second.turn(.hold("key 1", "b")) == [.heldByAnother])
+  }
+
   @Test func whoSaysNothingIsWaitedForOnlyForAWhile() throws {
     let (first, second) = (try bench(), try bench())
     second.turn()

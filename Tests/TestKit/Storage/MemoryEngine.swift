@@ -138,6 +138,7 @@ final class MemoryWriter: StoreWriter {
     guard let snapshot else { preconditionFailure("changes without a transaction") }
     defer { end() }
     left = nil
+    if changes.isEmpty, database.concurrency == .optimistic { return .done(ids: []) }
     let ids = database.change { state -> [Int64]? in
       guard database.concurrency == .optimistic else { return state.write(changes, shapes) }
       guard history == database.history, state.isAsDecided(on: snapshot, changes, by: run) else {
