@@ -192,7 +192,7 @@ package final class LatchkeyServer: Service {
   private func keepPresence() {
     let loop = loops[0]
     loop.eventLoop.execute { [self] in
-      loop.repeats(every: Fleet.renewal) { [self] in fleet.announce(loop) }
+      loop.repeats(every: Fleet.look) { [self] in fleet.announce(loop) }
       loop.repeats(every: Fleet.look) { [self] in fleet.look(loop) { self.offer($0) } }
     }
   }

@@ -114,6 +114,12 @@ package struct LeaseTable: Sendable {
     if let entry = entries.removeValue(forKey: id) { tally(entry.kind, -1) }
   }
 
+  /// The same, as of when it was seen so.
+  package mutating func forget(id: Int64, asOf sighting: Sighting) {
+    guard let entry = entries[id], !entry.sighting.isLater(than: sighting) else { return }
+    forget(id: id)
+  }
+
   /// When ``takeDue(at:limit:)`` may next have something to give; nil while the table is empty. It
   /// may be earlier than the first lease ends, never later.
   package var nextLook: MonotonicTime? { queue.min?.time }

@@ -3,6 +3,7 @@
   import Glibc
   import Storage
   package import StorageSQL
+  import Synchronization
 
   /// A connection to PostgreSQL. It belongs to one thread at a time and closes with its owner.
   ///
@@ -164,16 +165,27 @@
     /// Has the server give up what nobody waits for any more. It does not notice by itself: a commit that waits
     /// for a standby would wait on, with its connection and its locks.
     private func cancel() {
-      guard let request = PQgetCancel(handle) else { return }
+      // Each may take as long as the system's patience with connections is.
+      guard Self.cancelling.load(ordering: .relaxed) < Self.cancellingMax,
+        let request = PQgetCancel(handle)
+      else { return }
+      Self.cancelling.add(1, ordering: .relaxed)
       nonisolated(unsafe) let cancelling = request
       // It takes a connection of its own, which may take as long as this one has waited already.
       let isStarted = BlockingThread.detached {
         var message = [CChar](repeating: 0, count: 256)
         _ = PQcancel(cancelling, &message, Int32(message.count))
         PQfreeCancel(cancelling)
+        Self.cancelling.subtract(1, ordering: .relaxed)
       }
-      if !isStarted { PQfreeCancel(request) }
+      guard !isStarted else { return }
+      PQfreeCancel(request)
+      Self.cancelling.subtract(1, ordering: .relaxed)
     }
+
+    /// How many threads have the server give something up.
+    private static let cancelling = Atomic<Int>(0)
+    private static let cancellingMax = 8
 
     private static func refusal(_ result: OpaquePointer) -> SQLFailure {
       func field(_ code: Character) -> String {

@@ -39,22 +39,7 @@
       self.shapes = shapes
       self.firstShape = firstShape
       statements = PostgresStatements(shapes, secondsMax: secondsMax)
-      location = Self.withoutSecrets(uri)
-    }
-
-    /// The URI without its password and parameters.
-    static func withoutSecrets(_ uri: String) -> String {
-      let slashes = uri.firstIndex(of: "/").map {
-        uri.index($0, offsetBy: 2, limitedBy: uri.endIndex)
-      }
-      let start = (slashes ?? nil) ?? uri.startIndex
-      let scheme = uri[..<start]
-      var rest = uri[start...]
-      if let query = rest.firstIndex(of: "?") { rest = rest[..<query] }
-      if let at = rest.lastIndex(of: "@"), let colon = rest[..<at].firstIndex(of: ":") {
-        rest = rest[..<colon] + rest[at...]
-      }
-      return String(scheme + rest)
+      location = opening.parameters.location
     }
 
     package var isReadOnly: StoreError {

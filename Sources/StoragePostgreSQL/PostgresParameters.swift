@@ -37,6 +37,9 @@
         }
         next += 1
       }
+      // What is no number may be a password with a slash in it.
+      let portList = values.first { $0.name == "port" }?.value ?? ""
+      guard portList.allSatisfy({ "0123456789,".contains($0) }) else { throw Self.malformed("") }
       self.values = values.filter { !Self.listNames.contains($0.name) }
       func list(_ name: String) -> [String] {
         guard let value = values.first(where: { $0.name == name })?.value else { return [] }
@@ -57,6 +60,16 @@
       hosts = (0..<count).map { index in
         Host(name: item(names, index), address: item(addresses, index), port: item(ports, index))
       }
+    }
+
+    /// As a URI with what says where the store is, and nothing else.
+    var location: String {
+      func value(_ name: String) -> String { values.first { $0.name == name }?.value ?? "" }
+      let user = value("user")
+      let isSocket = hosts.contains { ($0.name ?? $0.address ?? "/").hasPrefix("/") }
+      let list = hosts.map(\.description).joined(separator: ",")
+      return "postgresql://" + (user.isEmpty ? "" : user + "@") + (isSocket ? "" : list)
+        + "/\(value("dbname"))" + (isSocket ? "?host=\(list)" : "")
     }
 
     private static func malformed(_ message: String) -> StoreError {

@@ -47,18 +47,19 @@ package final class HostRace<Host: Sendable, Connection: AnyObject>: Sendable {
   package func connect() throws(StoreError) -> (connection: Connection, index: Int) {
     guard hosts.count > 1 else { return (try open(hosts[0]), 0) }
     let attempts = BatchQueue<Attempt>(capacity: hosts.count)
-    var failures: [(index: Int, error: StoreError)] = []
+    var failures: [Int: StoreError] = [:]
     let first = self.first.withLock(\.self)
     var waiting = hosts.indices.map { ($0 + first) % hosts.count }[...]
-    var running = 0
+    var (running, triesLeft) = (0, hosts.count * (1 + Self.triesAgainMax))
     func tryNext() {
-      guard let index = waiting.popFirst() else { return }
+      guard triesLeft > 0, let index = waiting.popFirst() else { return }
       start(index, attempts)
       running += 1
+      triesLeft -= 1
     }
-    while failures.count < hosts.count {
+    while failures.count < hosts.count || running > 0 {
       if running == 0 { tryNext() }
-      let patience = waiting.isEmpty ? nil : headStartNanoseconds
+      let patience = waiting.isEmpty || triesLeft == 0 ? nil : headStartNanoseconds
       guard let attempt = attempts.take(max: 1, waitNanoseconds: patience).first else {
         tryNext()
         continue
@@ -68,15 +69,21 @@ package final class HostRace<Host: Sendable, Connection: AnyObject>: Sendable {
       case .success(let connection):
         self.first.withLock { $0 = attempt.index }
         return (connection, attempt.index)
-      case .failure(let error): failures.append((attempt.index, error))
+      case .failure(let error):
+        failures[attempt.index] = error
+        // While another one is silent this one may become one that can be used: a standby that is promoted.
+        if running > 0, error.code != .unusable { waiting.append(attempt.index) }
       }
     }
-    failures.sort { $0.index < $1.index }
-    let isHopeless = failures.allSatisfy { $0.error.code == .unusable }
+    let isHopeless = failures.values.allSatisfy { $0.code == .unusable }
     throw StoreError(
       isHopeless ? .unusable : .unavailable,
-      failures.map { "\(name(hosts[$0.index])): \($0.error.message)" }.joined(separator: "; "))
+      failures.sorted { $0.key < $1.key }
+        .map { "\(name(hosts[$0.key])): \($0.value.message)" }.joined(separator: "; "))
   }
+
+  /// How often each host is tried once more at most, while another one is waited for.
+  private static var triesAgainMax: Int { 7 }
 
   /// A connection that comes too late closes with the attempt, as nobody else has it.
   private func start(_ index: Int, _ attempts: BatchQueue<Attempt>) {

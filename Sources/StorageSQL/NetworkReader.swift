@@ -69,7 +69,10 @@ final class NetworkReader<Engine: NetworkEngine>: StoreReader {
     all.setbacks = facts.meta.setbacks
     // Of a run that is gone nobody can tell any more what it has done last.
     guard mark != nil, known.keys.allSatisfy({ counts[$0] != nil }),
-      news.allSatisfy({ (0...ServerRuns.changesAskedMax).contains($0.to - $0.from) })
+      news.allSatisfy({
+        let (count, overflow) = $0.to.subtractingReportingOverflow($0.from)
+        return !overflow && (0...ServerRuns.changesAskedMax).contains(count)
+      })
     else { return all }
     all.rows = []
     guard !news.isEmpty else { return all }

@@ -108,7 +108,10 @@ final class NetworkWriter<Engine: NetworkEngine>: StoreWriter {
   func apply(_ changes: Changes) throws(StoreError) -> Applied {
     guard let past else { preconditionFailure("changes without a transaction") }
     (self.past, left) = (nil, nil)
-    let change = past.changes + 1
+    let (change, isOver) = past.changes.addingReportingOverflow(1)
+    guard !isOver, past.commits < .max else {
+      throw StoreError(.damaged, "a row of \(ServerRuns.table) has run out of numbers")
+    }
     let new = changes.rows.filter { $0.id == nil }.map(\.record.key)
     let sets = ChangeSets(
       changes, engine.shapes, setsAreInOrder: Statements.setsAreInOrder)

@@ -2,7 +2,7 @@ import Storage
 
 /// The rows of servers' runs, in stores whose servers do not wait for each other.
 ///
-/// `latchkey_runs` has a row for each time that a server has opened its writing connection:
+/// `latchkey_runs` has a row for each writing connection of a server, in the place of the one before:
 ///
 /// | column | meaning |
 /// |---|---|
@@ -12,7 +12,7 @@ import Storage
 /// | `settled` | the `setbacks` since which the server has put back all that it knew: 0 for never, -1 where there never is anything to put back |
 ///
 /// Whose row is not as it was when a transaction was decided does not commit: that is the fence. Where `commits`
-/// are fewer than a server has committed, the database has gone back in time. A row that nobody changes for long
+/// are fewer than a server has committed, the database has gone back in time. A run that commits nothing for long
 /// is taken away (``RunWatch``): who wakes up without one begins a new run.
 ///
 /// `latchkey_changes` says which rows of `latchkey_resources` a transaction has changed:

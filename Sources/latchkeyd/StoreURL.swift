@@ -63,10 +63,17 @@ enum StoreURL {
     guard let start = url.firstRange(of: "://")?.upperBound else { return false }
     let rest = url[start...]
     let authority = rest.prefix { $0 != "/" && $0 != "?" }
-    if let at = authority.lastIndex(of: "@"), authority[..<at].contains(":") { return true }
+    if let at = authority.lastIndex(of: "@") {
+      if authority[..<at].contains(":") { return true }
+    } else if rest.contains("@"), authority.contains(":") {
+      // It may have one of these signs in it.
+      return true
+    }
     guard let query = rest.firstIndex(of: "?") else { return false }
-    return rest[query...].dropFirst().split(separator: "&").contains {
-      $0.hasPrefix("password=") || $0.hasPrefix("sslpassword=")
+    return rest[query...].dropFirst().split(separator: "&").contains { parameter in
+      let name = parameter.prefix { $0 != "=" }
+      // No other parameter's name has to be encoded.
+      return name.contains("%") || name == "password" || name == "sslpassword"
     }
   }
 

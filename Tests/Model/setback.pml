@@ -19,9 +19,9 @@
  * settled. It goes on when all runs are settled, or somebody else did who has waited for that. A row whose token is not above the floor of then is renewed for
  * who knows the token; who only claims the key has a new grant.
  *
- * Where histories have no names, as in MariaDB, nobody may see it in time: then a connection that was lost, or that
- * is a server's first, is a reason to wait until the others have looked (RECONNECTS), and it is still assumed that no
- * server ends that has committed what the standby lacks (WITNESSES).
+ * Where histories have no names, as in MariaDB, or a copy is put back under the name that it had, nobody may see it in
+ * time: so a connection that was lost, or that is a server's first, is a reason to wait until the others have looked
+ * (RECONNECTS), and it is still assumed that no server ends that has committed what the standby lacks (WITNESSES).
  *
  * What it leaves out, and why that is enough:
  * - What network.pml has: fences, epochs, other keys. They only raise the floor.
@@ -421,7 +421,7 @@ active [SERVERS] proctype server() {
        number[me] = (BROKEN == NO_RAISE -> floor : (BROKEN == SHORT_RAISE -> NEXT : RAISED(me)))
      }
   :: d_step { READS && !HAS_TO_SAY(me) && IS_ANEW(me) -> see();
-       /* Without names whoever has just come in knows as little as who has lost its connection. */
+       /* Whoever has just come in knows as little as who has lost its connection. */
        doubts[me] = doubts[me] || RECONNECTS && !seen[me] && BROKEN != CAME_LATER;
        if
        :: BROKEN == NEWCOMER && !seen[me] -> lookThrough(count); open[me] = true

@@ -8,7 +8,7 @@ import Testing
 /// Which of several hosts a server connects to.
 @Suite struct HostRaceTests {
   private enum Host: String {
-    case up, down, late, silent, wrong
+    case up, down, late, silent, wrong, promoted
   }
 
   /// Those who were tried; those who are silent wait for its end.
@@ -36,6 +36,9 @@ import Testing
       attempts.tried.withLock { $0.append(host) }
       switch host {
       case .up: return Connection(attempts)
+      case .promoted:
+        guard attempts.tried.withLock({ $0.count { $0 == .promoted } }) >= 3 else { fallthrough }
+        return Connection(attempts)
       case .down: throw StoreError(.unavailable, "connection refused")
       case .wrong: throw StoreError(.unusable, "wrong password")
       case .late:
@@ -75,6 +78,14 @@ import Testing
     attempts.end.signal()
     #expect(attempts.closed.wait(timeout: .now() + 60) == .success)
     withExtendedLifetime(connected) {}
+  }
+
+  /// A standby takes the place of a primary whose machine is gone.
+  @Test func whoRefusesIsTriedAgainWhileAnotherOneIsSilent() throws {
+    let attempts = Attempts()
+    #expect(try connect([.silent, .promoted], headStart: 10, attempts).index == 1)
+    #expect(attempts.tried.withLock { $0.first == .silent && $0.count { $0 == .silent } == 1 })
+    attempts.end.signal()
   }
 
   @Test func whereNoneCanBeUsedEachSaysWhy() {

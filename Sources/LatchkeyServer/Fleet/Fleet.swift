@@ -14,8 +14,8 @@ final class Fleet: Sendable {
   /// A server that is gone is missed after this many seconds.
   static let leaseSeconds: Int64 = 15
   /// How often the presence is renewed.
-  static let renewal = TimeAmount.seconds(5)
-  /// How often it is looked who lives.
+  static let renewalNanoseconds: Int64 = 5_000_000_000
+  /// How often it is looked who lives, and the presence is claimed until that is done.
   static let look = TimeAmount.seconds(1)
 
   private let serverID: String
@@ -34,6 +34,8 @@ final class Fleet: Sendable {
     /// Since when the shape that is still needed is the same one.
     var needed: (shape: Int64, since: MonotonicTime)?
     var isLooking = false
+    /// When the presence was claimed last; nil where that failed.
+    var announced: MonotonicTime?
   }
 
   init(_ configuration: ServerConfiguration, metrics: ServerMetrics) {
@@ -69,16 +71,28 @@ final class Fleet: Sendable {
     }
   }
 
-  /// Claims or renews the presence, on the event loop of `loop`.
+  /// Claims or renews the presence where it is time to, on the event loop of `loop`.
   func announce(_ loop: EventLoopContext) {
     guard !hasLeft.load(ordering: .relaxed) else { return }
+    let now = loop.clock()
+    let isDue = state.withLock { state in
+      if let announced = state.announced, now - announced < Self.renewalNanoseconds {
+        return false
+      }
+      state.announced = now
+      return true
+    }
+    guard isDue else { return }
     // A message of strings and numbers always encodes.
     let value = (try? presence.jsonString()) ?? "{}"
     let claim = Claim(
       kind: .presence, owner: owner, lease: Lease(seconds: Self.leaseSeconds)!,
       content: Content(text: value))
     // What the store fails at, the store reports.
-    loop.store.submit(.claim(key: key, claim), call: InternalCall(loop) { _ in })
+    let call = InternalCall(loop) { [self] result in
+      if case .failure = result { state.withLock { $0.announced = nil } }
+    }
+    loop.store.submit(.claim(key: key, claim), call: call)
   }
 
   /// Gives the presence up for good, or leaves it to the end of its lease where the store does not

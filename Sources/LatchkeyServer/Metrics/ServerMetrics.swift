@@ -292,7 +292,7 @@ extension ServerMetrics: StoreObserver {
 
   package func upkeepFailed(_ error: StoreError) {
     logger.warning(
-      "rows could not be brought into the newest shape; it is tried again",
+      "the upkeep of the store's rows failed; it is tried again",
       metadata: ["error": "\(error)"])
   }
 

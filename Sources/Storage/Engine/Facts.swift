@@ -88,7 +88,10 @@ package struct Facts: Sendable {
   package init(meta: StoreMeta) { self.meta = meta }
 
   /// Whether the database has another history than when that was noted last.
-  package var isOfOtherHistory: Bool { history != nil && history != meta.history }
+  package var isOfOtherHistory: Bool {
+    guard let history, let noted = meta.history else { return false }
+    return history != noted
+  }
 
   /// Whether the past is what it was, or all that was lost of it is put back.
   package var isOpen: Bool { !isOfOtherHistory && meta.opened == meta.setbacks }

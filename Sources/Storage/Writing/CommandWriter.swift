@@ -222,6 +222,12 @@ final class CommandWriter {
     let rows = changes.rows ?? []
     for row in rows { memory.forget(row.key) }
     note(rows.lazy.filter { !$0.isOver }.map(\.lease), asOf: changes.setbacks, at: now)
+    if setback.setbacks ?? changes.setbacks == changes.setbacks {
+      for freed in rows.lazy.filter(\.isOver).map(\.lease) {
+        setback.forget(freed.id, asOf: freed.sighting.token)
+        leases.forget(id: freed.id, asOf: freed.sighting)
+      }
+    }
     waitedKeys.add(rows.filter(waiting.isNews).map(\.key))
   }
 

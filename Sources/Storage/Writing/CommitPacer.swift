@@ -89,7 +89,9 @@ struct CommitPacer {
       let others = Self.transactionsOfOthers * usualNanoseconds
       return (.max, latestEnd + min(others, Self.givingWayNanosecondsMax))
     }
-    if isAcrossNetwork, usualNanoseconds >= Self.longNanoseconds { return companyOfLong(waiting: waiting) }
+    if isAcrossNetwork, usualNanoseconds >= Self.longNanoseconds {
+      return companyOfLong(waiting: waiting)
+    }
     guard window.isPaced, waiting >= Self.waitingMin else { return nil }
     return (.max, latestStart + Self.intervalNanoseconds)
   }

@@ -40,7 +40,8 @@ struct Setback {
   private(set) var isOpen: Bool
   /// Whether they never were.
   private var isFirstTime = true
-  /// Whether the others have to be waited for though some of them go on: the database's history has no name.
+  /// Whether the others have to be waited for though some of them go on. The name of a history tells promotions apart,
+  /// and not a copy that was put back.
   private var isHistoryInDoubt = false
   /// Whether it is known that something was lost.
   private var isLoss = false
@@ -115,7 +116,7 @@ struct Setback {
       return .toBeSaid
     }
     wasReplicated = facts.isReplicated
-    let isInDoubt = facts.history == nil && (isNewConnection || setbacks == nil)
+    let isInDoubt = isNewConnection || setbacks == nil
     if isInDoubt { isHistoryInDoubt = true }
     guard isAnew || isInDoubt || (isOpen && facts.settled != said) else { return .asBefore }
     lookThrough(said, at: now)

@@ -91,6 +91,16 @@
       #expect(parameters.hosts.map(\.description) == hosts)
     }
 
+    @Test(arguments: [
+      ("postgresql://me:secret@a,b:1/locks?sslmode=disable", "postgresql://me@a,b:1/locks"),
+      ("postgresql://me:secr?t@a/locks", "postgresql://me@a/locks"),
+      ("postgresql://me@a/locks?%70assword=secret", "postgresql://me@a/locks"),
+      ("postgresql:///locks?host=/run/one&port=7", "postgresql:///locks?host=/run/one:7"),
+    ])
+    func whereTheStoreIsIsSaidWithoutSecrets(_ uri: String, _ location: String) throws {
+      #expect(try PostgresParameters(uri).location == location)
+    }
+
     @Test func eachHostIsGivenWhatIsSaidOfItAndWhatCountsComesLast() throws {
       let parameters = try PostgresParameters(
         "postgresql://me:old@a,b:1/locks?hostaddr=1.2.3.4,::1")
@@ -109,6 +119,7 @@
     @Test(arguments: [
       "postgresql://me@a,b/locks?port=1,2,3", "postgresql://me@a/locks?hostaddr=1.2.3.4,1.2.3.5",
       "postgresql://me:secret@a:%zz/locks", "postgresql://me:secret%00@a/locks",
+      "postgresql://me:sec/secret@a/locks", "postgresql://me@a:secret/locks",
     ])
     func whatCannotBeUnderstoodIsSaidWithoutSecrets(_ uri: String) {
       let error = #expect(throws: StoreError.self) { try PostgresParameters(uri) }

@@ -15,12 +15,14 @@ import Testing
   private let clock = ManualClock()
 
   private func bench(
-    on database: MemoryDatabase? = nil, limits: StoreLimits = StoreLimits()
+    on database: MemoryDatabase? = nil, limits: StoreLimits = StoreLimits(), arrives: Bool = true
   ) throws -> TurnBench {
     let database = database ?? self.database
-    return try TurnBench(
+    let bench = try TurnBench(
       engine: database.engine(), database: database, clock: clock, limits: limits,
       setbackGraceNanoseconds: limits.setbackGraceNanoseconds)
+    if arrives { pass(bench) }
+    return bench
   }
 
   /// Loses what `change` does.
@@ -116,7 +118,7 @@ import Testing
     let server = try bench(on: database)
     server.turn(.hold("key", "a", lease: 60))
     database.goBack(to: database.snapshot)
-    let new = try bench(on: database)
+    let new = try bench(on: database, arrives: false)
     #expect(new.turn(.hold("key", "b")) == [Self.underWay])
     pass(new, server)
     #expect(server.turn(.hold("key", "a")) == [.renewed(token: 1, revision: 2)])
@@ -287,7 +289,7 @@ import Testing
     let (first, second) = (try bench(), try bench())
     lose { first.turn(.hold("key", "a", lease: 60)) }
     second.turn()
-    let new = try bench()
+    let new = try bench(arrives: false)
     #expect(new.turn(.hold("key", "b")) == [Self.underWay])
     #expect(new.health == .failing(Setback.error))
     pass(first, second, new)
@@ -377,7 +379,7 @@ import Testing
     limits.epochNanoseconds = 10_000_000_000
     let server = try bench(limits: limits)
     server.turn(.hold("key", "a"), .release(key: "key", owner: "a"))
-    server.pass(seconds: 19.75)
+    server.pass(seconds: 15.75)
     lose {}
     server.pass(seconds: 1)
     #expect(database.row(forKey: "key") != nil && server.health != .working)
@@ -385,17 +387,21 @@ import Testing
     #expect(database.row(forKey: "key") == nil && server.health == .working)
   }
 
-  // MARK: - Histories without names
+  // MARK: - Copies that were put back, whose histories have the same name or none
+
+  private static func databases() -> [MemoryDatabase] {
+    [true, false].map { MemoryDatabase(.optimistic, namesHistories: $0) }
+  }
 
   /// Another server may have lost something, and nobody else would say so.
-  @Test func aLostConnectionIsAReasonToWaitWhereHistoriesHaveNoNames() throws {
-    let database = MemoryDatabase(.optimistic, namesHistories: false)
+  @Test(arguments: databases())
+  func aLostConnectionIsAReasonToWait(_ database: MemoryDatabase) throws {
     let (first, second) = (try bench(on: database), try bench(on: database))
     pass(first, second)
     second.turn(.hold("other", "o", lease: 10))
     let before = database.snapshot
     first.turn(.hold("key", "a", lease: 60))
-    database.goBack(to: before)
+    database.goBack(to: before, isNoticeable: false)
     database.cutConnections()
     pass(second, ticks: 4)
     #expect(second.turn(.hold("key", "b")) == [Self.underWay])
@@ -404,15 +410,14 @@ import Testing
     #expect(second.observer.totals.histories == 1)
   }
 
-  @Test func whoComesInWaitsWhereHistoriesHaveNoNames() throws {
-    let database = MemoryDatabase(.optimistic, namesHistories: false)
+  @Test(arguments: databases()) func whoComesInWaits(_ database: MemoryDatabase) throws {
     let first = try bench(on: database)
     pass(first)
     first.turn(.hold("other", "o", lease: 10))
     let before = database.snapshot
     #expect(first.turn(.hold("key", "a", lease: 60)) == [.granted(token: 1, revision: 1)])
-    database.goBack(to: before)
-    let second = try bench(on: database)
+    database.goBack(to: before, isNoticeable: false)
+    let second = try bench(on: database, arrives: false)
     #expect(second.turn(.hold("key", "b")) == [Self.underWay])
     pass(first, second)
     #expect(second.health == .working)
@@ -420,8 +425,9 @@ import Testing
   }
 
   /// It can be seen, and is no failure of the store.
-  @Test func whoComesInAloneIsReadyAfterAWhileWhereHistoriesHaveNoNames() throws {
-    let server = try bench(on: MemoryDatabase(.optimistic, namesHistories: false))
+  @Test(arguments: databases())
+  func whoComesInAloneIsReadyAfterAWhile(_ database: MemoryDatabase) throws {
+    let server = try bench(on: database, arrives: false)
     server.turn()
     #expect(server.health == .failing(Setback.error))
     pass(server)
@@ -430,13 +436,23 @@ import Testing
     #expect(server.turn(.hold("key", "a")) == [.granted(token: 1, revision: 1)])
   }
 
-  @Test func aLostConnectionIsNothingWhereHistoriesHaveNames() throws {
-    let server = try bench()
-    server.turn(.hold("key", "a", lease: 10))
-    database.cutConnections()
-    #expect(server.turn(.hold("key", "b")) == [.heldByAnother])
-    #expect(server.turn(.hold("key", "a")) == [.renewed(token: 1, revision: 2)])
-    #expect(server.observer.totals.histories == 0)
+  // MARK: - What others have freed
+
+  /// Nothing of it is put back.
+  @Test func whatOthersHaveFreedIsNotHeldAnyMore() throws {
+    let (first, second) = (try bench(), try bench())
+    pass(first, second)
+    let before = database.snapshot
+    first.turn(.hold("key", "a", lease: 3_600))
+    pass(first, second)
+    #expect(second.observer.totals.locks == 1)
+    first.turn(.release(key: "key", owner: "a"))
+    pass(first, second)
+    #expect(second.observer.totals.locks == 0)
+    database.goBack(to: before)
+    pass(first, second, ticks: 40)
+    #expect(try second.owner(of: "key") == nil)
+    #expect(second.observer.totals.setbacks.allSatisfy { $0 == 0 })
   }
 
   // MARK: - Failures
