@@ -11,6 +11,9 @@ package struct StoreLimits: Sendable {
   package var listsOfConnectionMax = 250
   /// Commands that one transaction takes, and keys that they are about; one command may have more.
   package var batchMax = 2_000
+  /// What a transaction takes of keys, owners and values, in bytes: it has to be done within seconds, on a slow line
+  /// as well. One command may have more.
+  package var batchBytesMax = 4 << 20
   /// Calls that may wait for one key, and for all keys, until they are free. More are refused.
   package var waitersOfKeyMax = 20_000
   package var waitersMax = 50_000

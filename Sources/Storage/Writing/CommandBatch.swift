@@ -8,13 +8,15 @@ struct CommandBatch {
     calls.append(call)
   }
 
-  /// As many commands as are about `keysMax` keys together, but at least one where there is any.
-  func part(from start: Int, keysMax: Int) -> Range<Int> {
-    var keys = 0
+  /// As many commands as are about `keysMax` keys and have `bytesMax` bytes together, but at least one where there
+  /// is any.
+  func part(from start: Int, keysMax: Int, bytesMax: Int) -> Range<Int> {
+    var (keys, bytes) = (0, 0)
     var end = start
     while end < commands.count {
       keys += commands[end].keyCount
-      if keys > keysMax, end > start { break }
+      bytes += commands[end].byteCount
+      if keys > keysMax || bytes > bytesMax, end > start { break }
       end += 1
     }
     return start..<end

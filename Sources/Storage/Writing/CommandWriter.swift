@@ -195,7 +195,8 @@ final class CommandWriter {
     var part = 0..<0
     var dueNow = due
     repeat {
-      part = work.part(from: part.upperBound, keysMax: limits.batchMax)
+      part = work.part(
+        from: part.upperBound, keysMax: limits.batchMax, bytesMax: limits.batchBytesMax)
       let results = run(work, part, due: dueNow, at: now)
       dueNow = []
       // Those who waited had their turn before those who came now.

@@ -84,6 +84,19 @@ import Testing
     #expect(last == [.notTheHolder, .notTheHolder])
   }
 
+  /// What is large takes several transactions, or a slow line would never have done with it.
+  @Test func commandsCountByTheirBytes() throws {
+    var limits = StoreLimits()
+    limits.batchBytesMax = 1_000
+    let bench = try TurnBench(limits: limits)
+    let value = String(repeating: "v", count: 400)
+    let results = bench.turn((1...5).map { .hold("key \($0)", "me", value: value) })
+    #expect(results == Array(repeating: .granted(token: 1, revision: 1), count: 5))
+    #expect(bench.observer.totals.transactions == 3)
+    bench.turn(.hold("large", "me", value: String(repeating: "v", count: 4_000)))
+    #expect(bench.observer.totals.transactions == 4)
+  }
+
   private static func parts(_ outcome: Outcome) -> [StoreResult]? {
     if case .many(let results) = outcome { results } else { nil }
   }
