@@ -332,6 +332,16 @@ import Testing
     #expect(second.turn(.hold("key 1", "b")) == [.heldByAnother])
   }
 
+  /// Others have waited for it already.
+  @Test func whoSeesItLaterGoesOnAtOnce() throws {
+    let (first, second) = (try bench(), try bench())
+    lose { first.turn(.hold("key", "a", lease: 60)) }
+    pass(first)
+    #expect(first.turn(.hold("key", "b")) == [.heldByAnother])
+    second.turn(.hold("key", "b"))
+    #expect(second.turn(.hold("key", "b")) == [.heldByAnother])
+  }
+
   @Test func whoSaysNothingIsWaitedForOnlyForAWhile() throws {
     let (first, second) = (try bench(), try bench())
     second.turn()
