@@ -84,11 +84,16 @@
     @Test func aPasswordIsSaidNowhere() async throws {
       let cluster = try PostgresCluster.running()
       let secret = "Sesame-\(getpid())"
-      let visible = try await Program.run(
-        "latchkeyd", ["--store", "postgresql://latchkey:\(secret)@localhost/postgres"])
-      #expect(visible.end == .exited(64))
-      #expect(visible.errors.contains { $0.contains("--store-password-file") })
-      #expect(!visible.errors.contains { $0.contains(secret) })
+      for said in [
+        "latchkey:\(secret)@localhost/postgres", "latchkey:a?\(secret)@localhost/postgres",
+        "latchkey:a/\(secret)@localhost/postgres", "localhost/postgres?password=\(secret)",
+        "localhost/postgres?%70assword=\(secret)", "localhost/postgres?sslpassword=\(secret)",
+      ] {
+        let visible = try await Program.run("latchkeyd", ["--store", "postgresql://\(said)"])
+        #expect(visible.end == .exited(64), "\(said)")
+        #expect(visible.errors.contains { $0.contains("--store-password-file") })
+        #expect(!visible.errors.contains { $0.contains(secret) })
+      }
 
       let folder = try StoreFolder()
       try folder.write("\(secret)\nmore\n", to: "password")
