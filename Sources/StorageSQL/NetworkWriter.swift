@@ -141,11 +141,11 @@ final class NetworkWriter<Engine: NetworkEngine>: StoreWriter {
         + writing + inserting + log + setting + removed, isSessionSet: connection.isSessionSet,
       isBegun: isBegun)
     isBegun = false
-    let asked = Statements.expectingDone(run, change: change) + questions(nil, new)
+    let asked = Statements.expectingDone(run, change: change) + ids(of: new)
     let applied: Applied
     do throws(SQLFailure) {
       let results = try connection.run(transaction + asked)
-      applied = answer(changes, results.suffix(new.isEmpty ? 0 : 1), isKnown: true)
+      applied = done(changes, results.suffix(new.isEmpty ? 0 : 1))
     } catch {
       if !connection.isUsable { engine.leave(connection) }
       applied = try findOut(changes, new, change: change, error)
@@ -179,21 +179,14 @@ final class NetworkWriter<Engine: NetworkEngine>: StoreWriter {
 
   // MARK: - Whether it was done
 
-  /// - Parameters:
-  ///   - change: Nil where it is known that it was done.
-  ///   - new: Keys of which the ids are wanted.
-  private func questions(_ change: Int64?, _ new: [String]) -> [Engine.Connection.Statement] {
-    (change.map { [Statements.hasDone(run, change: $0)] } ?? [])
-      + (new.isEmpty ? [] : [Statements.ids(ofKeys: new)])
+  private func ids(of new: [String]) -> [Engine.Connection.Statement] {
+    new.isEmpty ? [] : [Statements.ids(ofKeys: new)]
   }
 
-  /// - Parameter results: Of the questions, with that whether it was done where that is not known.
-  private func answer(
-    _ changes: Changes, _ results: ArraySlice<Result>, isKnown: Bool
-  ) -> Applied {
-    guard isKnown || results.first!.count > 0 else { return .conflict }
+  /// - Parameter results: What ``ids(of:)`` brought.
+  private func done(_ changes: Changes, _ results: ArraySlice<Result>) -> Applied {
     var idOfKey: [NameBytes: Int64] = [:]
-    for result in results.dropFirst(isKnown ? 0 : 1) {
+    for result in results {
       for row in result.rows {
         if let key = row.text(0) { idOfKey[NameBytes(key)] = row.integer(1) }
       }
@@ -211,7 +204,7 @@ final class NetworkWriter<Engine: NetworkEngine>: StoreWriter {
   private func findOut(
     _ changes: Changes, _ new: [String], change: Int64, _ failure: SQLFailure
   ) throws(StoreError) -> Applied {
-    let asked = questions(change, new)
+    let asked = [Statements.hasDone(run, change: change)] + ids(of: new)
     if case .refused(let refusal) = failure {
       guard Statements.mayBeTakenBack else {
         if refusal.isConflict { return .conflict }
@@ -219,7 +212,7 @@ final class NetworkWriter<Engine: NetworkEngine>: StoreWriter {
       }
       // It is over on its own connection.
       if connection.isUsable, let results = try? engine.inSnapshot(asked, on: connection) {
-        return try conclusion(answer(changes, results, isKnown: false), failure)
+        return try conclusion(changes, results, failure)
       }
     }
     // It may still be under way. Its run's own row is changed here, so it is waited for, or fails.
@@ -231,8 +224,7 @@ final class NetworkWriter<Engine: NetworkEngine>: StoreWriter {
       // For what it is needed now. It may lead to another database, which whoever opens a connection looks for.
       isOver = true
       if let results = try? connection.run(touch + asked) {
-        return try conclusion(
-          answer(changes, results.suffix(asked.count), isKnown: false), failure)
+        return try conclusion(changes, results.suffix(asked.count), failure)
       }
       if !connection.isUsable { engine.leave(connection) }
     }
@@ -240,12 +232,13 @@ final class NetworkWriter<Engine: NetworkEngine>: StoreWriter {
   }
 
   /// What was refused for a reason of its own is no conflict.
+  ///
+  /// - Parameter results: Whether it was done, and what ``ids(of:)`` brought.
   private func conclusion(
-    _ found: Applied, _ failure: SQLFailure
+    _ changes: Changes, _ results: ArraySlice<Result>, _ failure: SQLFailure
   ) throws(StoreError) -> Applied {
-    guard found == .conflict, case .refused(let refusal) = failure, !refusal.isConflict else {
-      return found
-    }
-    throw engine.error(failure)
+    guard results.first!.count == 0 else { return done(changes, results.dropFirst()) }
+    if case .refused(let refusal) = failure, !refusal.isConflict { throw engine.error(failure) }
+    return .conflict
   }
 }

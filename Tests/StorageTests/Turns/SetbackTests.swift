@@ -407,7 +407,6 @@ import Testing
   @Test(arguments: databases())
   func aLostConnectionIsAReasonToWait(_ database: MemoryDatabase) throws {
     let (first, second) = (try bench(on: database), try bench(on: database))
-    pass(first, second)
     second.turn(.hold("other", "o", lease: 10))
     let before = database.snapshot
     first.turn(.hold("key", "a", lease: 60))
@@ -422,7 +421,6 @@ import Testing
 
   @Test(arguments: databases()) func whoComesInWaits(_ database: MemoryDatabase) throws {
     let first = try bench(on: database)
-    pass(first)
     first.turn(.hold("other", "o", lease: 10))
     let before = database.snapshot
     #expect(first.turn(.hold("key", "a", lease: 60)) == [.granted(token: 1, revision: 1)])
@@ -451,7 +449,6 @@ import Testing
   /// Nothing of it is put back.
   @Test func whatOthersHaveFreedIsNotHeldAnyMore() throws {
     let (first, second) = (try bench(), try bench())
-    pass(first, second)
     let before = database.snapshot
     first.turn(.hold("key", "a", lease: 3_600))
     pass(first, second)
