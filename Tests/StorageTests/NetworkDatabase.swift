@@ -8,10 +8,8 @@ import TestKit
 protocol NetworkDatabase: TestDatabase {
   associatedtype Result: SQLResult
 
-  /// Does what an older server or an administrator would.
-  ///
-  /// - Parameter text: Has question marks for the values.
-  func run(_ text: String, _ values: [RowSet.Value]) throws
+  /// Does what an administrator would, in one transaction, and again where servers keep it from being done.
+  func run(_ statements: [HandWritten]) throws
   /// Asks for the latest there is.
   func ask(_ text: String, _ values: [RowSet.Value]) throws -> Result
   /// Of the table of resources.
@@ -22,25 +20,51 @@ protocol NetworkDatabase: TestDatabase {
   func givenIDs() throws
 }
 
+/// A statement with its values.
+struct HandWritten {
+  /// With question marks for the values.
+  var text: String
+  var values: [RowSet.Value] = []
+}
+
 /// Runs that no server gets.
 private let outsiders = Atomic<Int64>(-1)
 
 extension NetworkDatabase {
   var isTyped: Bool { true }
 
-  func run(_ text: String) throws { try run(text, []) }
+  /// Does it again where others keep it from being done.
+  func repeated<Done>(_ body: () throws -> Done) throws -> Done {
+    for _ in 0..<100 {
+      do {
+        return try body()
+      } catch let error as SQLFailure {
+        guard error.isConflict else { throw error }
+      }
+    }
+    throw ProgramError("others keep this from being done")
+  }
+
+  func run(_ text: String, _ values: [RowSet.Value] = []) throws {
+    try run([HandWritten(text: text, values: values)])
+  }
+
   func ask(_ text: String) throws -> Result { try ask(text, []) }
 
-  /// Nobody knows which rows were changed: as after more than the account of changes has room for. And nobody goes
-  /// by what it remembers.
-  private func changedPastServers() throws {
-    try run("UPDATE \(ServerRuns.table) SET changes = changes + 1")
-    try run(
-      "INSERT INTO \(ServerRuns.table) (run, changes, commits, settled) VALUES (?, ?, 0, -1)",
-      [
-        .integer(outsiders.wrappingSubtract(1, ordering: .relaxed).newValue),
-        .integer(ServerRuns.changesKept),
-      ])
+  /// Does it so that nobody goes by what it remembers, and nobody knows which rows were changed: as after more than
+  /// the account of changes has room for.
+  private func changePastServers(_ text: String, _ values: [RowSet.Value]) throws {
+    try run([
+      HandWritten(text: text, values: values),
+      HandWritten(text: "UPDATE \(ServerRuns.table) SET changes = changes + 1"),
+      HandWritten(
+        text:
+          "INSERT INTO \(ServerRuns.table) (run, changes, commits, settled) VALUES (?, ?, 0, -1)",
+        values: [
+          .integer(outsiders.wrappingSubtract(1, ordering: .relaxed).newValue),
+          .integer(ServerRuns.changesKept),
+        ]),
+    ])
   }
 
   func put(_ row: S1Row) throws {
@@ -61,19 +85,18 @@ extension NetworkDatabase {
     let id = RowSet.Value.integer(row.id)
     if try ask("SELECT 1 FROM \(S1.resourceTable) WHERE id = ?", [id]).count > 0 {
       let all = zip(cells.dropFirst(), places.dropFirst()).map { "\($0.0) = \($1)" }
-      try run(
+      try changePastServers(
         "UPDATE \(S1.resourceTable) SET \(all.joined(separator: ", ")) WHERE id = ?",
         values.dropFirst() + [id])
     } else {
       let names = cells.map(\.0).joined(separator: ", ")
-      try run(
+      try changePastServers(
         """
         INSERT INTO \(S1.resourceTable) (\(names)) \(Self.givingID)
         VALUES (\(places.joined(separator: ", ")))
         """, values)
     }
     try givenIDs()
-    try changedPastServers()
   }
 
   private func ask(_ columns: String, ofKey key: String) throws -> Result {
@@ -107,12 +130,11 @@ extension NetworkDatabase {
       case .null: nil
       default: throw ProgramError("no typed engine keeps such a value")
       }
-    try run(
+    try changePastServers(
       """
       UPDATE \(S1.resourceTable) SET \(column) = \(value == nil ? "NULL" : "?")
       WHERE resource_key = ?
       """, [value, .text(key)].compactMap(\.self))
-    try changedPastServers()
   }
 
   func terms(ofKey key: String) throws -> [String] {
@@ -125,9 +147,8 @@ extension NetworkDatabase {
   }
 
   func set(_ name: StoreMeta.Name, to value: Int64, note: String) throws {
-    try run(
+    try changePastServers(
       "UPDATE \(S1.metaTable) SET value = ?, note = ? WHERE name = ?",
       [.integer(value), .text(note), .text(name.text)])
-    try changedPastServers()
   }
 }

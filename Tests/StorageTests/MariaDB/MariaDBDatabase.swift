@@ -41,9 +41,10 @@
         firstShape: S1.number, secondsMax: Self.secondsMax, clock: ManualClock().reading)
     }
 
-    func run(_ text: String, _ values: [RowSet.Value]) throws {
-      let statement = MariaDBStatement(filling: text, values)
-      _ = try again(MariaDBStatements(.all).transaction([statement]))
+    func run(_ statements: [HandWritten]) throws {
+      _ = try again(
+        MariaDBStatements(.all).transaction(
+          statements.map { MariaDBStatement(filling: $0.text, $0.values) }))
     }
 
     func ask(_ text: String, _ values: [RowSet.Value]) throws -> MariaDBResult {
@@ -52,19 +53,9 @@
       return try again(begin + [statement, MariaDBStatements.commit])[begin.count]
     }
 
-    private static let triesMax = 100
-
-    /// Does it again where others keep it from being done.
     private func again(_ statements: [MariaDBStatement]) throws -> [MariaDBResult] {
       let connection = try connect(name)
-      for _ in 0..<Self.triesMax {
-        do throws(SQLFailure) {
-          return try connection.run(statements)
-        } catch {
-          guard error.isConflict else { throw error }
-        }
-      }
-      throw ProgramError("others keep this from being done: \(statements)")
+      return try repeated { try connection.run(statements) }
     }
 
     func existingColumns() throws -> MariaDBResult {

@@ -40,7 +40,13 @@
         clock: ManualClock().reading)
     }
 
-    func run(_ text: String, _ values: [RowSet.Value]) throws { _ = try ask(text, values) }
+    func run(_ statements: [HandWritten]) throws {
+      let connection = try Self.engine(uri).connect()
+      // What goes together is one transaction.
+      _ = try repeated {
+        try connection.run(statements.map { PostgresStatement(filling: $0.text, $0.values) })
+      }
+    }
 
     func ask(_ text: String, _ values: [RowSet.Value]) throws -> PostgresResult {
       try ask(PostgresStatement(filling: text, values))
