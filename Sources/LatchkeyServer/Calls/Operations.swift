@@ -67,24 +67,33 @@ final class Operations: Sendable {
     }
   }
 
+  /// While the store is away it tells what is known without it.
   private func status(_ exchange: any Exchange, _ loop: EventLoopContext) {
+    look(loop) { [fleet] found in
+      do {
+        let status = fleet.status(found, of: loop.store, offer: loop.offer)
+        exchange.respond(
+          loop.answers.headers(status: 200, contentType: Codec.json.contentType),
+          body: try Codec.json.encode(status))
+      } catch {
+        loop.answers.refuse(exchange, RPCError(.internal, "\(error)"))
+      }
+    }
+  }
+
+  private func look(
+    _ loop: EventLoopContext, _ body: @escaping (Result<Fleet.Sight, StoreError>) -> Void
+  ) {
     let deadline = deadline(loop)
-    loop.ask(.meta, by: deadline) { [self] meta in
-      loop.ask(.prefix(ReservedKeys.servers), by: deadline) { [self] servers in
-        do {
-          guard case .meta(let meta, let lastRow) = try meta.get(),
-            case .records(let rows) = try servers.get()
-          else { return }
-          let status = fleet.status(
-            meta: meta, lastRow: lastRow, servers: rows, of: loop.store, offer: loop.offer)
-          exchange.respond(
-            loop.answers.headers(status: 200, contentType: Codec.json.contentType),
-            body: try Codec.json.encode(status))
-        } catch let error as StoreError {
-          loop.answers.refuse(exchange, RPCError(error))
-        } catch {
-          loop.answers.refuse(exchange, RPCError(.internal, "\(error)"))
-        }
+    loop.ask(.meta, by: deadline) { meta in
+      loop.ask(.prefix(ReservedKeys.servers), by: deadline) { servers in
+        body(
+          Result { () throws(StoreError) in
+            guard case .meta(let meta, let lastRow) = try meta.get(),
+              case .records(let servers) = try servers.get()
+            else { preconditionFailure("an answer to another question") }
+            return Fleet.Sight(meta: meta, lastRow: lastRow, servers: servers)
+          })
       }
     }
   }

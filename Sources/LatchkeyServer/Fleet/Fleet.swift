@@ -50,7 +50,7 @@ final class Fleet: Sendable {
   /// Says where this server listens, once it does.
   func listens(on address: String) { state.withLock { $0.listen = address } }
 
-  /// Notes what the store holds, for ``status(meta:lastRow:servers:of:offer:)``.
+  /// Notes what the store holds, for ``status(_:of:offer:)``.
   func note(locks: Int, presences: Int) {
     state.withLock { $0.held = (locks, presences) }
   }
@@ -153,40 +153,55 @@ final class Fleet: Sendable {
 
   // MARK: - Status
 
+  /// What the store says of itself and of who lives.
+  struct Sight {
+    var meta: StoreMeta
+    var lastRow: Int64
+    var servers: [LockRecord]
+  }
+
   /// The answer to /status.
   func status(
-    meta: StoreMeta, lastRow: Int64, servers: [LockRecord], of database: Store,
-    offer: WireOffer
+    _ found: Result<Sight, StoreError>, of database: Store, offer: WireOffer
   ) -> Latchkey_Fleet_V1_Status {
-    let view = FleetView(servers)
-    return .with { status in
+    .with { status in
       status.serverID = serverID
       status.server = presence
-      status.fleet = view.members.map { member in
-        .with {
-          $0.serverID = member.serverID
-          $0.run = member.run
-          $0.presence = member.presence
-        }
-      }
       status.wireOfferedOldest = offer.range.oldest
       status.wireOfferedNewest = offer.range.newest
       status.wireReason = offer.reason
-      status.store = .with { store in
-        store.location = database.location
-        store.remarks = database.remarks
-        store.newestShape = UInt32(clamping: meta.newestShape)
-        store.oldestShape = UInt32(clamping: meta.oldestShape)
-        store.filledShape = UInt32(clamping: meta.filledShape)
-        store.backfillRow = meta.backfill.row == BackfillState.done ? 0 : meta.backfill.row
-        store.lastRow = lastRow
-        store.tokenFloor = meta.tokenFloor
-        let held = state.withLock { $0.held }
-        store.locks = Int64(held.locks)
-        store.presences = Int64(held.presences)
-        store.waiting = waiting(view.without(owner), meta, offer)
+      status.store.location = database.location
+      status.store.remarks = database.remarks
+      switch found {
+      case .success(let sight): tell(sight, offer, &status)
+      case .failure(let error): status.store.failure = error.message
+      }
+      // It has come from who has waited longer.
+      if case .failing(let error) = database.health { status.store.failure = error.message }
+    }
+  }
+
+  private func tell(
+    _ sight: Sight, _ offer: WireOffer, _ status: inout Latchkey_Fleet_V1_Status
+  ) {
+    let (view, meta) = (FleetView(sight.servers), sight.meta)
+    status.fleet = view.members.map { member in
+      .with {
+        $0.serverID = member.serverID
+        $0.run = member.run
+        $0.presence = member.presence
       }
     }
+    status.store.newestShape = UInt32(clamping: meta.newestShape)
+    status.store.oldestShape = UInt32(clamping: meta.oldestShape)
+    status.store.filledShape = UInt32(clamping: meta.filledShape)
+    status.store.backfillRow = meta.backfill.row == BackfillState.done ? 0 : meta.backfill.row
+    status.store.lastRow = sight.lastRow
+    status.store.tokenFloor = meta.tokenFloor
+    let held = state.withLock { $0.held }
+    status.store.locks = Int64(held.locks)
+    status.store.presences = Int64(held.presences)
+    status.store.waiting = waiting(view.without(owner), meta, offer)
   }
 
   /// What is kept for whom.

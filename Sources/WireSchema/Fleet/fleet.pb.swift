@@ -128,6 +128,10 @@ package nonisolated struct Latchkey_Fleet_V1_StoreStatus: Sendable {
   /// What of the database keeps it from holding all that this service promises, in words for a person.
   package var remarks: [String] = []
 
+  /// Why it cannot be used now, in words for a person; empty where it can. Of what stands in the store
+  /// nothing may be told then, and of the fleet only this server.
+  package var failure: String = String()
+
   package var unknownFields = SwiftProtobuf.UnknownStorage()
 
   package init() {}
@@ -306,7 +310,7 @@ nonisolated extension Latchkey_Fleet_V1_ServerEntry: SwiftProtobuf.Message, Swif
 
 nonisolated extension Latchkey_Fleet_V1_StoreStatus: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   package static let protoMessageName: String = _protobuf_package + ".StoreStatus"
-  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}location\0\u{3}newest_shape\0\u{3}oldest_shape\0\u{3}token_floor\0\u{1}locks\0\u{1}presences\0\u{3}filled_shape\0\u{3}backfill_row\0\u{3}last_row\0\u{1}waiting\0\u{1}remarks\0")
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}location\0\u{3}newest_shape\0\u{3}oldest_shape\0\u{3}token_floor\0\u{1}locks\0\u{1}presences\0\u{3}filled_shape\0\u{3}backfill_row\0\u{3}last_row\0\u{1}waiting\0\u{1}remarks\0\u{1}failure\0")
 
   package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -325,6 +329,7 @@ nonisolated extension Latchkey_Fleet_V1_StoreStatus: SwiftProtobuf.Message, Swif
       case 9: try { try decoder.decodeSingularInt64Field(value: &self.lastRow) }()
       case 10: try { try decoder.decodeRepeatedStringField(value: &self.waiting) }()
       case 11: try { try decoder.decodeRepeatedStringField(value: &self.remarks) }()
+      case 12: try { try decoder.decodeSingularStringField(value: &self.failure) }()
       default: break
       }
     }
@@ -364,6 +369,9 @@ nonisolated extension Latchkey_Fleet_V1_StoreStatus: SwiftProtobuf.Message, Swif
     if !self.remarks.isEmpty {
       try visitor.visitRepeatedStringField(value: self.remarks, fieldNumber: 11)
     }
+    if !self.failure.isEmpty {
+      try visitor.visitSingularStringField(value: self.failure, fieldNumber: 12)
+    }
     try unknownFields.traverse(visitor: &visitor)
   }
 
@@ -379,6 +387,7 @@ nonisolated extension Latchkey_Fleet_V1_StoreStatus: SwiftProtobuf.Message, Swif
     if lhs.lastRow != rhs.lastRow {return false}
     if lhs.waiting != rhs.waiting {return false}
     if lhs.remarks != rhs.remarks {return false}
+    if lhs.failure != rhs.failure {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }

@@ -11,8 +11,9 @@ struct StatusCommand: AsyncParsableCommand {
         latchkey status --server 10.0.0.5:7420
         latchkey status --output json | jq '.fleet[].software'
 
-      JSON: an object with client, connection, server, store, fleet. In store, backfillRow is null unless \
-      rows are being brought into a new shape.
+      JSON: an object with client, connection, server, store, fleet. In store, failure is null unless the \
+      store cannot be used (then nothing else is known of it), and backfillRow unless rows are being brought into a \
+      new shape.
 
       EXIT CODES: 0; 69 no server can be reached; 64 usage.
       """)

@@ -25,6 +25,9 @@ enum JSON: Equatable, Sendable {
     value.map { JSON.integer($0) } ?? .null
   }
 
+  /// Null where there is none.
+  static func text(_ value: String?) -> JSON { value.map { JSON.text($0) } ?? .null }
+
   /// Null where it is not known.
   static func number(_ value: Double?) -> JSON { value.map { JSON.number($0) } ?? .null }
 

@@ -26,6 +26,16 @@ struct StatusReport {
     }
     facts.append(["store", status.store.location])
     for remark in status.store.remarks { facts.append(["", remark]) }
+    if !status.store.failure.isEmpty { facts.append(["", "NOT USABLE: \(status.store.failure)"]) }
+    // Of a store that is away nothing is told.
+    if status.store.newestShape > 0 { addContents(to: &facts) }
+    facts.print()
+
+    guard !status.fleet.isEmpty else { return }
+    printFleet()
+  }
+
+  private func addContents(to facts: inout Table) {
     facts.append([
       "store shapes",
       "newest \(status.store.newestShape), oldest maintained \(status.store.oldestShape)",
@@ -41,9 +51,9 @@ struct StatusReport {
     facts.append([
       "presences", "\(status.store.presences), \(status.fleet.count) of them servers",
     ])
-    facts.print()
+  }
 
-    guard !status.fleet.isEmpty else { return }
+  private func printFleet() {
     StandardOutput.line("")
     var fleet = Table("SERVER", "RUN", "SOFTWARE", "WIRE", "SHAPE", "KEEPS", "LISTEN")
     for entry in status.fleet {
@@ -86,6 +96,7 @@ struct StatusReport {
         "store",
         .members(
           ("location", .text(status.store.location)),
+          ("failure", .text(status.store.failure.isEmpty ? nil : status.store.failure)),
           ("remarks", .list(status.store.remarks.map { JSON.text($0) })),
           ("shape", range(status.store.oldestShape, status.store.newestShape)),
           ("filledShape", .integer(status.store.filledShape)),
