@@ -87,8 +87,10 @@ public struct LatchkeyError: Error, Sendable, CustomStringConvertible {
     return error
   }
 
-  /// Code, message and cause in one line.
+  /// Code, message and cause in one line; not the cause where the message has it already.
   public var description: String {
-    "\(code): \(message)" + (cause.map { " (because of: \($0))" } ?? "")
+    let reason = (cause as? LatchkeyError)?.message ?? cause.map { "\($0)" }
+    guard let cause, let reason, !message.contains(reason) else { return "\(code): \(message)" }
+    return "\(code): \(message) (because of: \(cause))"
   }
 }

@@ -39,6 +39,8 @@ private final class Renewals {
   private var planned: Alarm?
   private var leaseEnd: Alarm?
   private var isOver = false
+  /// Whether it was said that renewals fail, since the latest one that was accepted.
+  private var isFailureSaid = false
 
   private var time: any TimeSource { driver.time }
   private var randomBits: UInt64 { driver.environment.randomBits() }
@@ -145,6 +147,7 @@ private final class Renewals {
   }
 
   private func accepted(_ attempt: RenewalState.Attempt, sentAt: Instant, isByOwner: Bool) {
+    isFailureSaid = false
     held.accepted(sentAt: sentAt, isByOwner: isByOwner)
     // Where it came after the end, that is for the alarm to say.
     perform(
@@ -161,12 +164,14 @@ private final class Renewals {
     }
     // The lease stands until its end, of which a client that was shut down needs no warning.
     if failure.error.code != .closed {
+      // One line for those that fail one after the other.
       driver.log(
-        .warning, "a renewal failed",
+        isFailureSaid ? .debug : .warning, "a renewal failed",
         [
           "key": "\(held.resource.key)", "left": "\(held.remaining)", "error": "\(failure.error)",
         ])
     }
+    isFailureSaid = true
     // Everything else may pass.
     held.failed(failure.error)
     perform(
