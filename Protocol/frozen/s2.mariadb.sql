@@ -15,12 +15,12 @@ CREATE TABLE IF NOT EXISTS latchkey_resources (
   lease_seconds BIGINT NOT NULL,
   free_epoch BIGINT
 );
-ALTER TABLE latchkey_resources ADD COLUMN s2_token BIGINT;
-ALTER TABLE latchkey_resources ADD COLUMN s2_revision BIGINT;
-ALTER TABLE latchkey_resources ADD COLUMN s2_lease_milliseconds BIGINT;
-ALTER TABLE latchkey_resources ADD COLUMN s2_content MEDIUMBLOB;
-ALTER TABLE latchkey_resources ADD COLUMN s2_labels MEDIUMBLOB;
-ALTER TABLE latchkey_resources ADD COLUMN s2_granted_at BIGINT;
+ALTER TABLE latchkey_resources ADD COLUMN IF NOT EXISTS s2_token BIGINT;
+ALTER TABLE latchkey_resources ADD COLUMN IF NOT EXISTS s2_revision BIGINT;
+ALTER TABLE latchkey_resources ADD COLUMN IF NOT EXISTS s2_lease_milliseconds BIGINT;
+ALTER TABLE latchkey_resources ADD COLUMN IF NOT EXISTS s2_content MEDIUMBLOB;
+ALTER TABLE latchkey_resources ADD COLUMN IF NOT EXISTS s2_labels MEDIUMBLOB;
+ALTER TABLE latchkey_resources ADD COLUMN IF NOT EXISTS s2_granted_at BIGINT;
 CREATE TABLE IF NOT EXISTS latchkey_terms (
   resource_key VARBINARY(512) NOT NULL,
   term VARBINARY(512) NOT NULL,

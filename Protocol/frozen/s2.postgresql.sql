@@ -19,12 +19,12 @@ INSERT INTO latchkey_meta (name, value, note) VALUES ('newest_shape', 1, '') ON 
 INSERT INTO latchkey_meta (name, value, note) VALUES ('oldest_shape', 1, '') ON CONFLICT DO NOTHING;
 INSERT INTO latchkey_meta (name, value, note) VALUES ('token_floor', 0, '') ON CONFLICT DO NOTHING;
 INSERT INTO latchkey_meta (name, value, note) VALUES ('epoch', 0, '') ON CONFLICT DO NOTHING;
-ALTER TABLE latchkey_resources ADD COLUMN s2_token BIGINT;
-ALTER TABLE latchkey_resources ADD COLUMN s2_revision BIGINT;
-ALTER TABLE latchkey_resources ADD COLUMN s2_lease_milliseconds BIGINT;
-ALTER TABLE latchkey_resources ADD COLUMN s2_content BYTEA;
-ALTER TABLE latchkey_resources ADD COLUMN s2_labels BYTEA;
-ALTER TABLE latchkey_resources ADD COLUMN s2_granted_at BIGINT;
+ALTER TABLE latchkey_resources ADD COLUMN IF NOT EXISTS s2_token BIGINT;
+ALTER TABLE latchkey_resources ADD COLUMN IF NOT EXISTS s2_revision BIGINT;
+ALTER TABLE latchkey_resources ADD COLUMN IF NOT EXISTS s2_lease_milliseconds BIGINT;
+ALTER TABLE latchkey_resources ADD COLUMN IF NOT EXISTS s2_content BYTEA;
+ALTER TABLE latchkey_resources ADD COLUMN IF NOT EXISTS s2_labels BYTEA;
+ALTER TABLE latchkey_resources ADD COLUMN IF NOT EXISTS s2_granted_at BIGINT;
 CREATE TABLE IF NOT EXISTS latchkey_terms (
   resource_key TEXT COLLATE "C" NOT NULL,
   term TEXT COLLATE "C" NOT NULL,

@@ -307,7 +307,9 @@ private struct Observer: StoreObserver {
   }
   func waiting(_ count: Int) { metrics.waiting(count) }
   func stallBegan(nanoseconds: Int64) { metrics.stallBegan(nanoseconds: nanoseconds) }
-  func stalled(nanoseconds: Int64) { metrics.stalled(nanoseconds: nanoseconds) }
+  func stalled(nanoseconds: Int64, isOfStore: Bool) {
+    metrics.stalled(nanoseconds: nanoseconds, isOfStore: isOfStore)
+  }
   func skipped(damage: String, untold: Int?) { metrics.skipped(damage: damage, untold: untold) }
   func collected(rows: Int) { metrics.collected(rows: rows) }
   func upkeepFailed(_ error: StoreError) { metrics.upkeepFailed(error) }

@@ -190,7 +190,8 @@ package final class Store: Sendable {
   private func startCaretaking(_ observer: any StoreObserver) -> BlockingThread {
     BlockingThread { [self] in
       let caretaker = Caretaker(
-        engine: engine, limits: limits, clock: clock, observer: observer)
+        engine: engine, limits: limits, clock: clock, observer: observer
+      ) { [self] in noteRemarks(observer) }
       while !upkeepOrders.hasEnded {
         caretaker.turn(
           upkeepOrders.take(max: .max, waitNanoseconds: caretaker.waitNanoseconds))

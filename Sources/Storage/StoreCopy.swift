@@ -8,8 +8,9 @@ import LockCore
 package struct StoreCopy {
   /// The floor of tokens of a copy that is not finished.
   static let unfinished: Int64 = -2
-  /// Rows that are written at a time.
-  private static let rowsMax = 400
+  /// Rows that are read and written at a time, and how many bytes they should have: a slow line has to carry them
+  /// in the time of one answer.
+  private static let (rowsMax, bytesWanted) = (400, 256 << 10)
   /// How often it is looked whether a server lives.
   private static let lookNanoseconds: Int64 = 500_000_000
 
@@ -37,8 +38,11 @@ package struct StoreCopy {
   ) throws(StoreError) -> Int64 {
     let from = try source.openWriter()
     let reader = try source.openReader()
-    try refuseLivingServers(reader, waits: waits)
+    // What is wrong with the target is said before anybody waits.
     let to = try target.openWriter()
+    try checkIsNew(try to.read(Self.wantedOfTarget))
+    to.forget()
+    try refuseLivingServers(reader, waits: waits)
     // Where engines have one lock, nobody else writes from here on.
     let meta = try from.read(Wanted()).meta
     defer { from.forget() }
@@ -57,6 +61,11 @@ package struct StoreCopy {
         .set(.epoch, from: facts.meta.epoch, to: meta.epoch),
         .set(.tokenFloor, from: Self.unfinished, to: meta.tokenFloor),
       ]
+      // Engines whose servers never lose what is committed have none.
+      if target.keepsAccount, source.keepsAccount {
+        changes.meta.append(
+          .set(.setbackFloor, from: facts.meta.setbackFloor, to: meta.setbackFloor))
+      }
     }
     return count
   }
@@ -90,16 +99,24 @@ package struct StoreCopy {
 
   // MARK: - Rows
 
-  private func begin(_ writer: any StoreWriter) throws(StoreError) {
+  private static var wantedOfTarget: Wanted {
     var wanted = Wanted()
     wanted.wantsLastID = true
-    try change(writer, wanted) { (facts, changes) throws(StoreError) in
-      if facts.meta.tokenFloor != Self.unfinished { try Fence.check(facts.meta, target) }
-      guard facts.lastID == 0, facts.meta.tokenFloor == 0 else {
-        throw StoreError(
-          .unusable,
-          "\(target.location) is not empty: a store is copied into a new one only")
-      }
+    return wanted
+  }
+
+  private func checkIsNew(_ facts: Facts) throws(StoreError) {
+    if facts.meta.tokenFloor != Self.unfinished { try Fence.check(facts.meta, target) }
+    guard facts.lastID == 0, facts.meta.tokenFloor == 0 else {
+      throw StoreError(
+        .unusable,
+        "\(target.location) is not empty: a store is copied into a new one only")
+    }
+  }
+
+  private func begin(_ writer: any StoreWriter) throws(StoreError) {
+    try change(writer, Self.wantedOfTarget) { (facts, changes) throws(StoreError) in
+      try checkIsNew(facts)
       changes.meta = [.set(.tokenFloor, from: 0, to: Self.unfinished)]
     }
   }
@@ -110,8 +127,9 @@ package struct StoreCopy {
     try reader.beginMoment()
     defer { reader.endMoment() }
     var (count, lastID): (Int64, Int64) = (0, 0)
+    var limit = Self.rowsMax / 16
     while true {
-      let page = Wanted.Page.rows(afterID: lastID, limit: Self.rowsMax)
+      let page = Wanted.Page.rows(afterID: lastID, limit: limit)
       let rows = try reader.read(Wanted(page: page)).rows
       guard let last = rows.last else { return count }
       try change(writer) { (facts, changes) throws(StoreError) in
@@ -124,6 +142,9 @@ package struct StoreCopy {
       lastID = last.id
       count += Int64(rows.count)
       progress(count)
+      // Those that come next are taken to be like these.
+      let bytes = rows.reduce(1) { $0 + $1.byteCount }
+      limit = min(max(rows.count * Self.bytesWanted / bytes, 1), 2 * limit, Self.rowsMax)
     }
   }
 
@@ -155,7 +176,10 @@ package struct StoreCopy {
       let facts = try writer.read(wanted)
       var changes = Changes(maintaining: facts.meta.oldestShape)
       try decide(facts, &changes)
-      if case .conflict = try writer.apply(changes) { throw StoreError.conflict }
+      if case .conflict = try writer.apply(changes) {
+        throw StoreError(
+          .unusable, "something else writes to \(target.location); the copy in it is void")
+      }
     } catch {
       writer.forget()
       throw error

@@ -27,7 +27,9 @@ package protocol StoreObserver: Sendable {
   func stallBegan(nanoseconds: Int64)
   /// This server did not do its work in time for so long; no lease ends until it has caught up.
   /// Told once, when it is over.
-  func stalled(nanoseconds: Int64)
+  ///
+  /// - Parameter isOfStore: Whether it was a transaction that took so long.
+  func stalled(nanoseconds: Int64, isOfStore: Bool)
   /// A row was left out of an answer because it is damaged.
   ///
   /// - Parameter untold: How often that was so since it was last told; nil where it is not to be told now.

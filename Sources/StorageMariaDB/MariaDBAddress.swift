@@ -158,14 +158,18 @@
 
     /// What whoever runs the server can do about an error.
     ///
-    /// - Parameter code: As MariaDB numbers errors.
-    func advice(_ code: String) -> String {
+    /// - Parameters:
+    ///   - code: As MariaDB numbers errors.
+    ///   - message: What it says.
+    func advice(_ code: String, _ message: String) -> String {
       switch Int32(code) {
+      case ER_ACCESS_DENIED_ERROR where message.contains("using password: NO"):
+        "; no password was given: LATCHKEY_STORE_PASSWORD or --store-password-file has to say it"
       case ER_ACCESS_DENIED_ERROR, ER_ACCESS_DENIED_NO_PASSWORD_ERROR: "; user or password is wrong"
       case ER_BAD_DB_ERROR: "; create it: CREATE DATABASE \(database)"
       case ER_DBACCESS_DENIED_ERROR, ER_TABLEACCESS_DENIED_ERROR:
-        "; GRANT ALL ON \(database).* TO the user, or have an administrator run what \"latchkeyd store-schema "
-          + "mariadb\" prints"
+        "; if there is a database \(database), GRANT ALL ON \(database).* TO the user, or have an administrator "
+          + "run what \"latchkeyd store-schema mariadb\" prints"
       case ER_BINLOG_STMT_MODE_AND_ROW_ENGINE: "; set binlog_format to ROW or MIXED"
       default: ""
       }

@@ -49,7 +49,7 @@
       case .refused(let refusal):
         StoreError(
           codesThatStay.contains(refusal.code) ? .unusable : .unavailable,
-          refusal.message + address.advice(refusal.code))
+          refusal.message + address.advice(refusal.code, refusal.message))
       case .lost(let reason): StoreError(.unavailable, reason)
       }
     }

@@ -6,9 +6,6 @@
 
   /// The store in a MariaDB database, or in a Galera cluster, which servers on several machines use at once.
   package final class MariaDBEngine: NetworkEngine {
-    /// How often something is tried that others keep from being done: each time one of them got on.
-    private static let triesMax = 5
-
     package let shapes: KnownShapes
     private let address: MariaDBAddress
     /// The shape that a new database begins with.
@@ -46,7 +43,8 @@
     package func error(_ failure: SQLFailure) -> StoreError {
       switch failure {
       case .refused(let refusal):
-        let reason = "\(refusal.message), error \(refusal.code)\(address.advice(refusal.code))"
+        let reason =
+          "\(refusal.message), error \(refusal.code)\(address.advice(refusal.code, refusal.message))"
         switch Int32(refusal.code) {
         case ER_NO_SUCH_TABLE, ER_BAD_FIELD_ERROR:
           return StoreError(
@@ -89,7 +87,7 @@
       _ = try run(statements.transaction(migration.rows), on: connection, isRepeated: true)
     }
 
-    /// - Parameter statement: Changes a table, unless another server has done so meanwhile.
+    /// - Parameter statement: Changes a table, where that is not done yet.
     private func change(
       _ statement: MariaDBStatement, _ connection: MariaDBConnection
     ) throws(StoreError) {
@@ -99,7 +97,6 @@
           return
         } catch {
           guard case .refused(let refusal) = error else { throw self.error(error) }
-          if refusal.code == "\(ER_DUP_FIELDNAME)" { return }
           guard refusal.isConflict, triesLeft > 0 else { throw self.error(error) }
         }
       }

@@ -58,7 +58,13 @@
           StoreError(
             .unusable,
             "the store \(location) refuses its user what is needed (\(refusal.message)): the first start needs "
-              + "CREATE on the schema, or an administrator who runs what \"latchkeyd store-schema postgresql\" prints"
+              + "CREATE on the schema, or an administrator who runs what \"latchkeyd store-schema postgresql\" "
+              + "prints, the rights at its end included (--user names who gets them)"
+          )
+        case "3F000":
+          StoreError(
+            .unusable,
+            "the store \(location) has no schema for the tables (\(refusal.message)): search_path has to name one"
           )
         case "42P01", "42703":
           StoreError(

@@ -111,6 +111,7 @@
       case "28000": "; pg_hba.conf of the database does not let this user in from here"
       case "3D000": "; create it: CREATE DATABASE … ENCODING 'UTF8' TEMPLATE template0"
       case "42501": "; GRANT CONNECT ON DATABASE … TO the user"
+      case "22023", "42704": "; what the URI sets by \"options\" is not to be had there"
       default: nil
       }
     }

@@ -292,11 +292,11 @@ package struct MariaDBStatements: SetStatements {
     let after = changes.map { "l.run = \($0.run) AND l.`change` > \($0.change)" }
     return MariaDBStatement(
       """
-      SELECT \(shared.isOver), resource_key, owner, \(shared.leaseColumns) FROM (
+      SELECT c.changed, \(shared.isOver), resource_key, owner, \(shared.leaseColumns) FROM (
         SELECT DISTINCT j.id AS changed FROM \(ServerRuns.changesTable) l
         JOIN json_table(concat('[', l.ids, ']'), '$[*]' COLUMNS (id BIGINT PATH '$')) j
         WHERE \(after.joined(separator: " OR ")) LIMIT \(ServerRuns.rowsAskedMax + 1)) c
-      STRAIGHT_JOIN \(S1.resourceTable) ON id = c.changed
+      LEFT JOIN \(S1.resourceTable) ON id = c.changed
       """)
   }
 

@@ -47,7 +47,7 @@ package final class DatabaseAccount: Sendable {
 
   func withOwn<R>(_ body: (inout OwnRuns) -> R) -> R { runs.withLock { body(&$0.own) } }
 
-  /// By which settings what was acknowledged may be lost, as of the latest connection that writes.
+  /// By which settings what was acknowledged may be lost, as they were looked at last.
   var knownRisks: [String] { risks.withLock(\.self) }
 
   func note(risks found: [String]) { risks.withLock { $0 = found } }
@@ -93,10 +93,9 @@ package final class DatabaseAccount: Sendable {
   private static let deadMax = 4
 }
 
-/// How often something is tried that others keep from being done: each time one of them got on.
-private let triesMax = 5
-
 extension NetworkEngine {
+  /// How often something is tried that others keep from being done: each time one of them got on.
+  package static var triesMax: Int { 5 }
   package var keepsAccount: Bool { true }
   package func opened(_ connection: Connection) {}
   package func keepStatements(_ connection: Connection) throws(StoreError) {}
@@ -126,11 +125,15 @@ extension NetworkEngine {
 
   package func openWriter(for purpose: WritingPurpose) throws(StoreError) -> any StoreWriter {
     let connection = try connect()
-    let risks = try run([Statements.risks], on: connection)[0]
-    account.note(risks: risks.rows.compactMap { $0.text(0) })
+    try lookAtSettings(connection)
     try migrate(connection)
     if purpose == .commands { try keepStatements(connection) }
     return NetworkWriter(self, connection, run: try admit(connection, for: purpose), for: purpose)
+  }
+
+  func lookAtSettings(_ connection: Connection) throws(StoreError) {
+    let risks = try run([Statements.risks], on: connection)[0]
+    account.note(risks: risks.rows.compactMap { $0.text(0) })
   }
 
   /// Runs what is not to be decided anew.
@@ -139,7 +142,7 @@ extension NetworkEngine {
   package func run(
     _ statements: [Connection.Statement], on connection: Connection, isRepeated: Bool = false
   ) throws(StoreError) -> [Connection.Result] {
-    var triesLeft = isRepeated ? triesMax : 1
+    var triesLeft = isRepeated ? Self.triesMax : 1
     while true {
       do throws(SQLFailure) {
         return try connection.run(statements)
@@ -188,7 +191,7 @@ extension NetworkEngine {
     _ connection: Connection, for purpose: WritingPurpose
   ) throws(StoreError) -> Int64 {
     let former = account.own.id(for: purpose)
-    for _ in 0..<triesMax {
+    for _ in 0..<Self.triesMax {
       let new = account.withOwn { $0.nextID(for: purpose) }
       let known = try inSnapshot(
         [Statements.meta, Statements.own(former ?? 0), Statements.own(new)], on: connection)

@@ -78,14 +78,21 @@ final class NetworkReader<Engine: NetworkEngine>: StoreReader {
     guard !news.isEmpty else { return all }
     let changed = engine.statements.changedRows(after: news.map { (run: $0.run, change: $0.from) })
     let result = try engine.inSnapshot([changed], on: connection).first!
-    all.rows =
-      result.count > ServerRuns.rowsAskedMax
-      ? nil
-      : result.rows.map { row in
-        ChangedRow(
-          key: row.text(1) ?? "", isOver: row.integer(0) == 1,
-          lease: SeenLease(named: row.dropFirst(1), engine.shapes))
+    guard result.count <= ServerRuns.rowsAskedMax else {
+      all.rows = nil
+      return all
+    }
+    for row in result.rows {
+      // Every row has a key.
+      if row.isNull(2) {
+        all.gone.append(row.integer(0))
+      } else {
+        all.rows!.append(
+          ChangedRow(
+            key: row.text(2) ?? "", isOver: row.integer(1) == 1,
+            lease: SeenLease(named: row.dropFirst(2), engine.shapes)))
       }
+    }
     return all
   }
 }

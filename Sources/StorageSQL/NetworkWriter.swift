@@ -49,6 +49,8 @@ final class NetworkWriter<Engine: NetworkEngine>: StoreWriter {
 
   func acceptPast() { engine.account.withOwn { $0.accept() } }
 
+  func lookAtSettings() throws(StoreError) { try engine.lookAtSettings(connection) }
+
   func changesByOthers() throws(StoreError) -> Int64 {
     preconditionFailure("an account of changes is kept")
   }

@@ -208,6 +208,7 @@ package struct PostgresStatements: SetStatements {
       """
       UPDATE \(S1.metaTable) SET value = \(shape)
       WHERE name IN ('\(StoreMeta.Name.oldestShape.text)', '\(StoreMeta.Name.filledShape.text)')
+      AND value < \(shape)
       """)
   }
 
@@ -257,11 +258,11 @@ package struct PostgresStatements: SetStatements {
   package func changedRows(after changes: [(run: Int64, change: Int64)]) -> PostgresStatement {
     PostgresStatement(
       """
-      SELECT \(shared.isOver), resource_key, owner, \(shared.leaseColumns) FROM \(S1.resourceTable)
-      WHERE id IN (
-        SELECT DISTINCT unnest(l.ids) FROM unnest($1::bigint[], $2::bigint[]) AS c (run, change)
-        JOIN \(ServerRuns.changesTable) l ON l.run = c.run AND l.change > c.change
-        LIMIT \(ServerRuns.rowsAskedMax + 1))
+      SELECT c.changed, \(shared.isOver), resource_key, owner, \(shared.leaseColumns) FROM (
+        SELECT DISTINCT unnest(l.ids) AS changed FROM unnest($1::bigint[], $2::bigint[]) AS k (run, change)
+        JOIN \(ServerRuns.changesTable) l ON l.run = k.run AND l.change > k.change
+        LIMIT \(ServerRuns.rowsAskedMax + 1)) c
+      LEFT JOIN \(S1.resourceTable) ON id = c.changed
       """, [.integers(changes.map(\.run)), .integers(changes.map(\.change))])
   }
 

@@ -40,7 +40,7 @@ private enum StoreSchema {
     let grants = tables.map { "GRANT SELECT, INSERT, UPDATE, DELETE ON \($0) TO \(user)" }
     return """
       -- A store of Latchkey, shapes \(shapes). Run it in the database that --store is to name, as somebody who
-      -- may create tables there.
+      -- may create tables there. Once more does no harm.
 
       \(statements.map { "\($0);" }.joined(separator: "\n"))
 

@@ -1,5 +1,6 @@
 import ArgumentParser
 import Glibc
+import LatchkeyServer
 import Storage
 
 /// `latchkeyd copy-store`
@@ -32,6 +33,8 @@ struct CopyStore: ParsableCommand {
       "The same of the second.", valueName: "path"))
   var toPasswordFile: String?
 
+  func validate() throws { try Latchkeyd.checkStandsFirst("copy-store") }
+
   func run() throws {
     do throws(SettingError) {
       try copy()
@@ -44,9 +47,8 @@ struct CopyStore: ParsableCommand {
     let source = try StoreURL(from, "--from", isPublic: true)
     let target = try StoreURL(to, "--to", isPublic: true)
     let passwords = (
-      try StorePassword.find(
-        file: fromPasswordFile, "--from-password-file", environment: .current),
-      try StorePassword.find(file: toPasswordFile, "--to-password-file", environment: .current)
+      try password(fromPasswordFile, "--from-password-file"),
+      try password(toPasswordFile, "--to-password-file")
     )
     do throws(StoreError) {
       guard !source.isMissingFile else { throw StoreError(.unusable, "there is no store \(from)") }
@@ -61,6 +63,12 @@ struct CopyStore: ParsableCommand {
       print("copied \(count) rows from \(engines.0.location) to \(engines.1.location)")
     } catch {
       Latchkeyd.fail(error)
+    }
+  }
+
+  private func password(_ file: String?, _ option: String) throws(SettingError) -> String? {
+    try StorePassword.find(file: file, option, environment: .current) {
+      LineWriter(STDERR_FILENO).write("latchkeyd: \($0)")
     }
   }
 }

@@ -167,6 +167,13 @@ struct Latchkeyd: AsyncParsableCommand {
     fail("cannot \(what): \(String(cString: strerror(code)))\(limit)", code: .failure)
   }
 
+  /// Options of the server before a command of another name would be read and forgotten.
+  static func checkStandsFirst(_ command: String) throws {
+    guard CommandLine.arguments.dropFirst().first == command else {
+      throw ValidationError("the server's options have no effect here: begin with \(command)")
+    }
+  }
+
   static func fail(_ error: StoreError) -> Never {
     fail(error.message, code: error.code == .tooOldServer ? .unavailable : .failure)
   }

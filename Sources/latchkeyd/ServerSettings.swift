@@ -61,7 +61,8 @@ struct ServerSettings {
       text(options.store, "LATCHKEY_STORE", "sqlite:./latchkey-data/latchkey.db"),
       name("--store", options.store, "LATCHKEY_STORE"), isPublic: options.store != nil)
     storePassword = try StorePassword.find(
-      file: options.storePasswordFile, "--store-password-file", environment: environment)
+      file: options.storePasswordFile, "--store-password-file", environment: environment
+    ) { [logger] in logger.warning("\($0)") }
 
     func number(
       _ option: String?, _ variable: String, _ optionName: String, _ standard: Int,

@@ -23,6 +23,7 @@ struct StoreSchema: ParsableCommand {
   var user = "latchkey"
 
   func validate() throws {
+    try Latchkeyd.checkStandsFirst("store-schema")
     let isName = user.utf8.allSatisfy {
       switch $0 {
       case UInt8(ascii: "a")...UInt8(ascii: "z"), UInt8(ascii: "A")...UInt8(ascii: "Z"),

@@ -291,6 +291,22 @@ import Testing
     }
   }
 
+  /// A row that was freed and collected before others have heard of either.
+  @Test(arguments: optimistic)
+  func whatIsGoneIsTold(_ engine: EngineUnderTest) throws {
+    let database = try engine.newDatabase()
+    let (first, second) = (try Server(database), try Server(database))
+    try first.write(Self.insert("a"))
+    try first.write(Self.insert("b", key: "other"))
+    let id = try database.row(forKey: Self.key)!.id
+    let reader = try second.engine.openReader()
+    let mark = try reader.changesByOthers(since: nil).mark
+    try first.write(Self.set(nil, 1, 2))
+    try first.write(Self.delete)
+    let news = try reader.changesByOthers(since: mark)
+    #expect(news.rows == [] && news.gone == [id])
+  }
+
   /// What a server's other connection commits says nothing of a run that others may have taken away.
   @Test func eachRunIsSilentByItself() {
     let time = ManualClock()

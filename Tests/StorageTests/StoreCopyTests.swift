@@ -69,10 +69,17 @@ import Testing
   func whatIsNotEmptyIsLeftAlone(_ engine: EngineUnderTest) async throws {
     let (source, target) = (MemoryDatabase(), try engine.newDatabase())
     try await fill(source)
-    let node = try StoreNode(target)
-    _ = try await node.claim("key", "a")
-    node.close()
-    let error = #expect(throws: StoreError.self) { try copy(source, to: target) }
+    for (database, key) in [(source, ReservedKeys.servers + "s1/r"), (target, "key")]
+      as [(any TestDatabase, String)]
+    {
+      let node = try StoreNode(database)
+      _ = try await node.claim(key, "a", kind: .presence)
+      node.close()
+    }
+    // Before it is waited for servers of the source.
+    let error = #expect(throws: StoreError.self) {
+      try copy(source, to: target) { _ in Issue.record("waits") }
+    }
     #expect(error?.code == .unusable)
     #expect(error?.message.contains("is not empty") == true)
     #expect(try target.row(forKey: "key")?.owner == "a")
@@ -95,6 +102,36 @@ import Testing
       let error = #expect(throws: StoreError.self) { try attempt() }
       #expect(error?.code == .unusable)
     }
+  }
+
+  @Test func whatWasBeforeASetbackStaysBeforeIt() throws {
+    let (source, target) = (MemoryDatabase(.optimistic), MemoryDatabase(.optimistic))
+    _ = try source.engine().openWriter()
+    source.set(.setbackFloor, to: 9, note: "")
+    _ = try copy(source, to: target)
+    #expect(target.meta(.all).setbackFloor == 9)
+    // Where nothing is lost there is no such floor.
+    let file = MemoryDatabase()
+    _ = try copy(source, to: file)
+    #expect(try copy(file, to: MemoryDatabase(.optimistic)) == 0)
+  }
+
+  /// A slow line has to carry a page in the time of one answer.
+  @Test func aPageHasFewRowsThatAreLarge() async throws {
+    let (source, target) = (MemoryDatabase(), MemoryDatabase())
+    let node = try StoreNode(source)
+    for number in 1...40 {
+      _ = try await node.claim("s\(number)", "a", value: "v")
+    }
+    let large = String(repeating: "x", count: 60_000)
+    for number in 1...40 { _ = try await node.claim("l\(number)", "a", value: large) }
+    node.close()
+    var counts: [Int64] = [0]
+    let copy = StoreCopy(from: source.engine(), to: target.engine()) { _ in }
+    #expect(try copy.run(progress: { counts.append($0) }) == 80)
+    let pages = zip(counts.dropFirst(), counts).map { $0 - $1 }
+    #expect(pages.first! >= 20 && pages.last! <= 5, "\(pages)")
+    #expect(pages.max()! <= 50, "\(pages)")
   }
 
   @Test func aServerThatLivesIsFound() async throws {

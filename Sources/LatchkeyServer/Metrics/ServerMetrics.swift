@@ -263,10 +263,13 @@ extension ServerMetrics: StoreObserver {
       metadata: ["milliseconds": "\(nanoseconds / 1_000_000)"])
   }
 
-  package func stalled(nanoseconds: Int64) {
+  package func stalled(nanoseconds: Int64, isOfStore: Bool) {
     stalledSeconds.increment(by: Double(nanoseconds) / 1e9)
     stalls.log(
-      .warning, "this server was stalled; no lease ends until it has caught up",
+      .warning,
+      isOfStore
+        ? "a transaction of the store took long; no lease ends until what waited meanwhile is done"
+        : "this server was stalled; no lease ends until it has caught up",
       metadata: ["milliseconds": "\(nanoseconds / 1_000_000)"])
   }
 

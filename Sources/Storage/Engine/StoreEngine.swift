@@ -22,7 +22,8 @@ package protocol StoreEngine: Sendable {
   /// Whether its readers can tell which rows other servers have changed.
   var keepsAccount: Bool { get }
 
-  /// What whoever runs the server should know of where the database is, once it is open.
+  /// What whoever runs the server should know of where the database is, as it was when a connection that writes was
+  /// opened, or has looked (``StoreWriter/lookAtSettings()``).
   func remarks() -> [String]
 }
 
@@ -67,6 +68,8 @@ package protocol StoreWriter: AnyObject {
   /// What the database has of this server's runs is all that they have committed, from now on
   /// (``Facts/isBehind``).
   func acceptPast()
+  /// Has ``StoreEngine/remarks()`` tell what holds now, where the database's settings can change under way.
+  func lookAtSettings() throws(StoreError)
   /// Something that changes whenever another connection has changed the database; asking is cheap. Asked
   /// only where the engine keeps no account of changes (``StoreEngine/keepsAccount``).
   func changesByOthers() throws(StoreError) -> Int64
@@ -97,6 +100,7 @@ package struct StoreLog: Equatable, Sendable {
 
 extension StoreWriter {
   package func goOn() -> Bool { false }
+  package func lookAtSettings() {}
   package var log: StoreLog { StoreLog() }
   package func restartLog() -> Bool { true }
 }
@@ -137,12 +141,15 @@ package struct ChangesByOthers: Equatable, Sendable {
   package var isPastInDoubt = false
   /// As ``StoreMeta/setbacks``.
   package var setbacks: Int64 = 0
-  /// The rows as they are now, each once, but for those that are gone; nil where it may be any.
+  /// The rows as they are now, each once; nil where it may be any.
   package var rows: [ChangedRow]?
+  /// The ids of those that are not there any more. Nobody held them at the end.
+  package var gone: [Int64]
 
-  package init(mark: ChangeMark, rows: [ChangedRow]?) {
+  package init(mark: ChangeMark, rows: [ChangedRow]?, gone: [Int64] = []) {
     self.mark = mark
     self.rows = rows
+    self.gone = gone
   }
 }
 

@@ -33,6 +33,9 @@ package struct StoredRow: Equatable, Sendable {
 }
 
 extension StoredRow {
+  /// Of what is said in it.
+  var byteCount: Int { record.key.utf8.count + (record.holder?.byteCount ?? 0) }
+
   /// Its record; of a damaged row one that says no more than that it is there.
   var shown: LockRecord {
     guard damage != nil else { return record }

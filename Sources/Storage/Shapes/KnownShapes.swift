@@ -88,7 +88,8 @@ package struct KnownShapes: Sendable, CustomStringConvertible {
     for shape in newer {
       for column in shape.columns where !existingColumns.contains(column.name) {
         statements.append(
-          "ALTER TABLE \(S1.resourceTable) ADD COLUMN \(column.name) \(dialect.type(of: column))")
+          "ALTER TABLE \(S1.resourceTable) \(dialect.addColumn) \(column.name) \(dialect.type(of: column))"
+        )
       }
       statements += shape.tables(dialect)
       statements += [

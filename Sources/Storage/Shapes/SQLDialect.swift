@@ -12,12 +12,14 @@ package struct SQLDialect: Sendable {
   /// What stands after a table's columns so that its rows are kept in the order of its primary key, where
   /// that has to be asked for.
   package var keyedByPrimaryKey: String
+  /// What adds a column, where the engine can do without it if it is there.
+  package var addColumn: String
   package var insertIfMissing:
     @Sendable (_ table: String, _ columns: String, _ values: String) -> String
 
   package init(
     identity: String, integer: String, name: String, text: String, bytes: String,
-    keyedByPrimaryKey: String,
+    keyedByPrimaryKey: String, addColumn: String,
     insertIfMissing: @escaping @Sendable (String, String, String) -> String
   ) {
     self.identity = identity
@@ -26,6 +28,7 @@ package struct SQLDialect: Sendable {
     self.text = text
     self.bytes = bytes
     self.keyedByPrimaryKey = keyedByPrimaryKey
+    self.addColumn = addColumn
     self.insertIfMissing = insertIfMissing
   }
 

@@ -8,6 +8,7 @@ final class Caretaker {
   private let limits: StoreLimits
   private let clock: @Sendable () -> MonotonicTime
   private let observer: any StoreObserver
+  private let noteRemarks: () -> Void
   private var writer: (any StoreWriter)?
   private var upkeep: Upkeep
   /// When something is to be committed though there may be nothing to do.
@@ -15,12 +16,13 @@ final class Caretaker {
 
   init(
     engine: any StoreEngine, limits: StoreLimits, clock: @escaping @Sendable () -> MonotonicTime,
-    observer: any StoreObserver
+    observer: any StoreObserver, noteRemarks: @escaping () -> Void = {}
   ) {
     self.engine = engine
     self.limits = limits
     self.clock = clock
     self.observer = observer
+    self.noteRemarks = noteRemarks
     upkeep = Upkeep(limits: limits, shapes: engine.shapes, now: clock())
     signDue = clock() + limits.signOfUpkeepNanoseconds
   }
@@ -36,7 +38,10 @@ final class Caretaker {
     do throws(StoreError) {
       let writer = try openWriter()
       try upkeep.run(writer, engine, observer: observer, clock: clock)
-      if signDue <= clock() { try giveSign(writer) }
+      guard signDue <= clock() else { return }
+      try giveSign(writer)
+      try writer.lookAtSettings()
+      noteRemarks()
     } catch {
       if writer?.isUsable != true { writer = nil }
       observer.upkeepFailed(error)

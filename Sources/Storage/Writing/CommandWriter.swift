@@ -150,7 +150,8 @@ final class CommandWriter {
     let now = clock()
     switch stalls.turn(at: now, pulses: pulses) {
     case .began(let nanoseconds): observer.stallBegan(nanoseconds: nanoseconds)
-    case .ended(let nanoseconds): observer.stalled(nanoseconds: nanoseconds)
+    case .ended(let nanoseconds, let isOfStore):
+      observer.stalled(nanoseconds: nanoseconds, isOfStore: isOfStore)
     case nil: break
     }
 
@@ -197,7 +198,9 @@ final class CommandWriter {
     repeat {
       part = work.part(
         from: part.upperBound, keysMax: limits.batchMax, bytesMax: limits.batchBytesMax)
+      let start = clock()
       let results = run(work, part, due: dueNow, at: now)
+      stalls.waited(nanoseconds: clock() - start)
       dueNow = []
       // Those who waited had their turn before those who came now.
       for (result, call) in waiting.commit() { replies.add(result, for: call) }
@@ -227,6 +230,10 @@ final class CommandWriter {
       for freed in rows.lazy.filter(\.isOver).map(\.lease) {
         setback.forget(freed.id, asOf: freed.sighting.token)
         leases.forget(id: freed.id, asOf: freed.sighting)
+      }
+      for id in changes.gone {
+        leases.forget(id: id)
+        if let key = setback.forgetGone(id) { waitedKeys.add([key]) }
       }
     }
     waitedKeys.add(rows.filter(waiting.isNews).map(\.key))

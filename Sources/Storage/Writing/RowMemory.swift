@@ -51,7 +51,6 @@ struct RowMemory {
   }
 
   private static func byteCount(_ row: StoredRow) -> Int {
-    2 * MemoryLayout<StoredRow>.stride + row.record.key.utf8.count
-      + (row.record.holder?.byteCount ?? 0)
+    2 * MemoryLayout<StoredRow>.stride + row.byteCount
   }
 }

@@ -69,6 +69,7 @@ struct Setback {
 
   /// What was read some time ago may be noted after what has come since.
   mutating func note(_ hold: Hold, of id: Int64) {
+    guard Self.isCredible(hold.sighting.token) else { return }
     if let known = holds[id], !hold.sighting.isLater(than: known.sighting) { return }
     holds[id] = hold
   }
@@ -78,10 +79,15 @@ struct Setback {
     if let known = holds[id], known.sighting.token <= token { holds[id] = nil }
   }
 
+  /// - Returns: The key of the row that is gone, where it was known to be held.
+  mutating func forgetGone(_ id: Int64) -> String? { holds.removeValue(forKey: id)?.key }
+
   mutating func note(token: Int64) {
-    // As the floor a damaged row's token would leave no numbers to any key.
-    if token <= Collector.collectableTokenMax { tokenMax = max(tokenMax, token) }
+    if Self.isCredible(token) { tokenMax = max(tokenMax, token) }
   }
+
+  /// Put back, or as the floor, a damaged row's token would leave no numbers to a key, or to any.
+  private static func isCredible(_ token: Int64) -> Bool { token <= Collector.collectableTokenMax }
 
   // MARK: - What has happened
 

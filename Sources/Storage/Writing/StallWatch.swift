@@ -30,6 +30,8 @@ struct StallWatch {
   private var outageEnd: MonotonicTime?
   /// Whether the latest turn came late, or found a thread that stands still.
   private(set) var isStalled = false
+  /// How long the latest turn was in a transaction.
+  private var transactionNanoseconds: Int64 = 0
   /// The length so far of a stall that is not over.
   private var stalledSoFar: Int64?
 
@@ -37,7 +39,8 @@ struct StallWatch {
   enum News: Equatable {
     /// It is not over yet.
     case began(nanoseconds: Int64)
-    case ended(nanoseconds: Int64)
+    /// - Parameter isOfStore: Whether it was a transaction that took so long.
+    case ended(nanoseconds: Int64, isOfStore: Bool)
   }
 
   init(limits: StoreLimits, now: MonotonicTime) {
@@ -50,7 +53,8 @@ struct StallWatch {
   /// stalled, or is.
   mutating func turn(at now: MonotonicTime, pulses: [Pulse]) -> News? {
     let late = now - latestTurn - limits.tickNanoseconds
-    latestTurn = now
+    let isOfStore = 2 * transactionNanoseconds > late
+    (latestTurn, transactionNanoseconds) = (now, 0)
     let silence = pulses.lazy.map { $0.silence(at: now) - Pulse.intervalNanoseconds }.max() ?? 0
     let stalled = max(late, silence)
     isStalled = stalled > limits.stallNanoseconds
@@ -59,9 +63,12 @@ struct StallWatch {
     // This thread is awake: only another one can still stand.
     stalledSoFar = silence > limits.stallNanoseconds ? max(silence, before ?? 0) : nil
     if let stalledSoFar { return before == nil ? .began(nanoseconds: stalledSoFar) : nil }
-    if let before { return .ended(nanoseconds: max(before, late)) }
-    return isStalled ? .ended(nanoseconds: stalled) : nil
+    if let before { return .ended(nanoseconds: max(before, late), isOfStore: false) }
+    return isStalled ? .ended(nanoseconds: stalled, isOfStore: isOfStore) : nil
   }
+
+  /// The turn has waited for the store for so long.
+  mutating func waited(nanoseconds: Int64) { transactionNanoseconds += nanoseconds }
 
   /// Returns whether this is news.
   mutating func storeFailed() -> Bool {

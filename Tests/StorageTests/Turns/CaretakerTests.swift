@@ -10,9 +10,10 @@ import Testing
   private let clock = ManualClock()
   private let observer = RecordingObserver()
 
-  private func caretaker() -> Caretaker {
+  private func caretaker(noteRemarks: @escaping () -> Void = {}) -> Caretaker {
     Caretaker(
-      engine: database.engine(), limits: StoreLimits(), clock: clock.reading, observer: observer)
+      engine: database.engine(), limits: StoreLimits(), clock: clock.reading, observer: observer,
+      noteRemarks: noteRemarks)
   }
 
   private func commits() throws -> Int64 {
@@ -21,9 +22,10 @@ import Testing
     return try database.engine().openReader().read(wanted).runs.map(\.commits).reduce(0, +)
   }
 
-  /// Others would take its run away.
+  /// Others would take its run away. Then it also looks whether the database's settings are what they were.
   @Test func itCommitsSomethingThoughThereIsNothingToDo() throws {
-    let caretaker = caretaker()
+    var looks = 0
+    let caretaker = caretaker { looks += 1 }
     for _ in 1...100 { caretaker.turn([]) }
     let before = try commits()
     for _ in 1...60 {
@@ -32,6 +34,7 @@ import Testing
     }
     let count = try commits() - before
     #expect((4...6).contains(count))
+    #expect(looks == count)
     #expect(observer.totals.failedUpkeeps == 0)
   }
 

@@ -462,6 +462,21 @@ import Testing
     #expect(second.observer.totals.setbacks.allSatisfy { $0 == 0 })
   }
 
+  /// Neither is what is not even there any more.
+  @Test func whatOthersHaveFreedAndCollectedIsNotHeldAnyMore() throws {
+    let (first, second) = (try bench(), try bench())
+    let before = database.snapshot
+    first.turn(.hold("key", "a", lease: 3_600))
+    pass(first, second)
+    first.turn(.release(key: "key", owner: "a"))
+    database.collect("key")
+    pass(first, second)
+    #expect(second.observer.totals.locks == 0)
+    database.goBack(to: before)
+    pass(second, ticks: 40)
+    #expect(try second.owner(of: "key") == nil)
+  }
+
   // MARK: - Failures
 
   /// Each step of it.

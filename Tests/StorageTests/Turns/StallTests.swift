@@ -79,13 +79,21 @@ import Testing
       return
     }
     #expect(soFar > limits.stallNanoseconds && soFar <= limits.stallNanoseconds + tick)
-    #expect(news.last == .ended(nanoseconds: silence))
+    #expect(news.last == .ended(nanoseconds: silence, isOfStore: false))
 
     // The watching thread itself: it is over when it is seen.
     news = []
     turn(after: 9_000_000_000, beats: true)
     turn(after: tick, beats: true)
-    #expect(news == [.ended(nanoseconds: 9_000_000_000 - tick)])
+    #expect(news == [.ended(nanoseconds: 9_000_000_000 - tick, isOfStore: false)])
+
+    // Where most of it was spent on a transaction, that is said; and of that one only.
+    news = []
+    watch.waited(nanoseconds: 5_000_000_000)
+    turn(after: 9_000_000_000, beats: true)
+    turn(after: 9_000_000_000, beats: true)
+    #expect(
+      news == [true, false].map { .ended(nanoseconds: 9_000_000_000 - tick, isOfStore: $0) })
   }
 
   @Test func afterAnOutageOfTheStoreRenewalsComeBeforeEnds() throws {

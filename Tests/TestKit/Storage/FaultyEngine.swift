@@ -51,6 +51,7 @@ private final class FaultyWriter: StoreWriter {
 
   func acceptPast() { writer.acceptPast() }
   func goOn() -> Bool { writer.goOn() }
+  func lookAtSettings() throws(StoreError) { try writer.lookAtSettings() }
 
   private func at<R>(
     _ point: FaultPoint, _ body: () throws(StoreError) -> R

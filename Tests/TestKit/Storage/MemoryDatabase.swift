@@ -102,6 +102,13 @@ extension MemoryDatabase: TestDatabase {
 
   package func put(_ row: S1Row) { edit { $0.put(row) } }
 
+  /// As a server does that collects it.
+  package func collect(_ key: String) {
+    edit(isByServer: true) { state in
+      if let row = state.row(forKey: key) { state.remove(id: row.s1.id) }
+    }
+  }
+
   package func row(forKey key: String) -> S1Row? { snapshot.row(forKey: key)?.s1 }
 
   package func cells(forKey key: String) -> [String: Cell] {
@@ -456,13 +463,14 @@ package struct MemoryState: Sendable {
       }
     guard isKnown else { return ChangesByOthers(mark: now, rows: nil) }
     let changed = log.filter { !own.contains($0.run) && $0.change > known($0.run) }.flatMap(\.ids)
-    let found = Set(changed).compactMap { rows[$0] }
+    let ids = Set(changed)
+    let found = ids.compactMap { rows[$0] }
     return ChangesByOthers(
       mark: now,
       rows: found.map { row in
         ChangedRow(
           key: row.s1.key ?? "", isOver: !row.isWatched(shapes), lease: row.lease(shapes))
-      })
+      }, gone: ids.filter { rows[$0] == nil })
   }
 
   private mutating func touchAllRuns() {

@@ -17,6 +17,7 @@ package final class RecordingObserver: StoreObserver {
     package var scanFailures = 0
     package var stallBeginnings = 0
     package var stalls = 0
+    package var stallsOfStore = 0
     package var skipped: [String] = []
     /// Of those, how many were told, and for how many more.
     package var told: [Int] = []
@@ -121,7 +122,12 @@ package final class RecordingObserver: StoreObserver {
   }
 
   package func stallBegan(nanoseconds: Int64) { note { $0.stallBeginnings += 1 } }
-  package func stalled(nanoseconds: Int64) { note { $0.stalls += 1 } }
+  package func stalled(nanoseconds: Int64, isOfStore: Bool) {
+    note {
+      $0.stalls += 1
+      if isOfStore { $0.stallsOfStore += 1 }
+    }
+  }
   package func skipped(damage: String, untold: Int?) {
     note {
       $0.skipped.append(damage)
