@@ -55,4 +55,5 @@ CREATE TABLE IF NOT EXISTS latchkey_changes (
   PRIMARY KEY (run, change)
 );
 UPDATE latchkey_meta SET value = 2
-WHERE name IN ('oldest_shape', 'filled_shape');
+WHERE name IN ('oldest_shape', 'filled_shape')
+AND value < 2;

@@ -27,7 +27,7 @@ GRANTING = ("Lock", "Acquire")
 HELD_BY_OTHERS = ("lock-collision", "held-by-another")
 NOT_HELD_BY_IT = "not-the-holder"
 # A history that allows so many different pasts cannot be judged; that is said, not passed over.
-CONFIGURATIONS_MAX = 20_000
+CONFIGURATIONS_MAX = 100_000
 PASTS_SHOWN_MAX = 4
 
 Violation = collections.namedtuple("Violation", "promise key why operations")
