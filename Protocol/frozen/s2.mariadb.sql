@@ -57,3 +57,4 @@ INSERT IGNORE INTO latchkey_meta (name, value, note) VALUES ('admissions', 0, ''
 INSERT IGNORE INTO latchkey_meta (name, value, note) VALUES ('setbacks', 1, '');
 INSERT IGNORE INTO latchkey_meta (name, value, note) VALUES ('opened', 1, '');
 INSERT IGNORE INTO latchkey_meta (name, value, note) VALUES ('setback_floor', 0, '');
+INSERT IGNORE INTO latchkey_meta (name, value, note) VALUES ('collected_token', 0, '');

@@ -40,6 +40,7 @@ INSERT INTO latchkey_meta (name, value, note) VALUES ('admissions', 0, '') ON CO
 INSERT INTO latchkey_meta (name, value, note) VALUES ('setbacks', 1, '') ON CONFLICT DO NOTHING;
 INSERT INTO latchkey_meta (name, value, note) VALUES ('opened', 1, '') ON CONFLICT DO NOTHING;
 INSERT INTO latchkey_meta (name, value, note) VALUES ('setback_floor', 0, '') ON CONFLICT DO NOTHING;
+INSERT INTO latchkey_meta (name, value, note) VALUES ('collected_token', 0, '') ON CONFLICT DO NOTHING;
 INSERT INTO latchkey_meta (name, value, note) VALUES ('history', CASE WHEN pg_is_in_recovery() THEN 0 ELSE
   ('x' || substr(pg_walfile_name(pg_current_wal_insert_lsn()), 1, 8))::bit(32)::bigint END, '') ON CONFLICT DO NOTHING;
 CREATE TABLE IF NOT EXISTS latchkey_runs (

@@ -327,7 +327,9 @@ struct ReplyBatch: ~Copyable {
     }
   }
 
-  consuming func deliver() {
+  mutating func deliver() {
     for (target, replies) in byTarget { target.deliver(replies) }
+    byTarget = []
+    byteCount = 0
   }
 }

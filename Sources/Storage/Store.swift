@@ -137,7 +137,8 @@ package final class Store: Sendable {
         askForNews: { [self] mark in
           pointQueries.appendAlways(.news(since: mark, writer: commands))
         },
-        noteHealth: { [self] health in latestHealth.withLock { $0 = health } })
+        noteHealth: { [self] health in latestHealth.withLock { $0 = health } },
+        beat: { [self] now in writingPulse.beat(at: now) })
       while !commands.hasEnded {
         writingPulse.beat(at: clock())
         let company = writer.company(waiting: commands.count)

@@ -170,6 +170,8 @@
       case ER_DBACCESS_DENIED_ERROR, ER_TABLEACCESS_DENIED_ERROR:
         "; if there is a database \(database), GRANT ALL ON \(database).* TO the user, or have an administrator "
           + "run what \"latchkeyd store-schema mariadb\" prints"
+      case ER_UNKNOWN_COM_ERROR where message.hasPrefix("WSREP"):
+        "; the node sees no majority of its cluster"
       case ER_BINLOG_STMT_MODE_AND_ROW_ENGINE: "; set binlog_format to ROW or MIXED"
       default: ""
       }

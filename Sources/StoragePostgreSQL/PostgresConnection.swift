@@ -244,7 +244,9 @@
         if flushed == 0, PQisBusy(handle) == 0 { return }
         let left = deadline - Self.now
         guard left > 0 else {
-          throw .lost("no answer within \(secondsMax) s")
+          throw .lost(
+            "no answer within \(secondsMax) s; commits wait for a synchronous standby where one is asked for"
+          )
         }
         var wait = left
         if let succession {

@@ -10,6 +10,7 @@
 
     package let shapes: KnownShapes
     package let location: String
+    private let adviceOnStandbys: String
     /// The shape that a new database begins with.
     private let firstShape: Int64
     package let statements: PostgresStatements
@@ -40,13 +41,14 @@
       self.firstShape = firstShape
       statements = PostgresStatements(shapes, secondsMax: secondsMax)
       location = opening.parameters.location
+      adviceOnStandbys = opening.parameters.adviceOnStandbys
     }
 
     package var isReadOnly: StoreError {
       StoreError(
         .unavailable,
-        "the store \(location) is a standby, which may lack what was committed: name the hosts of all "
-          + "nodes, with target_session_attrs=read-write")
+        "the store \(location) is a standby, which may lack what was committed: \(adviceOnStandbys)"
+      )
     }
 
     package func error(_ failure: SQLFailure) -> StoreError {

@@ -61,18 +61,18 @@
         case PGRES_POLLING_OK:
           PQsetErrorVerbosity(handle, PQERRORS_DEFAULT)
           return
-        default: throw Self.failure(handle)
+        default: throw failure(handle)
         }
       }
-      throw Self.failure(handle)
+      throw failure(handle)
     }
 
     // MARK: - Errors
 
-    private static func failure(_ handle: OpaquePointer) -> StoreError {
+    private func failure(_ handle: OpaquePointer) -> StoreError {
       let lines = String(cString: PQerrorMessage(handle)).split(separator: "\n")
         .filter { !$0.hasPrefix("LOCATION:") }
-      let text = lines.joined(separator: "; ")
+      let text = lines.map { $0.drop(while: \.isWhitespace) }.joined(separator: "; ")
       if PQconnectionNeedsPassword(handle) == 1 {
         return StoreError(
           .unusable,
@@ -86,8 +86,10 @@
       if ["session is read-only", "hot standby mode"].contains(where: text.contains) {
         return standby
       }
-      guard let (code, message) = refusal(in: text) else { return StoreError(.unavailable, text) }
-      guard let advice = advice(code) else {
+      guard let (code, message) = Self.refusal(in: text) else {
+        return StoreError(.unavailable, text)
+      }
+      guard let advice = Self.advice(code) else {
         return StoreError(.unavailable, "\(message) (SQLSTATE \(code))")
       }
       return StoreError(.unusable, message + advice)
@@ -116,10 +118,11 @@
       }
     }
 
-    static let standby = StoreError(
-      .unusable,
-      "it is a standby, which may lack what was committed: name the hosts of all nodes, with "
-        + "target_session_attrs=read-write")
+    private var standby: StoreError {
+      StoreError(
+        .unusable,
+        "it is a standby, which may lack what was committed: \(parameters.adviceOnStandbys)")
+    }
 
     private func check(_ handle: OpaquePointer) throws(StoreError) {
       let version = PQserverVersion(handle)

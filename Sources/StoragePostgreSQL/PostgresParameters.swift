@@ -15,6 +15,13 @@
       }
     }
 
+    /// What is to be done where only standbys answer.
+    var adviceOnStandbys: String {
+      hosts.count > 1
+        ? "one of the nodes has to be promoted"
+        : "name the hosts of all nodes, with target_session_attrs=read-write"
+    }
+
     private static let listNames = ["host", "hostaddr", "port"]
 
     private let values: [(name: String, value: String)]

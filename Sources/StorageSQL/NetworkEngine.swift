@@ -27,7 +27,7 @@ package protocol NetworkEngine: StoreEngine {
 
 /// What an engine knows of its database: of the runs that use it (``ServerRuns``), and of its settings.
 package final class DatabaseAccount: Sendable {
-  private let risks = Mutex<[String]>([])
+  private let risks = Mutex<[WritingPurpose: [String]]>([:])
   private let runs = Mutex((own: OwnRuns(), watch: RunWatch()))
   private let latestCommits = Mutex<[WritingPurpose: Int64]>([:])
   private let highestHistory = Atomic<Int64>(0)
@@ -47,10 +47,16 @@ package final class DatabaseAccount: Sendable {
 
   func withOwn<R>(_ body: (inout OwnRuns) -> R) -> R { runs.withLock { body(&$0.own) } }
 
-  /// By which settings what was acknowledged may be lost, as they were looked at last.
-  var knownRisks: [String] { risks.withLock(\.self) }
+  /// By which settings what was acknowledged may be lost, as they were looked at last where each connection leads.
+  var knownRisks: [String] {
+    let known = risks.withLock(\.self)
+    let commands = known[.commands] ?? []
+    return commands + (known[.upkeep] ?? []).filter { !commands.contains($0) }
+  }
 
-  func note(risks found: [String]) { risks.withLock { $0 = found } }
+  func note(risks found: [String], for purpose: WritingPurpose) {
+    risks.withLock { $0[purpose] = found }
+  }
 
   /// Notes what each run has changed, and committed, by now.
   func saw(_ counts: [Int64: RunWatch.Counts]) {
@@ -90,7 +96,7 @@ package final class DatabaseAccount: Sendable {
   }
 
   /// Each of them may have as many changes as are kept.
-  private static let deadMax = 4
+  private static let deadMax = 16
 }
 
 extension NetworkEngine {
@@ -125,15 +131,17 @@ extension NetworkEngine {
 
   package func openWriter(for purpose: WritingPurpose) throws(StoreError) -> any StoreWriter {
     let connection = try connect()
-    try lookAtSettings(connection)
+    try lookAtSettings(connection, for: purpose)
     try migrate(connection)
     if purpose == .commands { try keepStatements(connection) }
     return NetworkWriter(self, connection, run: try admit(connection, for: purpose), for: purpose)
   }
 
-  func lookAtSettings(_ connection: Connection) throws(StoreError) {
+  func lookAtSettings(
+    _ connection: Connection, for purpose: WritingPurpose
+  ) throws(StoreError) {
     let risks = try run([Statements.risks], on: connection)[0]
-    account.note(risks: risks.rows.compactMap { $0.text(0) })
+    account.note(risks: risks.rows.compactMap { $0.text(0) }, for: purpose)
   }
 
   /// Runs what is not to be decided anew.
@@ -202,8 +210,7 @@ extension NetworkEngine {
       if former != nil, formerCommits == nil, !account.mayHaveBeenTakenAway(purpose) {
         formerCommits = OwnRuns.unknown
       }
-      let settled = account.own.settled(
-        for: purpose, formerly: formerRow?.integer(2), now: meta.setbacks)
+      let settled = account.own.settled(for: purpose, now: meta.setbacks)
       let admission = Statements.admission(
         of: new, inPlaceOf: former ?? 0, settled: settled, maintaining: meta.oldestShape)
       let coming = statements.transaction(

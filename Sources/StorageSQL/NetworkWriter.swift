@@ -49,7 +49,9 @@ final class NetworkWriter<Engine: NetworkEngine>: StoreWriter {
 
   func acceptPast() { engine.account.withOwn { $0.accept() } }
 
-  func lookAtSettings() throws(StoreError) { try engine.lookAtSettings(connection) }
+  func lookAtSettings() throws(StoreError) {
+    try engine.lookAtSettings(connection, for: purpose)
+  }
 
   func changesByOthers() throws(StoreError) -> Int64 {
     preconditionFailure("an account of changes is kept")

@@ -25,9 +25,9 @@ import Storage
 ///
 /// Every transaction writes one, so by it a server learns whether that was done of which the answer was lost. It
 /// keeps the latest ``changesKept`` of each run. In `latchkey_meta`, `admissions` is changed by whoever
-/// comes in, begins an epoch, gives shapes up or changes `setbacks`. `setbacks`, `opened`, `setback_floor` and `history` are for a
-/// database that goes back in time (`Setback`); the last one is its own number for its history, such as
-/// PostgreSQL's timeline.
+/// comes in, begins an epoch, gives shapes up or changes `setbacks`. `setbacks`, `opened`, `setback_floor`,
+/// `collected_token` and `history` are for a database that goes back in time (`Setback`); the last one is its own
+/// number for its history, such as PostgreSQL's timeline.
 package enum ServerRuns {
   package static let table = "latchkey_runs"
   package static let changesTable = "latchkey_changes"
@@ -53,7 +53,7 @@ package enum ServerRuns {
   /// - Parameter history: The database's own number for its history; nil where it has none.
   static func meta(_ dialect: SQLDialect, history: String?) -> [String] {
     let setback: [(StoreMeta.Name, String)] = [
-      (.setbacks, "1"), (.opened, "1"), (.setbackFloor, "0"),
+      (.setbacks, "1"), (.opened, "1"), (.setbackFloor, "0"), (.collectedToken, "0"),
     ]
     let values =
       [(admissions, "0")] + setback.map { ($0.text, $1) }

@@ -13,7 +13,7 @@ extension PostgresStatements {
 
   /// - Parameter user: Whom the servers are to the database.
   package static func schema(_ shapes: KnownShapes, user: String) -> String {
-    StoreSchema.script(creation(shapes), shapes, user: #""\#(user)""#)
+    StoreSchema.script(["BEGIN"] + creation(shapes) + ["COMMIT"], shapes, user: #""\#(user)""#)
   }
 }
 

@@ -98,13 +98,14 @@
 #define OPENED_BEFORE  24  /* where somebody has gone on, those whose connection was lost do as well (without names) */
 #define DELETED        23  /* with a row that is deleted a later hold is forgotten, which is to be put back */
 #define CAME_LATER     25  /* where somebody has gone on, who comes in does as well (without names) */
+#define COLLECTED      26  /* what was freed and deleted is put back by who has not heard of it (UPKEEP) */
 #ifndef BROKEN
 #define BROKEN 0
 #endif
 
 /* The store's meta: how often somebody has said something, the count with which somebody has gone on, the floor,
- * the floor as of then, the history. */
-byte count = 1, opened = 1, floor, setFloor, noted;
+ * the floor as of then, the history, the highest token of a row that was deleted. */
+byte count = 1, opened = 1, floor, setFloor, noted, deleted;
 /* The row. Owner 0: it is free. */
 byte token, owner;
 /* Whether the standby does not have it so, and whether it was written in this history. */
@@ -114,7 +115,7 @@ bool present[SERVERS] = true;
 byte settled[SERVERS] = 1;
 
 /* The same on the standby, and how often it was promoted: the name of the history. */
-byte count0 = 1, opened0 = 1, floor0, setFloor0, noted0, token0, owner0;
+byte count0 = 1, opened0 = 1, floor0, setFloor0, noted0, deleted0, token0, owner0;
 bool present0[SERVERS] = true;
 byte settled0[SERVERS] = 1;
 byte backs;
@@ -252,8 +253,10 @@ inline lookThrough(now) {
 #define MAY_OPEN(s) (settled[s] == count && (ALL_ARE_SETTLED || BROKEN == NO_WAIT))
 /* Somebody else has waited. */
 #define IS_OPENED(s) (settled[s] == count && opened == count && (!doubts[s] || BROKEN == OPENED_BEFORE))
+/* A row that is not there and whose token is not above those that were deleted was freed before. */
+#define IS_DELETED(s) (token == 0 && known[s] <= deleted && BROKEN != COLLECTED)
 #define IS_MISSING(s) \
-  (!isForgotten[s] && known[s] > token || known[s] && BROKEN == PUT_BACK_BLIND && known[s] != token)
+  (!isForgotten[s] && known[s] > token && !IS_DELETED(s) || known[s] && BROKEN == PUT_BACK_BLIND && known[s] != token)
 
 /* What a server knows once it knows that its transaction was done. */
 inline acknowledged() {
@@ -336,7 +339,7 @@ inline commit() {
      assert(number[me] >= latest);  // fence
      token = number[me]; owner = who[me]; hold()
   :: kind[me] == FREE -> owner = 0
-  :: kind[me] == DELETE -> floor = number[me]; token = 0
+  :: kind[me] == DELETE -> floor = number[me]; deleted = MAX(deleted, token); token = 0
   :: kind[me] == PUT_BACK ->
      token = number[me]; owner = who[me]; lost[owner] = lost[owner] && holds[owner] != token
   :: kind[me] == SAY ->
@@ -506,7 +509,8 @@ active proctype standby() {
   /* It has caught up. */
   :: d_step {
        WILL_GO_BACK ->
-       count0 = count; opened0 = opened; floor0 = floor; setFloor0 = setFloor; noted0 = noted; token0 = token; owner0 = owner;
+       count0 = count; opened0 = opened; floor0 = floor; setFloor0 = setFloor; noted0 = noted; deleted0 = deleted;
+       token0 = token; owner0 = owner;
        rowAhead = false;
        for (other : 0 .. SERVERS - 1) {
          present0[other] = present[other]; settled0[other] = settled[other];
@@ -517,7 +521,8 @@ active proctype standby() {
   /* It is promoted. */
   :: d_step {
        WILL_GO_BACK -> backs++;
-       count = count0; opened = opened0; floor = floor0; setFloor = setFloor0; noted = noted0; token = token0; owner = owner0;
+       count = count0; opened = opened0; floor = floor0; setFloor = setFloor0; noted = noted0; deleted = deleted0;
+       token = token0; owner = owner0;
        rowAhead = false; written = false;
        holds[1] = (unheard[1] -> 0 : holds[1]); unheard[1] = false;
        holds[2] = (unheard[2] -> 0 : holds[2]); unheard[2] = false;
@@ -536,7 +541,7 @@ active proctype standby() {
        whatIsKnown();
        if
        :: !WILL_GO_BACK ->  /* It was the last time: nobody asks for this any more. */
-          count0 = 0; opened0 = 0; floor0 = 0; setFloor0 = 0; noted0 = 0; token0 = 0; owner0 = 0;
+          count0 = 0; opened0 = 0; floor0 = 0; setFloor0 = 0; noted0 = 0; deleted0 = 0; token0 = 0; owner0 = 0;
           for (other : 0 .. SERVERS - 1) { present0[other] = false; settled0[other] = 0 }
           other = 0
        :: else

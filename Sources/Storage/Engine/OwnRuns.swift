@@ -25,14 +25,11 @@ package struct OwnRuns: Sendable {
 
   /// With which ``StoreMeta/setbacks`` the next run is settled.
   ///
-  /// - Parameters:
-  ///   - formerly: With which the run before was; nil where the database does not have it.
-  ///   - setbacks: As the database has them: a new server has nothing to put back.
-  package func settled(
-    for purpose: WritingPurpose, formerly: Int64?, now setbacks: Int64
-  ) -> Int64 {
+  /// - Parameter setbacks: As the database has them: a new server has nothing to put back. One that was there before
+  ///   has lost its connection, and looks what is missing first.
+  package func settled(for purpose: WritingPurpose, now setbacks: Int64) -> Int64 {
     guard purpose == .commands else { return RunState.exempt }
-    return id(for: purpose) == nil ? setbacks : formerly ?? RunState.never
+    return id(for: purpose) == nil ? setbacks : RunState.never
   }
 
   /// A new run begins.

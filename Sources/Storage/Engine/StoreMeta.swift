@@ -5,7 +5,7 @@ package struct StoreMeta: Equatable, Sendable {
     /// From s2 on.
     case filledShape
     /// Where servers do not wait for each other (``Setback``).
-    case setbacks, opened, setbackFloor, history
+    case setbacks, opened, setbackFloor, collectedToken, history
     /// Of each shape from s2 on.
     case backfillRow(shape: Int64), backfillSince(shape: Int64)
 
@@ -19,6 +19,7 @@ package struct StoreMeta: Equatable, Sendable {
       case .setbacks: "setbacks"
       case .opened: "opened"
       case .setbackFloor: "setback_floor"
+      case .collectedToken: "collected_token"
       case .history: "history"
       case .backfillRow(let shape): "s\(shape)_backfill_row"
       case .backfillSince(let shape): "s\(shape)_backfill_since"
@@ -45,6 +46,9 @@ package struct StoreMeta: Equatable, Sendable {
   package var opened: Int64 = 0
   /// The token floor as of when that was said last: no grant with a higher token is from before.
   package var setbackFloor: Int64 = 0
+  /// The highest token of a row that was deleted: a row that is not there, and had none above it, was free before.
+  /// Nil where nobody has to know.
+  package var collectedToken: Int64?
   /// The database's own number for its history, as of when that was said last; nil where it has none.
   package var history: Int64?
   /// How far the backfill of this server's newest shape is.

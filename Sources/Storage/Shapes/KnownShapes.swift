@@ -25,7 +25,8 @@ package struct KnownShapes: Sendable, CustomStringConvertible {
   private static func metaNames(newest: Int64) -> [String: StoreMeta.Name] {
     let names: [StoreMeta.Name] = [
       .newestShape, .oldestShape, .tokenFloor, .epoch, .filledShape, .setbacks, .opened,
-      .setbackFloor, .history, .backfillRow(shape: newest), .backfillSince(shape: newest),
+      .setbackFloor, .collectedToken, .history, .backfillRow(shape: newest),
+      .backfillSince(shape: newest),
     ]
     return Dictionary(uniqueKeysWithValues: names.map { ($0.text, $0) })
   }
@@ -43,6 +44,7 @@ package struct KnownShapes: Sendable, CustomStringConvertible {
     case .setbacks: meta.setbacks = value
     case .opened: meta.opened = value
     case .setbackFloor: meta.setbackFloor = value
+    case .collectedToken: meta.collectedToken = value
     case .history: meta.history = value
     case .backfillRow: meta.backfill.row = value
     case .backfillSince: meta.backfill.since = value

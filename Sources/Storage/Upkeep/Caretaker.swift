@@ -52,6 +52,7 @@ final class Caretaker {
   private func giveSign(_ writer: any StoreWriter) throws(StoreError) {
     do throws(StoreError) {
       let facts = try writer.read(Wanted())
+      try Fence.check(facts.meta, engine)
       var changes = Changes(maintaining: facts.meta.oldestShape)
       changes.settled = facts.settled
       // Where others were in its way, it is looked again soon.

@@ -81,6 +81,9 @@ struct Collector {
     if highest > meta.tokenFloor {
       changes.meta.append(.set(.tokenFloor, from: meta.tokenFloor, to: highest))
     }
+    if let collected = meta.collectedToken, highest > collected {
+      changes.meta.append(.set(.collectedToken, from: collected, to: highest))
+    }
     changes.terms += collectable.map(TermChange.init)
     changes.deletions = collectable.map {
       Changes.Deletion(id: $0.id, expected: $0.record.sighting)

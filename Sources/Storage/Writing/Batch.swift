@@ -233,6 +233,9 @@ struct Batch {
   /// Puts back what the store has lost; nothing where it has it, or what came later.
   mutating func putBack(_ hold: Setback.Hold, slot: Int) {
     let row = slots[slot].row
+    // Where the row was freed and deleted, this server was away too long to hear of it. A row that was lost as it
+    // came into being had a token above the floor, and so above all that were deleted before.
+    if row == nil, let collected = meta.collectedToken, hold.sighting.token <= collected { return }
     guard row?.record.token ?? 0 < hold.sighting.token, row?.damage == nil,
       row?.isOfNewerServer != true
     else { return }

@@ -50,6 +50,8 @@ final class CommandWriter {
   private let startLook: ([WaitedKey]) -> Void
   private let askForNews: (ChangeMark?) -> Void
   private let noteHealth: (StoreHealth) -> Void
+  /// Gives a sign of life between the transactions of a turn.
+  private let beat: (MonotonicTime) -> Void
   /// Lets so many nanoseconds pass.
   private let sleep: (Int64) -> Void
 
@@ -87,6 +89,7 @@ final class CommandWriter {
     logGate: LogGate, startScan: @escaping () -> Void,
     startLook: @escaping ([WaitedKey]) -> Void, askForNews: @escaping (ChangeMark?) -> Void,
     noteHealth: @escaping (StoreHealth) -> Void,
+    beat: @escaping (MonotonicTime) -> Void = { _ in },
     sleep: @escaping (Int64) -> Void = { BlockingThread.sleep(nanoseconds: $0) }
   ) {
     self.sleep = sleep
@@ -101,6 +104,7 @@ final class CommandWriter {
     self.startLook = startLook
     self.askForNews = askForNews
     self.noteHealth = noteHealth
+    self.beat = beat
     let now = clock()
     reopenAfter = now
     contentionEnd = now
@@ -198,17 +202,19 @@ final class CommandWriter {
     repeat {
       part = work.part(
         from: part.upperBound, keysMax: limits.batchMax, bytesMax: limits.batchBytesMax)
-      let start = clock()
-      let results = run(work, part, due: dueNow, at: now)
-      stalls.waited(nanoseconds: clock() - start)
+      let start = part.lowerBound == 0 ? now : clock()
+      let results = run(work, part, due: dueNow, at: start)
+      let end = clock()
+      stalls.waited(nanoseconds: end - start)
+      beat(end)
       dueNow = []
       // Those who waited had their turn before those who came now.
       for (result, call) in waiting.commit() { replies.add(result, for: call) }
       for (index, result) in zip(part, results) {
         if let result { replies.add(result, for: work.calls[index]) }
       }
+      replies.deliver()
     } while part.upperBound < work.commands.count
-    replies.deliver()
     waitedKeys.add(waiting.takeDecidedKeys())
     if stalls.outageEnded(at: now) { observer.outageEnded() }
     if engine.keepsAccount, let due = news.due(isAnyWaiting: !waiting.isEmpty), due <= now {
@@ -233,7 +239,7 @@ final class CommandWriter {
       }
       for id in changes.gone {
         leases.forget(id: id)
-        if let key = setback.forgetGone(id) { waitedKeys.add([key]) }
+        if let key = setback.forgetGone(id), waiting.isWaited(key) { waitedKeys.add([key]) }
       }
     }
     waitedKeys.add(rows.filter(waiting.isNews).map(\.key))
@@ -318,7 +324,11 @@ final class CommandWriter {
     }
     if isDue { startLook(waiting.keys.map { WaitedKey(key: $0.key, token: $0.token) }) }
     waitedKeys.add(waiting.takeDecidedKeys())
-    return waitedKeys.take { waiting.keys.map(\.key) }
+    return waitedKeys.take {
+      waiting.keys.map(\.key)
+    } bytes: {
+      waiting.byteCountOfFirst(of: $0)
+    }
   }
 
   // MARK: - A database that has gone back in time
@@ -479,6 +489,8 @@ final class CommandWriter {
           // Those who were to be granted something wait on.
           waiting.rollback()
           observer.conflicted()
+          // What the next connection leads to has to be looked at first.
+          guard writer.isUsable else { throw Self.connectionLost }
           contentionEnd = clock() + limits.contentionNanoseconds
           guard let pause = conflicts.next(limits), clock() - start < limits.patienceNanoseconds
           else { throw StoreError.conflict }
@@ -491,6 +503,9 @@ final class CommandWriter {
       throw error
     }
   }
+
+  private static let connectionLost = StoreError(
+    .unavailable, "the connection to the database was lost; nothing was done")
 
   /// What is known of the rows that are wanted, of a transaction that has begun; nil where they have to be asked for.
   private func remembered(_ wanted: Wanted, _ writer: any StoreWriter) -> Facts? {

@@ -48,16 +48,25 @@ struct WaitedKeys {
   /// Something has changed at `keys`.
   mutating func add(_ keys: [String]) { pending += keys }
 
-  /// The keys to be looked at in this transaction.
+  /// The keys to be looked at in this transaction: as many as may be, and whose grants have
+  /// ``StoreLimits/batchBytesMax`` together, but at least one.
   ///
-  /// - Parameter keys: All that are waited for.
-  mutating func take(keys: () -> [String]) -> [String] {
+  /// - Parameters:
+  ///   - keys: All that are waited for.
+  ///   - bytes: What granting one brings into the transaction.
+  mutating func take(keys: () -> [String], bytes: (_ key: String) -> Int) -> [String] {
     if isEverythingPending {
       isEverythingPending = false
       pending = keys()
     }
-    let next = Array(pending.suffix(limits.batchMax))
-    pending.removeLast(next.count)
+    var (count, bytesTaken) = (0, 0)
+    for key in pending.reversed().prefix(limits.batchMax) {
+      bytesTaken += bytes(key)
+      if bytesTaken > limits.batchBytesMax, count > 0 { break }
+      count += 1
+    }
+    let next = Array(pending.suffix(count))
+    pending.removeLast(count)
     return next
   }
 

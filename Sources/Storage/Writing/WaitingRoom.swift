@@ -68,6 +68,12 @@ final class WaitingRoom {
     guard let end = queue.nextEnd, let look = front.due else { return queue.nextEnd ?? front.due }
     return min(end, look)
   }
+  /// Whether anybody waits for a key.
+  func isWaited(_ key: String) -> Bool { !isEmpty && queue.hasLine(of: key) }
+  /// What the first one in a key's line says, in bytes.
+  func byteCountOfFirst(of key: String) -> Int {
+    queue.front(of: key, max: 1).first?.entry.byteCount ?? 0
+  }
   /// The keys that are waited for, in no order, and the fencing token that each was last seen with.
   var keys: [(key: String, token: Int64?)] { queue.keys }
 

@@ -15,7 +15,7 @@ struct StatusCommand: AsyncParsableCommand {
       store cannot be used (then nothing else is known of it), and backfillRow unless rows are being brought into a \
       new shape.
 
-      EXIT CODES: 0; 69 no server can be reached; 64 usage.
+      EXIT CODES: 0; 69 no server can be reached, or its store cannot be used; 64 usage.
       """)
 
   @OptionGroup var output: OutputOptions
@@ -30,5 +30,6 @@ struct StatusCommand: AsyncParsableCommand {
     case .table: report.print()
     case .json: StandardOutput.line(report.json.text)
     }
+    if !status.store.failure.isEmpty { throw CommandEnd(status: .unavailable) }
   }
 }

@@ -27,6 +27,7 @@ import Testing
     bench.pass(seconds: 1)
     #expect(try bench.database.row(forKey: "key") == nil)
     #expect(try bench.database.meta.tokenFloor == 2)
+    if bench.keepsAccount { #expect(try bench.database.meta.collectedToken == 2) }
     #expect(bench.observer.totals.collected == 1)
     #expect(try bench.owner(of: "held") == "a")
     #expect(bench.turn(.hold("key", "a")) == [.granted(token: 3, revision: 1)])

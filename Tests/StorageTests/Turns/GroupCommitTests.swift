@@ -1,4 +1,5 @@
 import LockCore
+import Synchronization
 import TestKit
 import Testing
 
@@ -95,6 +96,28 @@ import Testing
     #expect(bench.observer.totals.transactions == 3)
     bench.turn(.hold("large", "me", value: String(repeating: "v", count: 4_000)))
     #expect(bench.observer.totals.transactions == 4)
+  }
+
+  /// Who was in a transaction that is done does not wait for the next one.
+  @Test func eachTransactionIsAnsweredWhenItIsDone() throws {
+    var limits = StoreLimits()
+    limits.batchBytesMax = 1_000
+    let database = MemoryDatabase(.optimistic)
+    let bench = try TurnBench(database, limits: limits)
+    bench.turn(.hold("key", "me"))
+    let calls = [KeptCall(), KeptCall()]
+    let wasAnswered = Atomic(false)
+    database.beforeNextChange {
+      database.beforeNextChange {
+        wasAnswered.store(calls[0].result != nil, ordering: .relaxed)
+      }
+    }
+    let value = String(repeating: "v", count: 800)
+    bench.turn(
+      items: calls.enumerated().map {
+        .command(.hold("key \($0)", "me", value: value), deadline: nil, call: $1)
+      })
+    #expect(wasAnswered.load(ordering: .relaxed) && calls[1].result != nil)
   }
 
   private static func parts(_ outcome: Outcome) -> [StoreResult]? {

@@ -477,6 +477,56 @@ import Testing
     #expect(try second.owner(of: "key") == nil)
   }
 
+  /// Nor where it has lost its connection before and comes back after it.
+  @Test func whatWasCollectedWhileAServerWasAwayIsNotPutBack() throws {
+    let (first, second) = (try bench(), try bench())
+    first.turn(.hold("freed", "a", lease: 3_600), .hold("held", "a", lease: 3_600))
+    first.turn(.release(key: "freed", owner: "a"), .hold("freed", "b", lease: 3_600))
+    pass(first, second)
+    #expect(second.observer.totals.locks == 2)
+    first.turn(.release(key: "freed", owner: "b"))
+    database.collect("freed")
+    second.faults.fail(.apply, .connectionLost)
+    second.turn(.hold("mine", "c"))
+    pass(second, ticks: 40)
+    #expect(second.health == .working)
+    #expect(try second.owner(of: "freed") == nil)
+    #expect(second.observer.totals.setbacks == [])
+    #expect(second.turn(.hold("freed", "c")) == [.granted(token: 3, revision: 1)])
+    #expect(try second.owner(of: "held") == "a")
+  }
+
+  /// Where it is found out over another connection that something was not done, that may lead to another database.
+  @Test func nothingIsDoneOverAConnectionThatNobodyHasLookedAt() throws {
+    let server = try bench()
+    server.faults.loseNextTransaction()
+    guard case .failure(let error) = server.turn(.hold("key", "a"))[0] else {
+      Issue.record("done over another connection")
+      return
+    }
+    #expect(error.message.contains("the connection to the database was lost"))
+    clock.advance(nanoseconds: server.limits.reopenNanoseconds)
+    #expect(server.turn(.hold("key", "a")) == [.failure(Setback.error)])
+    pass(server)
+    #expect(server.turn(.hold("key", "a")) == [.granted(token: 1, revision: 1)])
+  }
+
+  /// It is waited for, and what it puts back is said.
+  @Test func whoHasLostItsConnectionIsNotSettled() throws {
+    let engine = database.engine()
+    let first = try engine.openWriter().read(Wanted())
+    #expect(first.settled == first.meta.setbacks)
+    #expect(try engine.openWriter().read(Wanted()).settled == RunState.never)
+
+    let server = try bench()
+    lose(isNoticeable: false) { server.turn(.hold("key", "a", lease: 60)) }
+    server.faults.fail(.apply, .connectionLost)
+    server.turn(.hold("other", "a"))
+    pass(server)
+    #expect(server.observer.totals.setbacks == [1])
+    #expect(try server.owner(of: "key") == "a")
+  }
+
   // MARK: - Failures
 
   /// Each step of it.

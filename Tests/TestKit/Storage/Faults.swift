@@ -35,6 +35,7 @@ package final class FaultPlan: Sendable {
     var chance: (generator: SeededGenerator, percent: Int)?
     var gates: [FaultPoint: Gate] = [:]
     var injected = 0
+    var isNextFoundOutElsewhere = false
   }
 
   private let state = Mutex(State())
@@ -49,6 +50,16 @@ package final class FaultPlan: Sendable {
     state.withLock {
       $0.scripted[point, default: []].append((skip, fault))
       for _ in 1..<times { $0.scripted[point]!.append((0, fault)) }
+    }
+  }
+
+  /// The next transaction of commands is not done, which is found out over another connection.
+  package func loseNextTransaction() { state.withLock { $0.isNextFoundOutElsewhere = true } }
+
+  func isFoundOutElsewhere() -> Bool {
+    state.withLock { state in
+      defer { state.isNextFoundOutElsewhere = false }
+      return state.isNextFoundOutElsewhere
     }
   }
 

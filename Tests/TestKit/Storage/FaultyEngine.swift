@@ -77,7 +77,12 @@ private final class FaultyWriter: StoreWriter {
   }
 
   func apply(_ changes: Changes) throws(StoreError) -> Applied {
-    try at(purpose == .commands ? .apply : .upkeepApply) { () throws(StoreError) in
+    if purpose == .commands, plan.isFoundOutElsewhere() {
+      isLost = true
+      writer.forget()
+      return .conflict
+    }
+    return try at(purpose == .commands ? .apply : .upkeepApply) { () throws(StoreError) in
       try writer.apply(changes)
     }
   }

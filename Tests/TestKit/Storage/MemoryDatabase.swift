@@ -105,7 +105,11 @@ extension MemoryDatabase: TestDatabase {
   /// As a server does that collects it.
   package func collect(_ key: String) {
     edit(isByServer: true) { state in
-      if let row = state.row(forKey: key) { state.remove(id: row.s1.id) }
+      guard let row = state.row(forKey: key) else { return }
+      state.remove(id: row.s1.id)
+      let meta = state.meta(.all)
+      state.set(.tokenFloor, to: max(meta.tokenFloor, row.s1.token))
+      state.set(.collectedToken, to: max(meta.collectedToken ?? 0, row.s1.token))
     }
   }
 
@@ -251,7 +255,7 @@ package struct MemoryState: Sendable {
   private var latestID: Int64 = 0
   private var meta: [StoreMeta.Name: Int64] = [
     .newestShape: S1.number, .oldestShape: S1.number, .filledShape: S1.number, .setbacks: 1,
-    .opened: 1, .history: 0,
+    .opened: 1, .collectedToken: 0, .history: 0,
   ]
   var neededRelease = ""
   /// What each key is found by, as bytes.

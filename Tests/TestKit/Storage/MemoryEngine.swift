@@ -47,8 +47,7 @@ package struct MemoryEngine: StoreEngine {
       let meta = state.meta(shapes)
       try Fence.check(meta, self)
       state.set(.newestShape, to: max(meta.newestShape, shapes.newest))
-      let settled = runs.now.settled(
-        for: purpose, formerly: former.flatMap { state.settled[$0] }, now: meta.setbacks)
+      let settled = runs.now.settled(for: purpose, now: meta.setbacks)
       runs.change {
         $0.began(
           run.number, for: purpose,
