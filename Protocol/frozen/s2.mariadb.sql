@@ -2,7 +2,7 @@ CREATE TABLE IF NOT EXISTS latchkey_meta (
   name VARBINARY(512) PRIMARY KEY,
   value BIGINT NOT NULL,
   note MEDIUMBLOB NOT NULL
-);
+) ENGINE=InnoDB;
 CREATE TABLE IF NOT EXISTS latchkey_resources (
   id BIGINT AUTO_INCREMENT PRIMARY KEY,
   resource_key VARBINARY(512) NOT NULL UNIQUE,
@@ -14,7 +14,7 @@ CREATE TABLE IF NOT EXISTS latchkey_resources (
   value MEDIUMBLOB NOT NULL,
   lease_seconds BIGINT NOT NULL,
   free_epoch BIGINT
-);
+) ENGINE=InnoDB;
 ALTER TABLE latchkey_resources ADD COLUMN IF NOT EXISTS s2_token BIGINT;
 ALTER TABLE latchkey_resources ADD COLUMN IF NOT EXISTS s2_revision BIGINT;
 ALTER TABLE latchkey_resources ADD COLUMN IF NOT EXISTS s2_lease_milliseconds BIGINT;
@@ -25,20 +25,20 @@ CREATE TABLE IF NOT EXISTS latchkey_terms (
   resource_key VARBINARY(512) NOT NULL,
   term VARBINARY(512) NOT NULL,
   PRIMARY KEY (resource_key, term)
-);
+) ENGINE=InnoDB;
 CREATE INDEX IF NOT EXISTS latchkey_terms_by_term ON latchkey_terms (term, resource_key);
 CREATE TABLE IF NOT EXISTS latchkey_runs (
   run BIGINT PRIMARY KEY,
   changes BIGINT NOT NULL,
   commits BIGINT NOT NULL,
   settled BIGINT NOT NULL
-);
+) ENGINE=InnoDB;
 CREATE TABLE IF NOT EXISTS latchkey_changes (
   run BIGINT NOT NULL,
   `change` BIGINT NOT NULL,
   ids MEDIUMTEXT CHARACTER SET ascii NOT NULL,
   PRIMARY KEY (run, `change`)
-);
+) ENGINE=InnoDB;
 INSERT IGNORE INTO latchkey_meta (name, value, note)
 SELECT n.name, 2, '' FROM (
   SELECT 'oldest_shape' AS name

@@ -38,17 +38,24 @@ package struct StoreCopy {
   ) throws(StoreError) -> Int64 {
     let from = try source.openWriter()
     let reader = try source.openReader()
-    // What is wrong with the target is said before anybody waits.
+    // What is wrong with the target is said before anybody waits, and nobody serves from it meanwhile.
     let to = try target.openWriter()
-    try checkIsNew(try to.read(Self.wantedOfTarget))
-    to.forget()
-    try refuseLivingServers(reader, waits: waits)
-    // Where engines have one lock, nobody else writes from here on.
-    let meta = try from.read(Wanted()).meta
-    defer { from.forget() }
-    try Fence.check(meta, source)
-    let mark = source.keepsAccount ? try reader.changesByOthers(since: nil).mark : nil
     try begin(to)
+    let (meta, mark): (StoreMeta, ChangeMark?)
+    defer { from.forget() }
+    do throws(StoreError) {
+      try refuseLivingServers(reader, waits: waits)
+      // Where engines have one lock, nobody else writes from here on.
+      meta = try from.read(Wanted()).meta
+      try Fence.check(meta, source)
+      mark = source.keepsAccount ? try reader.changesByOthers(since: nil).mark : nil
+    } catch {
+      // Nothing was copied.
+      try? change(to) { _, changes in
+        changes.meta = [.set(.tokenFloor, from: Self.unfinished, to: 0)]
+      }
+      throw error
+    }
     let count = try copyRows(reader, to, epoch: meta.epoch, progress: progress)
     if source.keepsAccount, try reader.changesByOthers(since: mark).mark != mark {
       throw StoreError(
@@ -99,24 +106,16 @@ package struct StoreCopy {
 
   // MARK: - Rows
 
-  private static var wantedOfTarget: Wanted {
+  private func begin(_ writer: any StoreWriter) throws(StoreError) {
     var wanted = Wanted()
     wanted.wantsLastID = true
-    return wanted
-  }
-
-  private func checkIsNew(_ facts: Facts) throws(StoreError) {
-    if facts.meta.tokenFloor != Self.unfinished { try Fence.check(facts.meta, target) }
-    guard facts.lastID == 0, facts.meta.tokenFloor == 0 else {
-      throw StoreError(
-        .unusable,
-        "\(target.location) is not empty: a store is copied into a new one only")
-    }
-  }
-
-  private func begin(_ writer: any StoreWriter) throws(StoreError) {
-    try change(writer, Self.wantedOfTarget) { (facts, changes) throws(StoreError) in
-      try checkIsNew(facts)
+    try change(writer, wanted) { (facts, changes) throws(StoreError) in
+      if facts.meta.tokenFloor != Self.unfinished { try Fence.check(facts.meta, target) }
+      guard facts.lastID == 0, facts.meta.tokenFloor == 0 else {
+        throw StoreError(
+          .unusable,
+          "\(target.location) is not empty: a store is copied into a new one only")
+      }
       changes.meta = [.set(.tokenFloor, from: 0, to: Self.unfinished)]
     }
   }

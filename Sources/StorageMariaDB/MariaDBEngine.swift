@@ -46,7 +46,7 @@
         let reason =
           "\(refusal.message), error \(refusal.code)\(address.advice(refusal.code, refusal.message))"
         switch Int32(refusal.code) {
-        case ER_NO_SUCH_TABLE, ER_BAD_FIELD_ERROR:
+        case ER_NO_SUCH_TABLE, ER_BAD_FIELD_ERROR, ER_KEY_COLUMN_DOES_NOT_EXIST:
           return StoreError(
             .unusable,
             "the store \(location) has other tables than Latchkey's under their names (\(reason))")
@@ -73,6 +73,17 @@
     /// itself, and nobody can be kept from doing the same at the same time: all that counts is that the last
     /// transaction, which says that everything is there, comes last.
     package func migrate(_ connection: MariaDBConnection) throws(StoreError) {
+      try makeTables(connection)
+      let foreign = try run([MariaDBStatements.foreignTables], on: connection)[0]
+      guard let table = foreign.first else { return }
+      let name = table.text(0) ?? ""
+      throw StoreError(
+        .unusable,
+        "the store \(location) has its table \(name) in \(table.text(1) ?? "another engine"), which has no "
+          + "transactions: ALTER TABLE \(name) ENGINE=InnoDB")
+    }
+
+    private func makeTables(_ connection: MariaDBConnection) throws(StoreError) {
       let existing = try existingColumns(connection)
       if !existing.isEmpty {
         let meta = try meta(connection)

@@ -68,7 +68,7 @@
             .unusable,
             "the store \(location) has no schema for the tables (\(refusal.message)): search_path has to name one"
           )
-        case "42P01", "42703":
+        case "42P01", "42703", "42809", "55000":
           StoreError(
             .unusable,
             "the store \(location) has other tables than Latchkey's under their names (\(refusal.message))"

@@ -83,6 +83,9 @@
       if text.contains("could not translate host name") {
         return StoreError(.unusable, "there is no such host")
       }
+      if let advice = Self.advices.first(where: { text.contains($0.text) })?.advice {
+        return StoreError(.unusable, text + advice)
+      }
       if ["session is read-only", "hot standby mode"].contains(where: text.contains) {
         return standby
       }
@@ -94,6 +97,12 @@
       }
       return StoreError(.unusable, message + advice)
     }
+
+    /// Of libpq's own errors those that do not go away by themselves.
+    private static let advices = [
+      ("invalid port number", ""), ("server does not support SSL", "; sslmode asks for it"),
+      ("session is not read-only", "; target_session_attrs has to be read-write"),
+    ].map { (text: $0, advice: $1) }
 
     /// What the server has said, with its code: "FATAL:  28P01: password authentication failed".
     private static func refusal(in text: String) -> (code: String, message: String)? {

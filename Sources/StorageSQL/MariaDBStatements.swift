@@ -91,9 +91,22 @@ package struct MariaDBStatements: SetStatements {
       SET SESSION sql_mode = 'STRICT_ALL_TABLES,NO_ENGINE_SUBSTITUTION', autocommit = 1,
         completion_type = 'NO_CHAIN', default_storage_engine = 'InnoDB', sql_safe_updates = 0,
         innodb_lock_wait_timeout = 1, lock_wait_timeout = 1, max_statement_time = \(secondsMax),
-        idle_transaction_timeout = \(secondsMax), group_concat_max_len = 16777216
+        idle_transaction_timeout = \(secondsMax), group_concat_max_len = 16777216,
+        sql_select_limit = 18446744073709551615, sql_big_selects = 1, tx_read_only = 0
       """)
   }
+
+  /// A table of the store that an engine keeps which has no transactions, and the engine.
+  package static let foreignTables = MariaDBStatement(
+    """
+    SELECT table_name, engine FROM information_schema.tables
+    WHERE table_schema = database() AND engine <> 'InnoDB' AND table_name IN (\
+    \(tables.map { "'\($0)'" }.joined(separator: ", ")))
+    """)
+
+  private static let tables = [
+    S1.metaTable, S1.resourceTable, Terms.table, ServerRuns.table, ServerRuns.changesTable,
+  ]
 
   /// Whether the server is only read from, such as a replica.
   package static let state = MariaDBStatement("SELECT @@read_only <> 0")
@@ -106,6 +119,8 @@ package struct MariaDBStatements: SetStatements {
       UNION ALL SELECT @@innodb_flush_log_at_trx_commit <> 1 AND \(variable("wsrep_on")) = 'ON',
         'answers commits before they are on a disk (innodb_flush_log_at_trx_commit is not 1): loss of power on all \
     nodes at once may lose what was acknowledged last'
+      UNION ALL SELECT @@global.max_allowed_packet < 16777216,
+        'takes less than 16 MiB at a time (max_allowed_packet): large values may fail, and with them what others ask'
       UNION ALL SELECT \(variable("innodb_doublewrite")) = 'OFF',
         'may be damaged by loss of power (innodb_doublewrite is off)'
       UNION ALL SELECT \(variable("wsrep_on")) <> 'ON' AND \(status("slaves_connected")) + 0 > 0
@@ -471,14 +486,14 @@ package struct MariaDBStatements: SetStatements {
   // MARK: - Servers' runs, whose changes are a text here: numbers with commas between them
 
   private static let runsTables = [
-    ServerRuns.migration,
+    ServerRuns.migration(.mariaDB),
     """
     CREATE TABLE IF NOT EXISTS \(ServerRuns.changesTable) (
       run BIGINT NOT NULL,
       `change` BIGINT NOT NULL,
       ids MEDIUMTEXT CHARACTER SET ascii NOT NULL,
       PRIMARY KEY (run, `change`)
-    )
+    )\(SQLDialect.mariaDB.tableOptions)
     """,
   ]
 

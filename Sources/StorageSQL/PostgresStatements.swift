@@ -376,7 +376,7 @@ package struct PostgresStatements: SetStatements {
   /// What the tables of runs begin with.
   package static let runsMigration =
     (ServerRuns.meta(.postgreSQL, history: history) + [
-      ServerRuns.migration,
+      ServerRuns.migration(.postgreSQL),
       """
       CREATE TABLE IF NOT EXISTS \(ServerRuns.changesTable) (
         run BIGINT NOT NULL,

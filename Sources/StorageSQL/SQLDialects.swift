@@ -16,7 +16,7 @@ extension SQLDialect {
   /// Everything that is named or said is kept as bytes: nothing rests on character sets and collations.
   package static let mariaDB = SQLDialect(
     identity: "BIGINT AUTO_INCREMENT PRIMARY KEY", integer: "BIGINT", name: "VARBINARY(512)",
-    text: "MEDIUMBLOB", bytes: "MEDIUMBLOB", keyedByPrimaryKey: "",
+    text: "MEDIUMBLOB", bytes: "MEDIUMBLOB", keyedByPrimaryKey: "", tableOptions: " ENGINE=InnoDB",
     addColumn: "ADD COLUMN IF NOT EXISTS",
     insertIfMissing: { "INSERT IGNORE INTO \($0) (\($1)) VALUES (\($2))" })
 }

@@ -39,14 +39,16 @@ package enum ServerRuns {
   package static let changesAskedMax = changesKept / 2
 
   /// Creates the table of runs.
-  static let migration = """
+  static func migration(_ dialect: SQLDialect) -> String {
+    """
     CREATE TABLE IF NOT EXISTS \(table) (
       run BIGINT PRIMARY KEY,
       changes BIGINT NOT NULL,
       commits BIGINT NOT NULL,
       settled BIGINT NOT NULL
-    )
+    )\(dialect.tableOptions)
     """
+  }
 
   /// What has to be in `latchkey_meta`.
   ///

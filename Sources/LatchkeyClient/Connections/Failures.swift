@@ -28,8 +28,12 @@ struct Failures {
   func all(but excluded: Endpoint? = nil) -> LatchkeyError? {
     let errors = errors.filter { $0.endpoint != excluded }
     guard errors.count > 1 else { return errors.first?.error }
-    let left = errors.count - Self.toldMax
-    let reasons = errors.suffix(Self.toldMax).map(\.error.message).joined(separator: "; ")
+    var messages: [String] = []
+    for message in errors.map(\.error.message) where !messages.contains(message) {
+      messages.append(message)
+    }
+    let left = messages.count - Self.toldMax
+    let reasons = messages.suffix(Self.toldMax).joined(separator: "; ")
     return LatchkeyError(.unavailable, reasons + (left > 0 ? "; and \(left) more" : ""))
   }
 }

@@ -147,6 +147,9 @@ private final class Renewals {
   }
 
   private func accepted(_ attempt: RenewalState.Attempt, sentAt: Instant, isByOwner: Bool) {
+    if isFailureSaid {
+      driver.log(.notice, "renewals work again", ["key": "\(held.resource.key)"])
+    }
     isFailureSaid = false
     held.accepted(sentAt: sentAt, isByOwner: isByOwner)
     // Where it came after the end, that is for the alarm to say.

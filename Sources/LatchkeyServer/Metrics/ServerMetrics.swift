@@ -82,6 +82,7 @@ package final class ServerMetrics: Sendable {
   private let filledRows: Counter
   /// Releases that were seen in the fleet.
   private let releases = Mutex<Set<String>>([])
+  private let histories: BoundedLog
   private let stallBeginnings: BoundedLog
   private let stalls: BoundedLog
   private let isFailing = Atomic<Bool>(false)
@@ -90,6 +91,7 @@ package final class ServerMetrics: Sendable {
   package init(factory: any MetricsFactory, logger: Logger) {
     self.factory = factory
     self.logger = logger
+    histories = BoundedLog(logger, every: .seconds(10))
     stallBeginnings = BoundedLog(logger, every: .seconds(10))
     stalls = BoundedLog(logger, every: .seconds(10))
     locks = Gauge(label: "latchkey_held", dimensions: [("kind", "lock")], factory: factory)
@@ -216,7 +218,8 @@ extension ServerMetrics: StoreObserver {
   package func conflicted() { conflicts.increment() }
 
   package func historyChanged() {
-    logger.notice(
+    histories.log(
+      .notice,
       "the database has another history than before, such as after a fail-over; nothing is granted until all servers have put back what it lacks"
     )
   }
@@ -294,6 +297,8 @@ extension ServerMetrics: StoreObserver {
   }
 
   package func upkeepFailed(_ error: StoreError) {
+    // Of a store that fails that is said.
+    guard !isFailing.load(ordering: .relaxed) else { return }
     logger.warning(
       "the upkeep of the store's rows failed; it is tried again",
       metadata: ["error": "\(error)"])

@@ -16,6 +16,14 @@ package enum Fence {
         "the store \(engine.location) is damaged: \(S1.metaTable) lacks shapes, token floor or epoch"
       )
     }
+    guard
+      !engine.keepsAccount || (meta.setbacks > 0 && meta.opened > 0 && meta.collectedToken != nil)
+    else {
+      throw StoreError(
+        .unusable,
+        "the store \(engine.location) is damaged: \(S1.metaTable) lacks setbacks, opened or collected_token"
+      )
+    }
     guard meta.oldestShape <= engine.shapes.newest else {
       let needed = meta.neededRelease.isEmpty ? "a newer release" : meta.neededRelease
       throw StoreError(

@@ -7,7 +7,7 @@ package struct OwnRuns: Sendable {
   package private(set) var isBehind = false
 
   /// What the database has of a run that it does not know, and less than whatever it has of one.
-  package static let unknown: Int64 = -1
+  package static let unknown = Int64.min
 
   package init() {}
 

@@ -135,7 +135,7 @@ package struct KnownShapes: Sendable, CustomStringConvertible {
     } catch {
       // Whatever it is, somebody holds it: with a newer server's row no more has to be known.
       row.record.holder = row.isOfNewerServer ? base.shownHolder : nil
-      row.damage = row.isOfNewerServer ? nil : base.damage ?? base.fault(error.what)
+      row.damage = row.isOfNewerServer ? nil : base.fault(error.what)
     }
     row.lease = row.record.holder?.lease ?? row.lease
     return row

@@ -12,6 +12,8 @@ package struct SQLDialect: Sendable {
   /// What stands after a table's columns so that its rows are kept in the order of its primary key, where
   /// that has to be asked for.
   package var keyedByPrimaryKey: String
+  /// What else stands behind the columns of every table.
+  package var tableOptions: String
   /// What adds a column, where the engine can do without it if it is there.
   package var addColumn: String
   package var insertIfMissing:
@@ -19,7 +21,7 @@ package struct SQLDialect: Sendable {
 
   package init(
     identity: String, integer: String, name: String, text: String, bytes: String,
-    keyedByPrimaryKey: String, addColumn: String,
+    keyedByPrimaryKey: String, tableOptions: String = "", addColumn: String,
     insertIfMissing: @escaping @Sendable (String, String, String) -> String
   ) {
     self.identity = identity
@@ -28,6 +30,7 @@ package struct SQLDialect: Sendable {
     self.text = text
     self.bytes = bytes
     self.keyedByPrimaryKey = keyedByPrimaryKey
+    self.tableOptions = tableOptions
     self.addColumn = addColumn
     self.insertIfMissing = insertIfMissing
   }

@@ -364,8 +364,8 @@ final class CommandWriter {
       }
     }
     if setback.isOpen { return true }
-    latestError = Setback.error
-    if !stalls.isStoreFailing, !setback.isArrival { failed(Setback.error, at: now) }
+    latestError = setback.refusal
+    if !stalls.isStoreFailing, !setback.isArrival { failed(setback.refusal, at: now) }
     noteHealth(.failing(latestError))
     return false
   }
@@ -409,7 +409,7 @@ final class CommandWriter {
     }
     switch step {
     case .wait:
-      latestError = Setback.error
+      latestError = setback.refusal
       return false
     case .putBack: return holds.isEmpty
     case .say, .settle: return true
@@ -453,7 +453,7 @@ final class CommandWriter {
           wanted.isExclusive = conflicts.count > 0 || start < contentionEnd
           facts = try writer.read(wanted)
           try Fence.check(facts.meta, engine)
-          guard look(at: facts, writer, at: start) == .asBefore else { throw Setback.error }
+          guard look(at: facts, writer, at: start) == .asBefore else { throw setback.refusal }
           memory.note(facts.meta)
         }
         var batch = Batch(scope, facts, waiting: waiting) { [unowned self] row in

@@ -23,6 +23,13 @@ struct Setback {
     .unavailable,
     "the database may have another history than before, such as after a fail-over; what is held is looked through"
   )
+  static let arrivalError = StoreError(
+    .unavailable,
+    "the server has just come in, and looks for a second whether others know more than the database"
+  )
+  /// Why commands are not done.
+  var refusal: StoreError { isArrival ? Self.arrivalError : Self.error }
+
   /// Nobody gives out so many tokens of one key in one history of the database.
   static let tokensOfHistoryMax: Int64 = 1 << 32
 
@@ -124,7 +131,8 @@ struct Setback {
     wasReplicated = facts.isReplicated
     let isInDoubt = isNewConnection || setbacks == nil
     if isInDoubt { isHistoryInDoubt = true }
-    guard isAnew || isInDoubt || (isOpen && facts.settled != said) else { return .asBefore }
+    let isNotOpened = facts.settled != said || facts.meta.opened != said
+    guard isAnew || isInDoubt || (isOpen && isNotOpened) else { return .asBefore }
     lookThrough(said, at: now)
     return .toBeLookedThrough
   }

@@ -114,6 +114,15 @@
       #expect(!message.contains("\n") && !message.contains(MariaDBCluster.password))
     }
 
+    @Test func tablesWithoutTransactionsAreRefused() throws {
+      let database = try database()
+      _ = try database.engine().openWriter()
+      try database.run("ALTER TABLE \(S1.metaTable) ENGINE=Aria")
+      let error = #expect(throws: StoreError.self) { try database.engine().openWriter() }
+      #expect(error?.code == .unusable)
+      #expect(error?.message.contains("ALTER TABLE latchkey_meta ENGINE=InnoDB") == true)
+    }
+
     @Test(arguments: ["ssl-mode=required", "ssl-ca=CERTIFICATE"])
     func withTLSNothingIsSaidInTheClear(_ parameters: String) throws {
       let database = try database()

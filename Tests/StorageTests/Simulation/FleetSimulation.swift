@@ -285,7 +285,8 @@ struct FleetSimulation {
       servers[slot] = nil
     case .failure(let error):
       // Whoever has lost its connection looks through what it holds, and may meet others in that.
-      check(error == Fault.error || error == Setback.error, "\(error)")
+      check(
+        error == Fault.error || error == Setback.error || error == Setback.arrivalError, "\(error)")
       // It was done or not: the database says which.
       if let record, record.sighting != sighting, isDone(command, in: record) {
         done(command, key, by: server.newest, token: record.token)

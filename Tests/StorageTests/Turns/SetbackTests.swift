@@ -426,7 +426,7 @@ import Testing
     #expect(first.turn(.hold("key", "a", lease: 60)) == [.granted(token: 1, revision: 1)])
     database.goBack(to: before, isNoticeable: false)
     let second = try bench(on: database, arrives: false)
-    #expect(second.turn(.hold("key", "b")) == [Self.underWay])
+    #expect(second.turn(.hold("key", "b")) == [.failure(Setback.arrivalError)])
     pass(first, second)
     #expect(second.health == .working)
     #expect(second.turn(.hold("key", "b")) == [.heldByAnother])
@@ -437,7 +437,7 @@ import Testing
   func whoComesInAloneIsReadyAfterAWhile(_ database: MemoryDatabase) throws {
     let server = try bench(on: database, arrives: false)
     server.turn()
-    #expect(server.health == .failing(Setback.error))
+    #expect(server.health == .failing(Setback.arrivalError))
     pass(server)
     #expect(server.health == .working)
     #expect(server.observer.totals.failures == 0 && server.observer.totals.histories == 0)
@@ -525,6 +525,30 @@ import Testing
     pass(server)
     #expect(server.observer.totals.setbacks == [1])
     #expect(try server.owner(of: "key") == "a")
+  }
+
+  // MARK: - What somebody has written by hand
+
+  @Test func aNumberThatNobodyHasSaidIsPutRight() throws {
+    let server = try bench()
+    database.set(.opened, to: 4_711, note: "")
+    #expect(server.read("key") == .failure(Setback.error))
+    #expect(server.turn(.hold("other", "a")) == [Self.underWay])
+    pass(server)
+    #expect(server.read("key") == .success(nil))
+    #expect(database.meta(.all).opened == database.meta(.all).setbacks)
+  }
+
+  /// Whatever stands there: once it was accepted, nothing is missing.
+  @Test(arguments: [0, -1, -1_000_000, .min]) func aCountIsAcceptedOnce(_ commits: Int64) {
+    var runs = OwnRuns()
+    runs.began(7, for: .commands, formerCommits: nil)
+    runs.committed(5, for: .commands)
+    let wasBehind = runs.saw(commits, for: .commands)
+    runs.accept()
+    let isBehind = runs.saw(commits, for: .commands)
+    #expect(wasBehind && !isBehind && !runs.isMissingAny(in: [7: commits]))
+    #expect(!runs.isMissingAny(in: [:]))
   }
 
   // MARK: - Failures

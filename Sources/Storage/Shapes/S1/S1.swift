@@ -38,7 +38,7 @@ package enum S1: StoreShape {
         name \(dialect.name) PRIMARY KEY,
         value \(dialect.integer) NOT NULL,
         note \(dialect.text) NOT NULL
-      )
+      )\(dialect.tableOptions)
       """,
       """
       CREATE TABLE IF NOT EXISTS \(resourceTable) (
@@ -52,7 +52,7 @@ package enum S1: StoreShape {
         value \(dialect.text) NOT NULL,
         lease_seconds \(dialect.integer) NOT NULL,
         free_epoch \(dialect.integer)
-      )
+      )\(dialect.tableOptions)
       """,
     ]
       + metaNames.map { name in

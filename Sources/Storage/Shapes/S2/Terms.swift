@@ -40,7 +40,7 @@ package enum Terms {
         resource_key \(dialect.name) NOT NULL,
         term \(dialect.name) NOT NULL,
         PRIMARY KEY (resource_key, term)
-      )\(dialect.keyedByPrimaryKey)
+      )\(dialect.keyedByPrimaryKey)\(dialect.tableOptions)
       """,
       "CREATE INDEX IF NOT EXISTS \(table)_by_term ON \(table) (term, resource_key)",
     ]
