@@ -192,7 +192,7 @@ class Galera:
         meanwhile(node)
         self.pause(seconds)
         node.restart()
-        self.wait_until_whole()
+        self.wait_until_steady()
         how = "everything (SST)" if "rsync SST completed" in node.said() else "what it has missed (IST)"
         self.note(node, f"is back, and was sent {how}")
 
@@ -207,7 +207,7 @@ class Galera:
         for node in self.nodes:
             if node is not first:
                 node.restart()
-        self.wait_until_whole()
+        self.wait_until_steady()
 
     def suspend_one(self, seconds):
         node = self.one()

@@ -79,11 +79,16 @@ package final class StoreNode: Sendable {
 
   /// Lets the store come to its turn until `condition` holds, as often as it may ever need.
   package func turns(until condition: () async throws -> Bool) async throws {
+    if try await !hasCome(condition) { Issue.record("a thousand turns in vain") }
+  }
+
+  /// Whether `condition` holds after a thousand turns at most.
+  package func hasCome(_ condition: () async throws -> Bool) async throws -> Bool {
     for _ in 0..<1_000 {
-      if try await condition() { return }
+      if try await condition() { return true }
       await nextTurn()
     }
-    Issue.record("a thousand turns in vain")
+    return false
   }
 }
 
