@@ -155,8 +155,7 @@ struct WaitingTests {
       return request.method == "Lock" ? .silence : answer
     }
     let task = Task { await code { try await scene.client.withLock("a") { _ in } } }
-    try await scene.server.received(1, "Lock")
-    #expect(locks.owner(of: "a") != nil)
+    try await until { locks.owner(of: "a") != nil }
     task.cancel()
     #expect(await task.value == .cancelled)
     #expect(locks.owner(of: "a") == nil)
