@@ -31,8 +31,8 @@ let fuzzing: [Target] =
     .executableTarget(
       name: "latchkey-fuzz",
       dependencies: [
-        "CFuzzer", "HTTP2", "LatchkeyServer", "LockContent", "LockCore", "RPC", "Storage",
-        "WireSchema", nio.core, nio.embedded,
+        "CFuzzer", "HTTP", "HTTPServer", "LatchkeyServer", "LockContent", "LockCore", "RPC",
+        "Storage", "WireSchema", nio.core, nio.embedded,
       ],
       path: "Tests/Fuzz/Targets", swiftSettings: strict,
       // gold, the default, cannot read what the sanitizers leave in the objects.
@@ -79,12 +79,14 @@ let package = Package(
     .target(name: "LockCore", dependencies: ["LockContent", deque, heap], swiftSettings: strict),
     .target(name: "WireSchema", dependencies: ["LockContent", protobuf], swiftSettings: strict),
 
-    // From bytes to calls.
-    .target(name: "HTTP2", dependencies: ["CNghttp2", nio.core], swiftSettings: strict),
+    // From bytes to requests: what is the same in all versions of HTTP, and HTTP/2 of both sides.
+    .target(name: "HTTP", dependencies: ["CNghttp2", nio.core], swiftSettings: strict),
+    // What only servers need: HTTP/1.1, and how a connection comes to its protocol.
     .target(
-      name: "RPC",
-      dependencies: ["HTTP2", "WireSchema", "CZlib", protobuf, nio.core, nio.http1, heap],
+      name: "HTTPServer", dependencies: ["HTTP", nio.core, nio.http1, heap],
       swiftSettings: strict),
+    // From requests to calls, as the Connect protocol has them.
+    .target(name: "RPC", dependencies: ["HTTP", "WireSchema", "CZlib"], swiftSettings: strict),
 
     // From decisions to disk.
     .target(name: "Storage", dependencies: ["LockCore", "LockContent"], swiftSettings: strict),
@@ -115,15 +117,14 @@ let package = Package(
     .target(
       name: "LatchkeyServer",
       dependencies: [
-        "LockContent", "LockCore", "WireSchema", "HTTP2", "RPC", "Storage", protobuf, nio.core,
-        nio.posix, nio.http1, logging, metrics, lifecycle, heap,
+        "LockContent", "LockCore", "WireSchema", "HTTP", "HTTPServer", "RPC", "Storage", protobuf,
+        nio.core, nio.posix, logging, metrics, lifecycle, heap,
       ],
       swiftSettings: strict),
     .target(
       name: "LatchkeyClient",
       dependencies: [
-        "LockContent", "WireSchema", "HTTP2", "RPC", protobuf, nio.core, nio.posix, logging,
-        lifecycle,
+        "LockContent", "WireSchema", "HTTP", protobuf, nio.core, nio.posix, logging, lifecycle,
       ],
       swiftSettings: strict),
     .executableTarget(
@@ -138,8 +139,8 @@ let package = Package(
     .executableTarget(
       name: "latchkey",
       dependencies: [
-        "LatchkeyClient", "LockContent", "WireSchema", "HTTP2", "RPC", "CLinux", protobuf,
-        arguments, logging, nio.core, nio.posix,
+        "LatchkeyClient", "LockContent", "WireSchema", "HTTP", "CLinux", protobuf, arguments,
+        logging, nio.core, nio.posix,
       ],
       swiftSettings: strict),
 
@@ -147,7 +148,7 @@ let package = Package(
       name: "TestKit",
       dependencies: [
         "LockContent", "LockCore", "Storage", "StorageSQL", "StorageSQLite", "LatchkeyServer",
-        "HTTP2", "RPC", "WireSchema", "CSQLite", nio.core, nio.posix, logging,
+        "HTTP", "WireSchema", "CSQLite", nio.core, nio.posix, logging,
       ],
       path: "Tests/TestKit", swiftSettings: strict),
     .testTarget(
@@ -158,14 +159,15 @@ let package = Package(
       name: "WireSchemaTests", dependencies: ["WireSchema", "LockContent", "TestKit", protobuf],
       swiftSettings: strict),
     .testTarget(
-      name: "HTTP2Tests", dependencies: ["HTTP2", "TestKit", nio.core, nio.embedded],
+      name: "HTTPTests", dependencies: ["HTTP", "TestKit", nio.core, nio.embedded],
+      swiftSettings: strict),
+    .testTarget(
+      name: "HTTPServerTests",
+      dependencies: ["HTTP", "HTTPServer", "TestKit", nio.core, nio.embedded],
       swiftSettings: strict),
     .testTarget(
       name: "RPCTests",
-      dependencies: [
-        "RPC", "HTTP2", "WireSchema", "TestKit", "CZlib", protobuf, nio.core, nio.embedded,
-      ],
-      swiftSettings: strict),
+      dependencies: ["RPC", "HTTP", "WireSchema", "TestKit", "CZlib"], swiftSettings: strict),
     .testTarget(
       name: "StorageTests",
       dependencies: [
@@ -176,14 +178,14 @@ let package = Package(
     .testTarget(
       name: "LatchkeyServerTests",
       dependencies: [
-        "LatchkeyServer", "LockCore", "RPC", "Storage", "TestKit", "WireSchema", logging, metrics,
-        "HTTP2", nio.core, nio.posix, nio.embedded, "latchkeyd", "latchkey",
+        "LatchkeyServer", "LockCore", "HTTP", "HTTPServer", "RPC", "Storage", "TestKit",
+        "WireSchema", logging, metrics, nio.core, nio.posix, nio.embedded, "latchkeyd", "latchkey",
       ],
       swiftSettings: strict),
     .testTarget(
       name: "LatchkeyClientTests",
       dependencies: [
-        "LatchkeyClient", "LatchkeyServer", "HTTP2", "RPC", "WireSchema", "TestKit", "latchkeyd",
+        "LatchkeyClient", "LatchkeyServer", "HTTP", "WireSchema", "TestKit", "latchkeyd",
         "latchkey", "StorageSQLite", protobuf, lifecycle, logging, nio.core, nio.posix,
         nio.embedded,
       ],
@@ -191,7 +193,7 @@ let package = Package(
     .testTarget(
       name: "CompatibilityTests",
       dependencies: [
-        "LatchkeyServer", "LatchkeyClient", "HTTP2", "RPC", "Storage", "StorageSQL",
+        "LatchkeyServer", "LatchkeyClient", "HTTP", "HTTPServer", "Storage", "StorageSQL",
         "StorageSQLite", "LockCore", "TestKit", "WireSchema", "latchkeyd", "latchkey", protobuf,
       ],
       // Recorded databases, which tests find by the path of their source file; programs in Python.

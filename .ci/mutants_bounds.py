@@ -2,16 +2,16 @@
 
 # As in mutants.py. Single tests where a suite of the running program takes long.
 SUITES = {
-    "Sources/HTTP2": ["HTTP2Tests.TakenBackTests", "HTTP2Tests.ClosedStreamTests"],
-    "Sources/HTTP2/RoomBudget.swift": ["HTTP2Tests.RoomBudgetTests", "HTTP2Tests.AnswerRoomTests"],
-    "Sources/HTTP2/HTTP2ServerHandler.swift": ["HTTP2Tests.AnswerRoomTests", "HTTP2Tests.TakenBackTests"],
-    "Sources/HTTP2/HTTP2ServerHandler+Arriving.swift": ["HTTP2Tests.AnswerRoomTests"],
-    "Sources/HTTP2/HTTP2ServerHandler+SignsOfLife.swift": ["HTTP2Tests.SignOfLifeTests", "HTTP2Tests.GonePeerTests"],
-    "Sources/HTTP2/HTTP2ServerHandler+Frames.swift": ["HTTP2Tests.TakenBackTests", "HTTP2Tests.GonePeerTests"],
-    "Sources/HTTP2/TCPKeepAlive.swift": ["LatchkeyClientTests.SocketTests"],
-    "Sources/RPC": ["RPCTests.HTTP1BoundsTests", "RPCTests.HTTP1FramingTests"],
-    "Sources/RPC/PacedReads.swift": ["RPCTests.PacedReadsTests", "LatchkeyServerTests.OthersTurnTests"],
-    "Sources/RPC/Turns.swift": ["RPCTests.TurnsTests", "LatchkeyServerTests.OthersTurnTests"],
+    "Sources/HTTP": ["HTTPTests.TakenBackTests", "HTTPTests.ClosedStreamTests"],
+    "Sources/HTTP/RoomBudget.swift": ["HTTPTests.RoomBudgetTests", "HTTPTests.AnswerRoomTests"],
+    "Sources/HTTP/HTTP2/HTTP2ServerHandler.swift": ["HTTPTests.AnswerRoomTests", "HTTPTests.TakenBackTests"],
+    "Sources/HTTP/HTTP2/HTTP2ServerHandler+Arriving.swift": ["HTTPTests.AnswerRoomTests"],
+    "Sources/HTTP/HTTP2/HTTP2ServerHandler+SignsOfLife.swift": ["HTTPTests.SignOfLifeTests", "HTTPTests.GonePeerTests"],
+    "Sources/HTTP/HTTP2/HTTP2ServerHandler+Frames.swift": ["HTTPTests.TakenBackTests", "HTTPTests.GonePeerTests"],
+    "Sources/HTTP/TCPKeepAlive.swift": ["LatchkeyClientTests.SocketTests"],
+    "Sources/HTTPServer": ["HTTPServerTests.HTTP1BoundsTests", "HTTPServerTests.HTTP1FramingTests"],
+    "Sources/HTTPServer/PacedReads.swift": ["HTTPServerTests.PacedReadsTests", "LatchkeyServerTests.OthersTurnTests"],
+    "Sources/HTTPServer/Turns.swift": ["HTTPServerTests.TurnsTests", "LatchkeyServerTests.OthersTurnTests"],
     "Sources/LatchkeyServer/Calls/AnswerBudget.swift": ["LatchkeyServerTests.AnswerBudgetTests"],
     "Sources/LatchkeyServer/Calls/HeavyRequests.swift": ["LatchkeyServerTests.HeavyRequestsTests"],
     "Sources/LatchkeyServer/Calls/SharedAnswer.swift": ["LatchkeyServerTests.SharedAnswerTests"],
@@ -37,19 +37,19 @@ SUITES = {
         "StorageTests.SQLiteFileTests", "StorageTests.SQLitePlaceTests", "StorageTests.SQLiteCutOffTests"],
 }
 
-ARRIVALS = "Sources/HTTP2/RoomBudget.swift"
-SIGNS = "Sources/HTTP2/HTTP2ServerHandler+SignsOfLife.swift"
-FRAMES = "Sources/HTTP2/HTTP2ServerHandler+Frames.swift"
-CLOSED = "Sources/HTTP2/ClosedStreams.swift"
+ARRIVALS = "Sources/HTTP/RoomBudget.swift"
+SIGNS = "Sources/HTTP/HTTP2/HTTP2ServerHandler+SignsOfLife.swift"
+FRAMES = "Sources/HTTP/HTTP2/HTTP2ServerHandler+Frames.swift"
+CLOSED = "Sources/HTTP/HTTP2/ClosedStreams.swift"
 ANSWERS = "Sources/LatchkeyServer/Calls/AnswerBudget.swift"
 HEAVY = "Sources/LatchkeyServer/Calls/HeavyRequests.swift"
 CALL = "Sources/LatchkeyServer/Calls/UnaryCall.swift"
 LINES = "Sources/LatchkeyServer/Logs/LineWriter.swift"
 DAEMON = "Sources/latchkeyd/Latchkeyd.swift"
-HTTP1 = "Sources/RPC/HTTP1Handler.swift"
-READER = "Sources/RPC/HTTP1RequestReader.swift"
-PACED = "Sources/RPC/PacedReads.swift"
-TURNS = "Sources/RPC/Turns.swift"
+HTTP1 = "Sources/HTTPServer/HTTP1/HTTP1Handler.swift"
+READER = "Sources/HTTPServer/HTTP1/HTTP1RequestReader.swift"
+PACED = "Sources/HTTPServer/PacedReads.swift"
+TURNS = "Sources/HTTPServer/Turns.swift"
 RENEWALS = "Sources/LatchkeyClient/Locking/RenewalState.swift"
 KEEPER = "Sources/LatchkeyClient/Locking/LeaseKeeper.swift"
 LEADER = "Sources/LatchkeyClient/Locking/LeaderElectedService.swift"
@@ -106,13 +106,13 @@ MUTANTS = [
      "if MUTANT || request.exchange.isOpen { return request.start() }"),
     ("Sources/LatchkeyServer/Calls/SharedAnswer.swift", "metrics are written once for all who ask meanwhile",
      "isPausing = !readers.isEmpty\n    guard isPausing", "isPausing = !readers.isEmpty && !MUTANT\n    guard !readers.isEmpty"),
-    ("Sources/HTTP2/HTTP2ServerHandler.swift", "open streams: their room is bounded",
+    ("Sources/HTTP/HTTP2/HTTP2ServerHandler.swift", "open streams: their room is bounded",
      "answering.take(HTTP2ServerHandler.streamOverheadBytes)", "answering.take(MUTANT ? 0 : HTTP2ServerHandler.streamOverheadBytes)"),
-    ("Sources/HTTP2/HTTP2ServerHandler+Arriving.swift", "open streams: who goes on without room is disconnected",
+    ("Sources/HTTP/HTTP2/HTTP2ServerHandler+Arriving.swift", "open streams: who goes on without room is disconnected",
      "if streamsWithoutRoom?.take(at: receivedAt) == false {", "if !MUTANT, streamsWithoutRoom?.take(at: receivedAt) == false {"),
     (ARRIVALS, "answers: a long one has to find room", "if count > RoomBudget.smallAnswerBytesMax {",
      "if count > RoomBudget.smallAnswerBytesMax, !MUTANT {"),
-    ("Sources/HTTP2/HTTP2ServerHandler+Arriving.swift", "answers: the newest make room for others",
+    ("Sources/HTTP/HTTP2/HTTP2ServerHandler+Arriving.swift", "answers: the newest make room for others",
      "if answering.isAboveItsPart, stream", "if answering.isAboveItsPart, !MUTANT, stream"),
 
     # HTTP/1.1 takes one request at a time, within its bounds.
@@ -131,7 +131,7 @@ MUTANTS = [
      "MUTANT || longWaitsEnded?.take(at: receivedAt) ?? true"),
     (FRAMES, "HTTP/2: who waits learns that its peer has ended its side", "        stream.inputEnded()\n",
      "        if !MUTANT { stream.inputEnded() }\n"),
-    ("Sources/HTTP2/FrameMeter.swift", "HTTP/2: refused streams count apart", "guard code == ErrorCode.refusedStream",
+    ("Sources/HTTP/HTTP2/FrameMeter.swift", "HTTP/2: refused streams count apart", "guard code == ErrorCode.refusedStream",
      "guard !MUTANT, code == ErrorCode.refusedStream"),
     (CLOSED, "closed streams: a reset is remembered once", "guard !resets.contains", "guard MUTANT || !resets.contains"),
     (CLOSED, "closed streams: what is too long ago may have crossed", "stream <= forgottenMax ? .forgotten",
@@ -140,7 +140,7 @@ MUTANTS = [
      "MUTANT ? signsOfLife.asked.append(completion) : signsOfLife.next.append(completion)"),
     (SIGNS, "an answer to another PING is no sign of life", "guard opaque == Self.signOfLifePing,",
      "guard MUTANT || opaque == Self.signOfLifePing,"),
-    ("Sources/HTTP2/TCPKeepAlive.swift", "the system looks whether a peer is there", "try socket.setOption(.socketOption(.so_keepalive), value: 1)",
+    ("Sources/HTTP/TCPKeepAlive.swift", "the system looks whether a peer is there", "try socket.setOption(.socketOption(.so_keepalive), value: 1)",
      "if !MUTANT { try socket.setOption(.socketOption(.so_keepalive), value: 1) }"),
     ("Sources/LatchkeyServer/LatchkeyServer.swift", "the system looks whether clients are there", "try TCPKeepAlive.set(on: channel)",
      "if !MUTANT { try TCPKeepAlive.set(on: channel) }"),

@@ -1,10 +1,10 @@
-import HTTP2
+import HTTP
 import LockCore
 import Logging
 package import Metrics
 import NIOCore
 import NIOPosix
-import RPC
+import HTTPServer
 import ServiceLifecycle
 package import Storage
 import Synchronization
@@ -72,7 +72,7 @@ package final class LatchkeyServer: Service {
       WireOffer(range, reason: reason) {
         ServerPipeline(
           http2: http2, http1: http1, grease: grease, arrivals: memory.arrivals,
-          answers: memory.answers, commonFields: $0)
+          answers: memory.answers, answer: $0)
       }
     }
     let own = FleetView([FleetView.Member]()).offer(of: WireVersions.spoken)
@@ -163,15 +163,17 @@ package final class LatchkeyServer: Service {
       return channel.close(promise: nil)
     }
     try TCPKeepAlive.set(on: channel)
-    let connection = ServerConnection(metrics: metrics, logger: logger)
+    let connection = Connection(
+      loop, routers[channel.eventLoop], metrics: metrics, logger: logger)
+    loop.opened(connection)
+    let bound = NIOLoopBound(connection, eventLoop: channel.eventLoop)
+    channel.closeFuture.whenComplete { _ in loop.closed(bound.value) }
     try loop.offer.pipeline.configure(
-      channel, receiver: routers[channel.eventLoop], turns: loop.turns,
+      channel, receiver: connection, turns: loop.turns,
       offer: { [self] in handshake(loop.offer) }, events: connection,
       opened: { [metrics] handler, protocolName in
-        loop.opened(handler, on: channel)
-        guard let protocolName else {
-          return channel.closeFuture.whenComplete { _ in loop.closed(channel) }
-        }
+        connection.opened(handler)
+        guard let protocolName else { return }
         let open = metrics.connections(protocolName)
         open.increment(by: 1)
         metrics.opened(protocolName)

@@ -1,8 +1,8 @@
-package import HTTP2
+package import HTTP
 package import Logging
 package import LockCore
 package import NIOCore
-package import RPC
+package import HTTPServer
 package import Storage
 
 /// What a server is started with.

@@ -1,4 +1,4 @@
-import HTTP2
+import HTTP
 import NIOPosix
 
 /// What a server keeps for its peers, over all of its connections: each kind within a bound of its own.

@@ -1,5 +1,5 @@
-import HTTP2
-import RPC
+import HTTP
+import HTTPServer
 import WireSchema
 
 /// The wire versions that this server offers at the moment, as they stand in all that it sends. It
@@ -11,15 +11,16 @@ struct WireOffer: Sendable {
   let answers: PreparedAnswers
   let pipeline: ServerPipeline
 
-  /// - Parameter pipeline: Makes connections on which every answer has the given fields.
+  /// - Parameter pipeline: Makes connections on which what is refused is answered so.
   init(
-    _ range: WireRange, reason: String, pipeline: ([(String, String)]) -> ServerPipeline
+    _ range: WireRange, reason: String,
+    pipeline: ((Refusal) -> Rejections.Rejection) -> ServerPipeline
   ) {
     self.range = range
     self.reason = reason
     let fields = [("\(WireRange.headerName)", range.headerValue)]
     answers = PreparedAnswers(commonFields: fields)
-    self.pipeline = pipeline(fields)
+    self.pipeline = pipeline { RPCError($0).rejection(fields) }
   }
 
   /// As it stands in the handshake.
@@ -37,5 +38,24 @@ struct WireOffer: Sendable {
       bytes = HelloFrame.encode(hello, grease: grease)
     }
     return HandshakeOffer(settingsValue: range.settingsValue, hello: bytes)
+  }
+}
+
+extension RPCError {
+  fileprivate init(_ refusal: Refusal) {
+    let code: Code =
+      switch refusal {
+      case .headersTooLarge, .bodyTooLarge, .noRoom: .resourceExhausted
+      case .malformed, .foreign: .invalidArgument
+      case .timedOut: .deadlineExceeded
+      case .transferCoding: .unimplemented
+      }
+    self.init(code, refusal.message, httpStatus: refusal.status)
+  }
+
+  fileprivate func rejection(_ fields: [(String, String)]) -> Rejections.Rejection {
+    let type = ("content-type", Codec.json.contentType)
+    return Rejections.Rejection(
+      headers: ResponseHeaders(status: httpStatus, fields: [type] + fields), body: json)
   }
 }

@@ -1,3 +1,4 @@
+package import WireSchema
 import CZlib
 
 /// Undoes the gzip encoding of a body, up to a bound.

@@ -1,4 +1,4 @@
-package import HTTP2
+package import HTTP
 package import WireSchema
 
 /// The head of a unary call, as the Connect protocol writes it, and its body ready to be decoded.

@@ -1,6 +1,5 @@
-import HTTP2
+import HTTP
 import LatchkeyServer
-import RPC
 import Storage
 import StorageSQL
 import StorageSQLite

@@ -1,4 +1,4 @@
-import RPC
+import HTTPServer
 import Synchronization
 import TestKit
 import Testing

@@ -1,5 +1,4 @@
 import Foundation
-import RPC
 import SwiftProtobuf
 import TestKit
 import Testing

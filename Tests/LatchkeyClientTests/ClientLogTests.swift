@@ -1,6 +1,6 @@
 import Dispatch
 import Logging
-import RPC
+import WireSchema
 import Synchronization
 import Testing
 

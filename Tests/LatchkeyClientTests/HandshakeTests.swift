@@ -1,6 +1,5 @@
-import HTTP2
+import HTTP
 import NIOCore
-import RPC
 import Testing
 import WireSchema
 

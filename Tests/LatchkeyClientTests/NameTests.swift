@@ -1,6 +1,5 @@
 import NIOCore
 import NIOPosix
-import RPC
 import Synchronization
 import TestKit
 import Testing

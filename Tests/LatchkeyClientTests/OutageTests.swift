@@ -1,5 +1,4 @@
 import NIOCore
-import RPC
 import Testing
 import WireSchema
 

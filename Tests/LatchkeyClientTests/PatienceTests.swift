@@ -1,4 +1,3 @@
-import RPC
 import Testing
 import WireSchema
 

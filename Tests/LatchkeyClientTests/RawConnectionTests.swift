@@ -1,4 +1,4 @@
-import HTTP2
+import HTTP
 import NIOPosix
 import Testing
 import WireSchema

@@ -1,5 +1,4 @@
 import Glibc
-import RPC
 import Testing
 import WireSchema
 

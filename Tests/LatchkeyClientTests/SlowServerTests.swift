@@ -1,5 +1,4 @@
 import Glibc
-import RPC
 import StorageSQLite
 import TestKit
 import Testing

@@ -1,8 +1,7 @@
-import RPC
 import Testing
 import WireSchema
 
-@testable import HTTP2
+@testable import HTTP
 @testable import LatchkeyClient
 
 struct EndpointTests {

@@ -1,4 +1,4 @@
-import HTTP2
+import HTTP
 import NIOCore
 import NIOEmbedded
 import Synchronization
@@ -101,8 +101,9 @@ import Testing
     let requests = requests
     var read: [String] = []
     func add(_ cost: Int, _ name: String) {
+      let exchange = WaitingExchange()
       let isAdmitted = requests.add(
-        WaitingExchange(), bodyBytes: 100, cost: cost, read: { name }
+        exchange, bodyBytes: 100, cost: cost, read: { name }
       ) { read.append($0) }
       #expect(isAdmitted)
     }
@@ -129,12 +130,13 @@ import Testing
     var dropped: [Int] = []
     var count = 0
     /// As many connections send as dear a request as there is room for.
-    while requests.add(
-      WaitingExchange(), bodyBytes: 20_000, cost: Self.bodyBytesMax, read: {}, then: {},
-      dropped: { [count] in dropped.append(count) })
-    {
-      count += 1
+    func addDear() -> Bool {
+      let exchange = WaitingExchange()
+      return requests.add(
+        exchange, bodyBytes: 20_000, cost: Self.bodyBytesMax, read: {}, then: {},
+        dropped: { [count] in dropped.append(count) })
     }
+    while addDear() { count += 1 }
     #expect(count > 1_000)
     let (cheap, gone) = (WaitingExchange(), WaitingExchange())
     var read: [String] = []
@@ -255,5 +257,18 @@ import Testing
     loop.run()
     #expect(hasEnded.withLock { $0 })
     #expect(read == ["one"] && thread.work.isEmpty)
+  }
+}
+
+extension HeavyRequests {
+  /// Of a connection of its own.
+  fileprivate func add<Value: Sendable>(
+    _ exchange: WaitingExchange, bodyBytes: Int, cost: Int,
+    read: @escaping @Sendable () -> Value, then: @escaping (Value) -> Void,
+    dropped: @escaping () -> Void = {}
+  ) -> Bool {
+    add(
+      exchange, of: exchange, bodyBytes: bodyBytes, cost: cost, read: read, then: then,
+      dropped: dropped)
   }
 }

@@ -1,7 +1,6 @@
 import LockContent
 import LockCore
 import NIOCore
-import RPC
 import TestKit
 import Testing
 import WireSchema

@@ -1,8 +1,8 @@
-import HTTP2
+import HTTP
 import Glibc
 import NIOCore
 import NIOPosix
-import RPC
+import HTTPServer
 import Synchronization
 import TestKit
 import Testing
@@ -78,7 +78,11 @@ import Testing
             let receiver = Receiver(
               paths, ask: { asked.withLock { _ = $0?.send(OthersTurnTests.get("/b")) } }, each: each
             )
-            try ServerPipeline(http1: http1, grease: .none, commonFields: []).configure(
+            let pipeline = ServerPipeline(http1: http1, grease: .none) { refusal in
+              Rejections.Rejection(
+                headers: ResponseHeaders(status: refusal.status, fields: []), body: [])
+            }
+            try pipeline.configure(
               channel, receiver: receiver, turns: turns.value,
               offer: { HandshakeOffer(settingsValue: 0x0001_0001, hello: []) }, events: NoEvents(),
               opened: { _, _ in }, failed: { _ in })

@@ -1,4 +1,4 @@
-import HTTP2
+import HTTP
 import NIOCore
 import NIOEmbedded
 
@@ -7,7 +7,7 @@ final class WaitingExchange: Exchange {
   let eventLoop: any EventLoop = EmbeddedEventLoop()
   var isOpen = true
   var isAnswerSent: Bool { false }
-  var connectionID: ObjectIdentifier? { ObjectIdentifier(self) }
+  var isForgotten: Bool { false }
   func tellEnd(to watcher: any ExchangeWatcher) {}
   func askForSignOfLife(_ completion: @escaping (SignOfLife) -> Void) { completion(.untold) }
   func respond(_ headers: ResponseHeaders, body: [UInt8], isBodyCounted: Bool) {}

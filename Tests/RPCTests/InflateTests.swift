@@ -1,4 +1,5 @@
 import RPC
+import WireSchema
 import Testing
 
 /// Bodies that gzip made (RFC 1952).

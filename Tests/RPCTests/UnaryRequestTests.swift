@@ -1,5 +1,6 @@
-import HTTP2
+import HTTP
 import RPC
+import WireSchema
 import Testing
 
 @Suite("Heads of unary calls")

@@ -1,4 +1,3 @@
-import RPC
 package import WireSchema
 
 /// A call ready to be sent, in some wire version.

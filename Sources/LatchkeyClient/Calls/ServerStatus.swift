@@ -1,4 +1,3 @@
-import RPC
 import WireSchema
 
 /// The answer to GET /status. Unknown fields are ignored: the server may be newer.

@@ -1,5 +1,4 @@
-import HTTP2
-import RPC
+import HTTP
 import WireSchema
 
 /// What a response means.

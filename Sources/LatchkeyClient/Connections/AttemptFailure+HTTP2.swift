@@ -1,4 +1,4 @@
-import HTTP2
+import HTTP
 
 extension AttemptFailure {
   /// What it means that a request has no response. Every call of wire v1 may be repeated: a claim by

@@ -1,5 +1,5 @@
 import Glibc
-package import HTTP2
+package import HTTP
 package import NIOCore
 import WireSchema
 

@@ -1,5 +1,5 @@
 import Glibc
-import HTTP2
+import HTTP
 import NIOCore
 import NIOPosix
 import WireSchema

@@ -1,5 +1,14 @@
+import HTTP
+import LockCore
 import RPC
+import Storage
 import WireSchema
+
+/// A request that nothing is wrong with, as far as can be told without the store.
+struct ReadRequest: Sendable {
+  let request: UnaryRequest
+  let work: Locks.Work
+}
 
 /// A method of one wire version: how its requests come to the service, which speaks the newest version
 /// only, and how the answers go back.
@@ -41,4 +50,57 @@ final class Endpoint: Sendable {
 
   /// An error of the service as a peer of this version is to see it.
   func refusal(_ error: WireError) -> RPCError { RPCError(project(error)) }
+
+  // MARK: - The way of a call
+
+  /// Reads and judges a request, on any thread.
+  ///
+  /// - Parameter time: When it came.
+  func read(
+    _ head: HeaderBlock, body: [UInt8], bytesMax: Int, at time: MonotonicTime
+  ) throws(RPCError) -> ReadRequest {
+    let request = try UnaryRequest(head, body: body, bytesMax: bytesMax)
+    do throws(WireError) {
+      let work = try Locks.work(try read(request.body, request.codec), at: time)
+      return ReadRequest(request: request, work: work)
+    } catch {
+      throw refusal(error)
+    }
+  }
+
+  /// Hands a request to the store, on its event loop.
+  func begin(_ read: ReadRequest, _ context: CallContext) throws(RPCError) {
+    let store = context.connection.loop.store
+    switch read.work {
+    case .command(let command):
+      let answerBytesMax = Locks.answerBytesMax(of: command, read.request.codec)
+      let share = try context.connection.share(of: \.renewals, ofAnswer: answerBytesMax)
+      let call = UnaryCall(.command(command), self, context, read.request, share: share)
+      store.submit(command, deadline: call.deadline, call: call)
+    case .get(let key):
+      let call = UnaryCall(.get(key: key), self, context, read.request)
+      store.ask(.fetch(key: key), deadline: call.deadline, call: call)
+    case .list(var range):
+      // What v1 promises of FetchAll; later versions promise less, so that no list holds up the
+      // store's log.
+      range.isOfOneMoment = version == V1.number
+      let share = context.connection.answerBudget(\.lists).share()
+      let list = ResourceList(of: self, codec: read.request.codec, share: share)
+      let call = UnaryCall(.list(list), self, context, read.request, share: share)
+      store.ask(
+        .list(range, into: list), from: ObjectIdentifier(context.connection),
+        deadline: call.deadline, call: call)
+    }
+  }
+
+  /// Writes an answer, or what it is in this version that there is none.
+  func written(
+    _ answer: () throws(WireError) -> NewestWire.Response, _ codec: Codec
+  ) throws(RPCError) -> [UInt8] {
+    do throws(WireError) {
+      return try write(try answer(), codec)
+    } catch {
+      throw refusal(error)
+    }
+  }
 }

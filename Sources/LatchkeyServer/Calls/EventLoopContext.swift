@@ -1,7 +1,7 @@
-import HTTP2
+import HTTP
 import LockCore
 import NIOCore
-import RPC
+import HTTPServer
 import Storage
 import WireSchema
 
@@ -23,13 +23,10 @@ final class EventLoopContext: ReplyTarget, @unchecked Sendable {
   let metricsReaders: SharedAnswer
   let heavyRequests: HeavyRequests
   let turns: Turns
-  private let longAnswers: AnswerBudgets
-  private var longAnswersOfConnections: [ObjectIdentifier: AnswerBudgets.Kinds<AnswerBudget>] = [:]
+  let longAnswers: AnswerBudgets
   private let pulse: Pulse
   private var timed: [any TimedCall] = []
-  private var connections: [ObjectIdentifier: any ServerPipeline.Connection] = [:]
-  /// Those of connections on which a call waits, or has.
-  private var waitingPeers: [ObjectIdentifier: WaitingPeer] = [:]
+  private var connections: [ObjectIdentifier: Connection] = [:]
   private var timers: [RepeatedTask] = []
   private(set) var isDraining = false
 
@@ -93,10 +90,11 @@ final class EventLoopContext: ReplyTarget, @unchecked Sendable {
 
   // MARK: - Connections
 
-  /// Notes whom to ask when `channel` is to be drained, in the place of whom it was before.
-  func opened(_ connection: any ServerPipeline.Connection, on channel: any Channel) {
-    connections[ObjectIdentifier(channel)] = connection
-    if isDraining { connection.beginDrainAfterFirstRequest() }
+  func opened(_ connection: Connection) { connections[ObjectIdentifier(connection)] = connection }
+
+  func closed(_ connection: Connection) {
+    connections[ObjectIdentifier(connection)] = nil
+    connection.closed()
   }
 
   /// Offers something else from now on, on the connections that are open as well.
@@ -106,51 +104,6 @@ final class EventLoopContext: ReplyTarget, @unchecked Sendable {
     eventLoop.assertInEventLoop()
     self.offer = offer
     for connection in connections.values { connection.update(offer: handshake()) }
-  }
-
-  func closed(_ channel: any Channel) {
-    connections[ObjectIdentifier(channel)] = nil
-    longAnswersOfConnections[ObjectIdentifier(channel)] = nil
-    waitingPeers[ObjectIdentifier(channel)] = nil
-  }
-
-  /// The other side of the connection of `exchange`, which has just sent a request that may wait.
-  func waitingPeer(of exchange: any Exchange, at now: MonotonicTime) -> WaitingPeer? {
-    guard let id = exchange.connectionID else { return nil }
-    guard let known = waitingPeers[id] else {
-      let new = WaitingPeer(heardAt: now)
-      waitingPeers[id] = new
-      return new
-    }
-    if known.showsLife(at: now) { store.heard(known) }
-    return known
-  }
-
-  /// Asks for a sign of life of `peer`, to whom `exchange` belongs.
-  func askForSignOfLife(of peer: WaitingPeer, through exchange: any Exchange) {
-    // The request was answered or reset by now; others may wait on its connection, which says nothing.
-    guard exchange.connectionID != nil else { return store.notAsked(peer) }
-    exchange.askForSignOfLife { [self] sign in
-      let isNews =
-        switch sign {
-        // Its connection is ending: nobody is granted anything who is gone.
-        case .given, .gone: peer.showsLife(at: clock())
-        case .untold: peer.cannotBeAsked()
-        }
-      if isNews { store.heard(peer) }
-    }
-  }
-
-  /// What long answers of a kind may take on the connection of `exchange`.
-  func answerBudget(
-    _ kind: KeyPath<AnswerBudgets.Kinds<AnswerBudget>, AnswerBudget>, of exchange: any Exchange
-  ) -> AnswerBudget {
-    // Without a connection there is nobody to answer.
-    guard let id = exchange.connectionID else { return longAnswers.ofConnection()[keyPath: kind] }
-    if let known = longAnswersOfConnections[id] { return known[keyPath: kind] }
-    let new = longAnswers.ofConnection()
-    longAnswersOfConnections[id] = new
-    return new[keyPath: kind]
   }
 
   /// Lets every connection finish what it has in hand.
@@ -194,5 +147,21 @@ final class PreparedAnswers: Sendable {
     exchange.respond(
       headers(status: error.httpStatus, contentType: Codec.json.contentType, more),
       body: error.json)
+  }
+}
+
+/// One value for each event loop of a group, to be used there only.
+///
+/// `@unchecked Sendable`: each value is reached only through its own event loop, which is asserted.
+final class LoopLocal<Value>: @unchecked Sendable {
+  private let values: [(loop: any EventLoop, value: Value)]
+
+  init(_ values: [Value], loops: [EventLoopContext]) {
+    self.values = zip(loops, values).map { ($0.eventLoop, $1) }
+  }
+
+  subscript(loop: any EventLoop) -> Value {
+    loop.assertInEventLoop()
+    return values.first { $0.loop === loop }!.value
   }
 }

@@ -1,4 +1,4 @@
-import HTTP2
+import HTTP
 import HeapModule
 import NIOCore
 import NIOPosix
@@ -103,11 +103,13 @@ final class HeavyRequests {
   /// - Parameter dropped: Called where there is no room for it any more, since cheaper ones came.
   /// - Returns: False where too much waits already; nothing was done then.
   func add<Value: Sendable>(
-    _ exchange: any Exchange, bodyBytes: Int, cost: Int, read: @escaping @Sendable () -> Value,
+    _ exchange: any Exchange, of connection: AnyObject, bodyBytes: Int, cost: Int,
+    read: @escaping @Sendable () -> Value,
     then: @escaping (Value) -> Void, dropped: @escaping () -> Void = {}
   ) -> Bool {
     let bytes = bodyBytes + Self.overheadBytes
-    guard ended == nil, let connection = exchange.connectionID else { return false }
+    guard ended == nil, !exchange.isForgotten else { return false }
+    let connection = ObjectIdentifier(connection)
     order += 1
     let known = lines[connection]
     let line = known ?? Line(connection, room, due: (costSoFar + cost, order))

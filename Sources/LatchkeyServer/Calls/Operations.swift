@@ -1,6 +1,5 @@
-import HTTP2
+import HTTP
 import LockCore
-import RPC
 import Storage
 import WireSchema
 

@@ -1,5 +1,4 @@
 import LockCore
-import RPC
 import Storage
 import WireSchema
 

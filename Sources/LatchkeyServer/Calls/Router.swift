@@ -1,11 +1,10 @@
-import HTTP2
+import HTTP
 import LockCore
-import RPC
 import Storage
 import WireSchema
 
 /// Takes every request of one event loop and brings it to what answers it.
-final class Router: RequestReceiver {
+final class Router {
   private final class Route {
     /// The path as bytes: most requests are told apart by comparing these.
     let path: [UInt8]
@@ -38,7 +37,9 @@ final class Router: RequestReceiver {
     unknownCalls = metrics.method("unknown", wire: 0)
   }
 
-  func receive(_ head: HeaderBlock, body: [UInt8], exchange: any Exchange) {
+  func receive(
+    _ head: HeaderBlock, body: [UInt8], exchange: any Exchange, on connection: Connection
+  ) {
     let route = head.withValue(of: ":path") { path in
       path.flatMap { path in
         routes.first { route in route.path.withUnsafeBytes { path.equals($0) } }
@@ -52,49 +53,49 @@ final class Router: RequestReceiver {
         RPCError(.unimplemented, "calls are made with POST", httpStatus: 405),
         [("allow", "POST")])
     }
-    let arrival = Arrival(
-      exchange: exchange, loop: loop, metrics: route.metrics, time: loop.clock())
+    let context = CallContext(
+      connection: connection, exchange: exchange, metrics: route.metrics, time: loop.clock())
     let (endpoint, bytesMax) = (route.endpoint, bodyBytesMax)
     guard HeavyRequests.isHeavy(body) else {
-      return begin(route, arrival) { () throws(RPCError) in
-        try endpoint.read(head, body: body, bytesMax: bytesMax, at: arrival.time)
+      return begin(route, context) { () throws(RPCError) in
+        try endpoint.read(head, body: body, bytesMax: bytesMax, at: context.time)
       }
     }
-    let time = arrival.time
+    let time = context.time
     let isAdmitted = loop.heavyRequests.add(
-      exchange, bodyBytes: body.count,
+      exchange, of: connection, bodyBytes: body.count,
       cost: HeavyRequests.cost(of: body, bodyBytesMax: bytesMax)
     ) {
       Result { () throws(RPCError) in
         try endpoint.read(head, body: body, bytesMax: bytesMax, at: time)
       }
     } then: { [self] result in
-      begin(route, arrival) { () throws(RPCError) in try result.get() }
+      begin(route, context) { () throws(RPCError) in try result.get() }
     } dropped: { [self] in
-      refuse(Self.noRoom, route, arrival)
+      refuse(Self.noRoom, route, context)
     }
-    if !isAdmitted { refuse(Self.noRoom, route, arrival) }
+    if !isAdmitted { refuse(Self.noRoom, route, context) }
   }
 
   private static let noRoom = RPCError(
     .resourceExhausted, "large requests that wait to be read take all the room there is")
 
   private func begin(
-    _ route: Route, _ arrival: Arrival, _ read: () throws(RPCError) -> ReadRequest
+    _ route: Route, _ context: CallContext, _ read: () throws(RPCError) -> ReadRequest
   ) {
     do throws(RPCError) {
-      try route.endpoint.begin(try read(), arrival)
+      try route.endpoint.begin(try read(), context)
     } catch {
-      refuse(error, route, arrival)
+      refuse(error, route, context)
     }
   }
 
-  private func refuse(_ error: RPCError, _ route: Route, _ arrival: Arrival) {
-    route.metrics.answered(error.code, nanoseconds: loop.clock() - arrival.time)
+  private func refuse(_ error: RPCError, _ route: Route, _ context: CallContext) {
+    route.metrics.answered(error.code, nanoseconds: loop.clock() - context.time)
     let acceptPost: [(String, String)] =
       error.httpStatus == 415
       ? [("accept-post", Codec.allCases.map(\.contentType).joined(separator: ", "))] : []
-    loop.answers.refuse(arrival.exchange, error, acceptPost)
+    loop.answers.refuse(context.exchange, error, acceptPost)
   }
 
   // MARK: - Everything else

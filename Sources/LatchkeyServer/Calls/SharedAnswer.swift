@@ -1,4 +1,4 @@
-import HTTP2
+import HTTP
 import NIOCore
 
 /// An answer that takes long to make and is the same for everybody: it is made at most once in

@@ -1,27 +1,29 @@
-import HTTP2
+import HTTP
 import LockCore
+import HTTPServer
 import RPC
 import Storage
 import Synchronization
 import WireSchema
 
-/// A request that has come, before it is a call: who waits for its answer, where, and since when.
-struct Arrival {
-  let exchange: any Exchange
-  let loop: EventLoopContext
-  let metrics: MethodMetrics
-  let time: MonotonicTime
-}
-
-/// A call on its way through the store. What it answers is its subclass's.
+/// A call on its way through the store.
 ///
 /// `@unchecked Sendable`: used on its event loop only; the store's threads carry it, and ask whether
 /// it is wanted.
-class UnaryCall: StoreCall, TimedCall, ExchangeWatcher, @unchecked Sendable {
+final class UnaryCall: StoreCall, TimedCall, ExchangeWatcher, @unchecked Sendable {
+  /// What it asks of the store.
+  enum Kind {
+    case command(Command)
+    case get(key: String)
+    case list(ResourceList)
+  }
+
+  private let kind: Kind
   private let exchange: any Exchange
-  private let loop: EventLoopContext
+  private let connection: Connection
+  private var loop: EventLoopContext { connection.loop }
   /// Nil where the call does not wait.
-  final let peer: WaitingPeer?
+  let peer: WaitingPeer?
   let endpoint: Endpoint
   let codec: Codec
   private let metrics: MethodMetrics
@@ -37,52 +39,72 @@ class UnaryCall: StoreCall, TimedCall, ExchangeWatcher, @unchecked Sendable {
   private var share: AnswerBudget.Share?
 
   init(
-    _ endpoint: Endpoint, _ arrival: Arrival, _ request: UnaryRequest,
-    share: AnswerBudget.Share? = nil, peer: WaitingPeer? = nil
+    _ kind: Kind, _ endpoint: Endpoint, _ context: CallContext, _ request: UnaryRequest,
+    share: AnswerBudget.Share? = nil
   ) {
+    self.kind = kind
     self.endpoint = endpoint
-    self.peer = peer
-    exchange = arrival.exchange
-    loop = arrival.loop
+    exchange = context.exchange
+    connection = context.connection
     codec = request.codec
-    metrics = arrival.metrics
-    start = arrival.time
+    metrics = context.metrics
+    start = context.time
     self.share = share
-    deadline = request.timeoutMilliseconds.map { arrival.time + $0 * 1_000_000 }
+    peer = kind.mayWait ? context.connection.waitingPeer(at: context.time) : nil
+    deadline = request.timeoutMilliseconds.map { context.time + $0 * 1_000_000 }
     if !mayTakeLong, let patience = loop.store.patienceNanoseconds {
-      patienceEnd = arrival.time + patience
+      patienceEnd = context.time + patience
     }
     if deadline != nil || patienceEnd != nil { loop.watchDeadline(of: self) }
     exchange.tellEnd(to: self)
   }
 
   /// Turns what the store says into the body of an answer in the call's wire version.
-  func body(of outcome: Outcome) throws(RPCError) -> [UInt8] {
-    preconditionFailure("a kind of call says what it answers")
-  }
-
-  /// Whether the call may stand in the store's waiting room.
-  var mayWait: Bool { false }
-
-  /// Whether the answer may take long though nothing is wrong.
-  var mayTakeLong: Bool { mayWait }
-
-  /// The command that undoes what the store did for a peer that is gone; nil where there is nothing to
-  /// be undone. A call that does not wait may have been repeated elsewhere by then, and what it did
-  /// stands.
-  func undoing(_ outcome: Outcome) -> Command? { nil }
-
-  final var replyTarget: any ReplyTarget { loop }
-  final var isWaiting: Bool { mayWait && !isAnswered }
-  final var isWanted: Bool { !hasEnded.load(ordering: .relaxed) }
-
-  final func askForSignOfLife() {
-    loop.eventLoop.execute { [self] in
-      if let peer { loop.askForSignOfLife(of: peer, through: exchange) }
+  private func body(of outcome: Outcome) throws(RPCError) -> [UInt8] {
+    switch kind {
+    case .command(let command):
+      let body = try endpoint.written(
+        { () throws(WireError) in try Locks.answer(to: command, outcome) }, codec)
+      // Most owners are shorter than they may be, and a peer that is slow to read keeps it.
+      share?.keep(body.count)
+      return body
+    case .get(let key):
+      // Before it is encoded: what there is no room for shall cost nothing.
+      var estimate = 0
+      if case .found(let record?) = outcome, let holder = record.holder {
+        estimate = holder.byteCount
+        try makeRoom(for: estimate)
+      }
+      let body = try endpoint.written(
+        { () throws(WireError) in try Locks.answer(toGet: key, outcome) }, codec)
+      // Some versions have more to say of it, and JSON says it at length.
+      if body.count > estimate { try makeRoom(for: body.count) }
+      return body
+    case .list(let list):
+      guard case .listed(let end) = outcome else {
+        throw endpoint.refusal(WireError(refusal: outcome, key: ""))
+      }
+      return try list.takeBody(end)
     }
   }
 
-  final func exchangeEnded() {
+  /// Whether the call may stand in the store's waiting room.
+  private var mayWait: Bool { kind.mayWait }
+
+  /// Whether the answer may take long though nothing is wrong.
+  private var mayTakeLong: Bool { if case .list = kind { true } else { mayWait } }
+
+  var replyTarget: any ReplyTarget { loop }
+  var isWaiting: Bool { mayWait && !isAnswered }
+  var isWanted: Bool { !hasEnded.load(ordering: .relaxed) }
+
+  func askForSignOfLife() {
+    loop.eventLoop.execute { [self] in
+      if let peer { connection.askForSignOfLife(of: peer, through: exchange) }
+    }
+  }
+
+  func exchangeEnded() {
     hasEnded.store(true, ordering: .relaxed)
     share = nil
     leaveWaitingRoom()
@@ -97,7 +119,7 @@ class UnaryCall: StoreCall, TimedCall, ExchangeWatcher, @unchecked Sendable {
 
   /// A call that waits in line leaves it: a client that may be gone is not to be granted what others wait
   /// for. Everything else is answered.
-  final func inputEnded() {
+  func inputEnded() {
     guard mayWait, !isAnswered else { return }
     hasEnded.store(true, ordering: .relaxed)
     leaveWaitingRoom()
@@ -108,18 +130,15 @@ class UnaryCall: StoreCall, TimedCall, ExchangeWatcher, @unchecked Sendable {
   /// Takes what an answer with a resource of `bytes` needs until it is written.
   ///
   /// - Throws: `resourceExhausted` where other answers wait to be read and leave too little.
-  final func makeRoom(for bytes: Int) throws(RPCError) {
-    share = try loop.share(of: \.resources, ofAnswer: bytes, on: exchange)
+  private func makeRoom(for bytes: Int) throws(RPCError) {
+    share = try connection.share(of: \.resources, ofAnswer: bytes)
   }
-
-  /// Gives back what an answer of `bytes` does not need.
-  final func keepRoom(for bytes: Int) { share?.keep(bytes) }
 
   private func leaveWaitingRoom() {
     if mayWait, !isAnswered { loop.store.abandon(self) }
   }
 
-  final func complete(_ result: StoreResult) {
+  func complete(_ result: StoreResult) {
     guard !isAnswered else {
       if case .success(let outcome) = result { undo(outcome) }
       return
@@ -137,13 +156,14 @@ class UnaryCall: StoreCall, TimedCall, ExchangeWatcher, @unchecked Sendable {
     }
   }
 
-  /// Takes back what the store did for a peer that did not learn of it.
+  /// Takes back what the store did for a peer that did not learn of it. A call that does not wait may have been
+  /// repeated elsewhere by then, and what it did stands.
   private func undo(_ outcome: Outcome) {
-    guard let command = undoing(outcome) else { return }
+    guard case .command(let done) = kind, let command = Locks.undoing(done, outcome) else { return }
     loop.store.submitAlways(command, call: InternalCall(loop) { _ in })
   }
 
-  final func isOver(at now: MonotonicTime) -> Bool {
+  func isOver(at now: MonotonicTime) -> Bool {
     if isAnswered { return true }
     guard let deadline, deadline <= now else {
       guard let patienceEnd, patienceEnd <= now else { return false }
@@ -176,16 +196,22 @@ class UnaryCall: StoreCall, TimedCall, ExchangeWatcher, @unchecked Sendable {
   }
 }
 
-extension EventLoopContext {
+extension UnaryCall.Kind {
+  fileprivate var mayWait: Bool {
+    if case .command(.claimWaiting) = self { true } else { false }
+  }
+}
+
+extension Connection {
   /// What an answer of `bytes` takes of the room for its kind; nil where it is not long.
   ///
   /// - Throws: `resourceExhausted` where there is less left.
   func share(
     of kind: @autoclosure () -> KeyPath<AnswerBudgets.Kinds<AnswerBudget>, AnswerBudget>,
-    ofAnswer bytes: Int, on exchange: any Exchange
+    ofAnswer bytes: Int
   ) throws(RPCError) -> AnswerBudget.Share? {
     guard bytes > AnswerBudget.shortAnswerBytesMax else { return nil }
-    let share = answerBudget(kind(), of: exchange).share()
+    let share = answerBudget(kind()).share()
     guard share.take(bytes) else { throw RPCError.noRoom }
     return share
   }

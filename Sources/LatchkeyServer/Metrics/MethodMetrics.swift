@@ -1,6 +1,6 @@
 import CoreMetrics
 import Metrics
-import RPC
+import WireSchema
 
 /// The metrics of one method in one wire version. Each code's counter is made when it is first
 /// needed, so that nothing is looked up by name for a request.

@@ -1,7 +1,7 @@
-import HTTP2
+import HTTP
 import LatchkeyClient
 import NIOCore
-import RPC
+import WireSchema
 
 /// A connection and the requests that it keeps under way. It connects again when it breaks.
 ///

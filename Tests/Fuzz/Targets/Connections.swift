@@ -1,7 +1,7 @@
-import HTTP2
+import HTTP
 import NIOCore
 import NIOEmbedded
-import RPC
+import HTTPServer
 
 /// The first byte says into how large pieces the rest is cut: a state of a parser may only be reached
 /// where one piece ends within something.
@@ -16,7 +16,11 @@ private func fuzzConnection(_ input: UnsafeRawBufferPointer, opening: [UInt8]) {
   guard let first = input.first else { return }
   let loop = EmbeddedEventLoop()
   let channel = EmbeddedChannel(loop: loop)
-  let pipeline = ServerPipeline(grease: .none, commonFields: [("latchkey-wire", "1-3")])
+  let pipeline = ServerPipeline(grease: .none) { refusal in
+    Rejections.Rejection(
+      headers: ResponseHeaders(status: refusal.status, fields: [("latchkey-wire", "1-3")]),
+      body: Array(refusal.message.utf8))
+  }
   do {
     try pipeline.configure(
       channel, receiver: Answering(), turns: Turns(eventLoop: loop),

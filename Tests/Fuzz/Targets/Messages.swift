@@ -1,6 +1,5 @@
 @testable import LatchkeyServer
 import LockCore
-import RPC
 import WireSchema
 
 func fuzzJSON(_ input: UnsafeRawBufferPointer) { fuzzMessage(input, .json) }

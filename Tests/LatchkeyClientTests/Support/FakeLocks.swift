@@ -1,5 +1,4 @@
 import LatchkeyClient
-import RPC
 import SwiftProtobuf
 import Synchronization
 import WireSchema

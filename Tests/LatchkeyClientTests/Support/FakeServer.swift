@@ -1,8 +1,7 @@
-import HTTP2
+import HTTP
 import LatchkeyClient
 import NIOCore
 import NIOPosix
-import RPC
 import Synchronization
 import TestKit
 import Testing
@@ -108,7 +107,7 @@ final class FakeServer: Sendable {
     let connection = FakeConnection(number, channel, self)
     connection.handler = HTTP2ServerHandler(
       receiver: connection, offer: offer, limits: HTTP2Limits(), grease: .system,
-      rejections: HTTP2Rejections(status: 400),
+      rejections: Rejections(status: 400),
       events: connection)
     state.withLock {
       $0.connections.append(NIOLoopBound(connection, eventLoop: channel.eventLoop))

@@ -1,6 +1,5 @@
-import HTTP2
+import HTTP
 import LatchkeyClient
-import RPC
 import SwiftProtobuf
 import WireSchema
 

@@ -1,7 +1,6 @@
-package import HTTP2
+package import HTTP
 import NIOCore
 import NIOPosix
-import RPC
 import Synchronization
 import WireSchema
 
@@ -33,7 +32,7 @@ package final class Intermediary: Sendable {
             HTTP2ServerHandler(
               receiver: forwarding, offer: HandshakeOffer(settingsValue: 0, hello: []),
               limits: HTTP2Limits(), grease: .none,
-              rejections: HTTP2Rejections(status: 502),
+              rejections: Rejections(status: 502),
               events: nil))
         }
       }
@@ -44,7 +43,7 @@ package final class Intermediary: Sendable {
   package func stop() async throws { try await listener.close() }
 }
 
-extension HTTP2Rejections {
+extension Rejections {
   /// Answers of this status, without a word.
   package init(status: Int) {
     let rejection = Rejection(headers: ResponseHeaders(status: status, fields: []), body: [])

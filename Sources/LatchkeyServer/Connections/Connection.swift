@@ -1,0 +1,117 @@
+import HTTP
+import HTTPServer
+import LockContent
+import LockCore
+import Logging
+import NIOCore
+import Storage
+import WireSchema
+
+/// A client's connection: takes its requests, and keeps what the server has of it while it lasts. Belongs to its
+/// event loop.
+final class Connection: RequestReceiver {
+  let loop: EventLoopContext
+  private let router: Router
+  private let metrics: ServerMetrics
+  private let logger: Logger
+  /// Whom to ask to finish. Another one when it is known what the connection speaks.
+  private var handler: (any ServerPipeline.Handler)?
+  /// What its long answers take; made when there is one.
+  private var longAnswers: AnswerBudgets.Kinds<AnswerBudget>?
+  /// Where a call waits on it, or has.
+  private var peerThatWaits: WaitingPeer?
+  private var isNegotiated = false
+  /// Nobody can be answered any more once it is not.
+  private(set) var isOpen = true
+
+  /// Bytes that are logged of what a client says that it is.
+  private static let softwareBytesMax = 64
+
+  init(_ loop: EventLoopContext, _ router: Router, metrics: ServerMetrics, logger: Logger) {
+    self.loop = loop
+    self.router = router
+    self.metrics = metrics
+    self.logger = logger
+  }
+
+  func receive(_ head: HeaderBlock, body: [UInt8], exchange: any Exchange) {
+    router.receive(head, body: body, exchange: exchange, on: self)
+  }
+
+  // MARK: - From its beginning to its end
+
+  /// Notes whom to ask when it is to be drained, in the place of whom it was before.
+  func opened(_ handler: any ServerPipeline.Handler) {
+    self.handler = handler
+    if loop.isDraining { handler.beginDrainAfterFirstRequest() }
+  }
+
+  func closed() {
+    isOpen = false
+    (handler, longAnswers, peerThatWaits) = (nil, nil, nil)
+  }
+
+  /// Finishes the requests in hand, then closes.
+  func beginDrain() { handler?.beginDrain() }
+
+  func update(offer: HandshakeOffer) { handler?.update(offer: offer) }
+
+  // MARK: - What is kept of it
+
+  /// What its long answers of a kind may take.
+  func answerBudget(
+    _ kind: KeyPath<AnswerBudgets.Kinds<AnswerBudget>, AnswerBudget>
+  ) -> AnswerBudget {
+    let budgets = longAnswers ?? loop.longAnswers.ofConnection()
+    if isOpen { longAnswers = budgets }
+    return budgets[keyPath: kind]
+  }
+
+  /// The other side, which has just sent a request that may wait; nil where it is gone by now.
+  func waitingPeer(at now: MonotonicTime) -> WaitingPeer? {
+    guard isOpen else { return nil }
+    guard let known = peerThatWaits else {
+      let new = WaitingPeer(heardAt: now)
+      peerThatWaits = new
+      return new
+    }
+    if known.showsLife(at: now) { loop.store.heard(known) }
+    return known
+  }
+
+  /// Asks for a sign of life of `peer`, whose request `exchange` is.
+  func askForSignOfLife(of peer: WaitingPeer, through exchange: any Exchange) {
+    // The request was answered or reset by now; others may wait on its connection, which says nothing.
+    guard !exchange.isForgotten else { return loop.store.notAsked(peer) }
+    exchange.askForSignOfLife { [loop] sign in
+      let isNews =
+        switch sign {
+        // It is ending: nobody is granted anything who is gone.
+        case .given, .gone: peer.showsLife(at: loop.clock())
+        case .untold: peer.cannotBeAsked()
+        }
+      if isNews { loop.store.heard(peer) }
+    }
+  }
+}
+
+extension Connection: HTTP2ServerEvents {
+  func peerOffered(settingsValue: UInt32) {
+    // A peer that moves within its range later is still the same connection.
+    guard !isNegotiated else { return }
+    isNegotiated = true
+    let range = WireRange(settingsValue: settingsValue)
+    metrics.negotiated(range.flatMap { WireVersions.spoken.newestCommon(with: $0) })
+  }
+
+  func peerHello(_ payload: [UInt8]) {
+    guard logger.logLevel <= .debug, let hello = HelloFrame.decode(payload) else { return }
+    let software = hello.software.beginning(bytesMax: Self.softwareBytesMax)
+    logger.debug("client said hello", metadata: ["software": "\(software)"])
+  }
+
+  func connectionEnded(reason: HTTP2ConnectionEnd) {
+    metrics.ended(reason: reason.code.rawValue)
+    logger.debug("connection ended", metadata: ["reason": "\(reason)"])
+  }
+}
