@@ -486,6 +486,8 @@ import Testing
     #expect(second.observer.totals.locks == 2)
     first.turn(.release(key: "freed", owner: "b"))
     database.collect("freed")
+    // Who was away for long is not told what has changed.
+    database.set(.epoch, to: 9, note: "")
     second.faults.fail(.apply, .connectionLost)
     second.turn(.hold("mine", "c"))
     pass(second, ticks: 40)
