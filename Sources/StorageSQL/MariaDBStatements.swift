@@ -101,12 +101,8 @@ package struct MariaDBStatements: SetStatements {
     """
     SELECT table_name, engine FROM information_schema.tables
     WHERE table_schema = database() AND engine <> 'InnoDB' AND table_name IN (\
-    \(tables.map { "'\($0)'" }.joined(separator: ", ")))
+    \(StoreSchema.tables.map { "'\($0)'" }.joined(separator: ", ")))
     """)
-
-  private static let tables = [
-    S1.metaTable, S1.resourceTable, Terms.table, ServerRuns.table, ServerRuns.changesTable,
-  ]
 
   /// Whether the server is only read from, such as a replica.
   package static let state = MariaDBStatement("SELECT @@read_only <> 0")

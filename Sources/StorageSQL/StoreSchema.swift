@@ -32,11 +32,15 @@ extension MariaDBStatements {
   }
 }
 
-private enum StoreSchema {
-  static func script(_ statements: [String], _ shapes: KnownShapes, user: String) -> String {
-    let tables = [
-      S1.resourceTable, S1.metaTable, Terms.table, ServerRuns.table, ServerRuns.changesTable,
-    ]
+enum StoreSchema {
+  /// All that a store has in a database across a network.
+  static let tables = [
+    S1.metaTable, S1.resourceTable, Terms.table, ServerRuns.table, ServerRuns.changesTable,
+  ]
+
+  fileprivate static func script(_ statements: [String], _ shapes: KnownShapes, user: String)
+    -> String
+  {
     let grants = tables.map { "GRANT SELECT, INSERT, UPDATE, DELETE ON \($0) TO \(user)" }
     return """
       -- A store of Latchkey, shapes \(shapes). Run it in the database that --store is to name, as somebody who

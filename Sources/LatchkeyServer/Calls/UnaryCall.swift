@@ -1,6 +1,5 @@
 import HTTP
 import LockCore
-import HTTPServer
 import RPC
 import Storage
 import Synchronization
@@ -24,8 +23,8 @@ final class UnaryCall: StoreCall, TimedCall, ExchangeWatcher, @unchecked Sendabl
   private var loop: EventLoopContext { connection.loop }
   /// Nil where the call does not wait.
   let peer: WaitingPeer?
-  let endpoint: Endpoint
-  let codec: Codec
+  private let endpoint: Endpoint
+  private let codec: Codec
   private let metrics: MethodMetrics
   private let start: MonotonicTime
   let deadline: MonotonicTime?

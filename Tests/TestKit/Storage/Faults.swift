@@ -74,6 +74,7 @@ package final class FaultPlan: Sendable {
       $0.scripted = [:]
       $0.chance = nil
       $0.gates = [:]
+      $0.isNextFoundOutElsewhere = false
     }
   }
 
