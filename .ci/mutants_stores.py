@@ -64,6 +64,8 @@ MUTANTS = [
      "if !stalls.isStoreFailing, MUTANT || !setback.isArrival {"),
     (WRITER, "setback: whoever has come in is ready", "if !stalls.isStoreFailing { noteHealth(.working) }",
      "if !stalls.isStoreFailing, !MUTANT { noteHealth(.working) }"),
+    (WRITER, "conflict: what was answered is not decided anew", "guard call.isWanted else { return .failure(.unwanted) }",
+     "guard call.isWanted || MUTANT else { return .failure(.unwanted) }"),
     (BATCH, "renewal: only what says nothing new", "isRenewal && row!.record.saysSame(as: record)",
      "isRenewal && (MUTANT || row!.record.saysSame(as: record))"),
     (BATCH, "renewal: what a holder says", "&& HolderPart.allCases.allSatisfy { $0.isSame(holder, others) }",

@@ -234,8 +234,9 @@ package typealias StoreResult = Result<Outcome, StoreError>
 /// A request on its way through the store. It gets its result on the thread of its ``ReplyTarget``.
 package protocol StoreCall: AnyObject, Sendable {
   var replyTarget: any ReplyTarget { get }
-  /// Whether anybody still waits for the result. A call of which the peer is gone by its turn is not
-  /// done: the peer may have asked another server meanwhile. Asked on a thread of the store.
+  /// Whether anybody still waits for the result. A call of which the peer is gone, or was answered, by its
+  /// turn is not done, nor tried again after a conflict: the peer may have asked another server meanwhile.
+  /// Asked on a thread of the store.
   var isWanted: Bool { get }
   /// Who is to be alive when the call is granted something that it waited for; nil where that does not
   /// matter. Asked on a thread of the store.

@@ -77,6 +77,35 @@ import WireSchema
     try await server.stop()
   }
 
+  /// Its owner, who was told that the store gives no answer, may have gone on at another server.
+  @Test func whatWasAnsweredIsNotTriedAgainAfterAConflict() async throws {
+    let database = MemoryDatabase(.optimistic)
+    let plan = FaultPlan()
+    let first = try await InProcessServer.start(
+      engine: FaultyEngine(database.engine(), plan: plan), id: "first")
+    let second = try await InProcessServer.start(engine: database.engine(), id: "second")
+    for server in [first, second] { try await Self.serves(server) }
+    let writing = plan.hold(.apply)
+    let answer = try await HTTPVersion.http2.send(Self.claim, port: first.port)
+    #expect(answer.status == 503)
+    #expect(String(decoding: answer.body, as: UTF8.self).contains("the store gives no answer"))
+    #expect(try await HTTPVersion.http2.send(Self.claim, port: second.port).status == 200)
+    writing.open()
+    // Once this is done, so is what became of the first.
+    try await Self.serves(first)
+    #expect(database.row(forKey: "k")?.revision == 1)
+    for server in [first, second] { try await server.stop() }
+  }
+
+  /// A server that has just come waits before it does what clients ask.
+  private static func serves(_ server: InProcessServer) async throws {
+    let claim = Call.json(
+      "Lock", #"{"resource":{"key":"other","owner":"o","type":"lock"},"ttl_in_seconds":60}"#)
+    while try await HTTPVersion.http2.send(claim, port: server.port).status != 200 {
+      try await Task.sleep(for: .milliseconds(20))
+    }
+  }
+
   @Test func readyzAnswersWhileNoThreadOfTheStoreDoes() async throws {
     let database = MemoryDatabase()
     let plan = FaultPlan()

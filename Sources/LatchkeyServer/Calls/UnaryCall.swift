@@ -166,6 +166,7 @@ final class UnaryCall: StoreCall, TimedCall, ExchangeWatcher, @unchecked Sendabl
     if isAnswered { return true }
     guard let deadline, deadline <= now else {
       guard let patienceEnd, patienceEnd <= now else { return false }
+      hasEnded.store(true, ordering: .relaxed)
       refuse(
         RPCError(
           .unavailable, "the store gives no answer; the change may or may not be made"))

@@ -521,10 +521,12 @@ final class CommandWriter {
   ) -> [StoreResult?] {
     var slots = slots
     return part.map { index in
-      let command = work.commands[index]
+      let (command, call) = (work.commands[index], work.calls[index])
+      defer { slots = slots.dropFirst(command.keyCount) }
+      // Asked each time that it is decided anew: who was answered meanwhile may have gone on elsewhere.
+      guard call.isWanted else { return .failure(.unwanted) }
       let result = batch.apply(command, slots: slots.prefix(command.keyCount))
-      slots = slots.dropFirst(command.keyCount)
-      return waits(result, command, work.calls[index], at: now)
+      return waits(result, command, call, at: now)
     }
   }
 

@@ -84,6 +84,23 @@ import Testing
       first.turn(.hold("key", "a")) == [.renewed(token: 1, revision: Int64(renewals.count) + 2)])
   }
 
+  /// Who was answered may have gone on elsewhere.
+  @Test func whatNobodyWaitsForIsNotDecidedAnew() throws {
+    let (first, second) = (try bench(), try bench())
+    let (answered, waited) = (KeptCall(), KeptCall())
+    database.beforeNextChange {
+      second.turn(.hold("key", "a"))
+      answered.isWanted = false
+    }
+    first.turn(items: [
+      .command(.hold("key", "a"), deadline: nil, call: answered),
+      .command(.hold("other", "a"), deadline: nil, call: waited),
+    ])
+    #expect(answered.result == .failure(.unwanted))
+    #expect(waited.result == .granted(token: 1, revision: 1))
+    #expect(database.row(forKey: "key")?.revision == 1)
+  }
+
   /// Whoever asked waits for no longer.
   @Test func whoMeetsOthersForLongGivesUp() throws {
     let (first, second) = (try bench(), try bench())

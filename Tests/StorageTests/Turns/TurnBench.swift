@@ -133,9 +133,13 @@ final class TurnBench: @unchecked Sendable {
 }
 
 final class KeptCall: StoreCall {
-  let isWanted = true
   private let kept = Mutex<StoreResult?>(nil)
+  private let wanted = Mutex(true)
 
+  var isWanted: Bool {
+    get { wanted.withLock { $0 } }
+    set { wanted.withLock { $0 = newValue } }
+  }
   var result: StoreResult? { kept.withLock { $0 } }
   var replyTarget: any ReplyTarget { DirectTarget.shared }
 
