@@ -217,6 +217,7 @@ import Testing
         case .success(.refused(.heldByAnother, _)):
           #expect(waiter.end <= now, "seed \(seed)")
           if waiter.connection.livesSince == nil { count.silentEnds += 1 }
+        case .failure(.unwanted): #expect(!waiter.isWanted, "seed \(seed)")
         case .failure:
           // The store is opened anew after a failure, which takes a while.
           #expect(now - latestFailure <= 1_000_000_000, "seed \(seed)")
