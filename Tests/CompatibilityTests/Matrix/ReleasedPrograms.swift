@@ -25,8 +25,8 @@ struct ReleasedPrograms: Sendable, CustomTestStringConvertible {
   /// What it is to be replaced by in tests of the present version: this one, and that one by all.
   var neighbours: [ReleasedPrograms] { isHead ? Self.all : [Self.head] }
 
-  /// Every release that has a commit in Protocol/releases.json and does not share its wire versions,
-  /// shapes and stores with a newer one, which shows the same; then the present one.
+  /// Every release that has a commit in Protocol/releases.json and of which no newer one has the wire versions,
+  /// the shapes and all the stores, which would show the same; then the present one.
   ///
   /// The older ones take minutes to build: `.ci/build-release` does that, and LATCHKEY_RELEASES says
   /// where it put them. Without it, the present one is all that there is.
@@ -37,7 +37,10 @@ struct ReleasedPrograms: Sendable, CustomTestStringConvertible {
     // What is missing there is found missing by the tests that start it.
     let releases = try! ProtocolFiles.json("releases.json").member("releases").list ?? []
     let distinct = zip(releases, releases.dropFirst()).filter { older, newer in
-      ["wire", "shape", "stores"].contains { older.object?[$0] != newer.object?[$0] }
+      let stores = (older.object?["stores"]?.list ?? []).map(\.string)
+      let newerStores = (newer.object?["stores"]?.list ?? []).map(\.string)
+      return ["wire", "shape"].contains { older.object?[$0] != newer.object?[$0] }
+        || !stores.allSatisfy(newerStores.contains)
     }.map(\.0)
     return distinct.filter { $0.object?["commit"]?.isNull == false }.map { release in
       let version = release.object?["version"]?.string ?? ""
