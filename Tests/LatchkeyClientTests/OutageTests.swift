@@ -178,6 +178,8 @@ struct OutageTests {
   ) throws -> LatchkeyClient {
     var configuration = LatchkeyClient.Configuration(endpoints: [try Endpoint("slow.test")])
     configuration.requestTimeout = .seconds(600)
+    // Whatever chance makes of the pauses, it is tried again well within two seconds.
+    configuration.backoff.max = .milliseconds(200)
     configuration.logger = log.logger
     var environment = ClientEnvironment.testing(time: time)
     environment.resolver = resolver

@@ -85,13 +85,21 @@ import WireSchema
       engine: FaultyEngine(database.engine(), plan: plan), id: "first")
     let second = try await InProcessServer.start(engine: database.engine(), id: "second")
     for server in [first, second] { try await Self.serves(server) }
+    // It waits for its turn for a while, so that it is answered before the turn has taken too long to go on.
+    let before = plan.hold(.apply)
+    async let held: Void = Self.serves(first)
+    await before.arrival()
+    async let claimed = HTTPVersion.http2.send(Self.claim, port: first.port)
+    try await Task.sleep(for: .milliseconds(900))
     let writing = plan.hold(.apply)
-    let answer = try await HTTPVersion.http2.send(Self.claim, port: first.port)
+    before.open()
+    let answer = try await claimed
     #expect(answer.status == 503)
     #expect(String(decoding: answer.body, as: UTF8.self).contains("the store gives no answer"))
     #expect(try await HTTPVersion.http2.send(Self.claim, port: second.port).status == 200)
     writing.open()
-    // Once this is done, so is what became of the first.
+    // Once these are done, so is what became of the first.
+    try await held
     try await Self.serves(first)
     #expect(database.row(forKey: "k")?.revision == 1)
     for server in [first, second] { try await server.stop() }

@@ -166,6 +166,7 @@ final class UnaryCall: StoreCall, TimedCall, ExchangeWatcher, @unchecked Sendabl
     if isAnswered { return true }
     guard let deadline, deadline <= now else {
       guard let patienceEnd, patienceEnd <= now else { return false }
+      // Before the answer leaves: who has it may go on elsewhere.
       hasEnded.store(true, ordering: .relaxed)
       refuse(
         RPCError(

@@ -101,13 +101,16 @@ extension LatchkeyClient {
     get async { await ask { $0.connections.values.contains { $0.watch.hasSpoken } } }
   }
 
-  /// Whether nothing is awaited but answers to calls, and time: no name, no connection, and no answer to
-  /// a PING.
+  /// Whether nothing is awaited but answers to calls, and time: no name, no connection, no first word of a server, and
+  /// no answer to a PING.
   var isSettled: Bool {
     get async {
       await ask { driver in
         let isReaching = driver.state.phase == .resolving || driver.state.phase == .connecting
-        return !isReaching && !driver.connections.values.contains { $0.watch.pingedAt != nil }
+        return !isReaching
+          && driver.connections.values.allSatisfy {
+            $0.watch.hasSpoken && $0.watch.pingedAt == nil
+          }
       }
     }
   }
