@@ -19,10 +19,13 @@ package enum RenewVerdict: Equatable, Sendable {
 package struct GrantName: Equatable, Sendable {
   package var token: Int64?
   package var owner: String?
+  /// Who means it.
+  package var caller: Caller
 
-  package init(token: Int64? = nil, owner: String? = nil) {
+  package init(token: Int64? = nil, owner: String? = nil, caller: Caller = .anybody) {
     self.token = token
     self.owner = owner
+    self.caller = caller
   }
 
   /// Whether it is the grant that `record` stands for.
@@ -49,6 +52,8 @@ package enum Refusal: Equatable, Sendable {
   case heldByAnother
   /// The grant in question is over, or is another one.
   case notTheHolder
+  /// Another identity has taken the grant in question, and the caller may not break it.
+  case ofAnotherIdentity
   /// It would have more labels than ``NameLimits/labelsMax``.
   case tooManyLabels
   /// The key's tokens or revisions have reached the largest number there is. No key gets there by
@@ -69,7 +74,7 @@ package enum Decisions {
     key: String, _ claim: Claim, on record: LockRecord?, tokenFloor: Int64,
     setbackFloor: Int64 = 0
   ) -> ClaimVerdict {
-    if let current = record?.holder, !current.owner.isSameName(as: claim.owner) {
+    if let current = record?.holder, !claim.isOfOwner(current) {
       return .refused(.heldByAnother)
     }
     let renewed = record.flatMap { $0.token > setbackFloor ? $0.holder : nil }
@@ -94,11 +99,12 @@ package enum Decisions {
   ///   - grantedAt: Nil leaves it as it was.
   package static func renew(
     token: Int64, lease: Lease?, content: Content? = nil, labels: [String: String] = [:],
-    grantedAt: StatedTime? = nil, on record: LockRecord?
+    grantedAt: StatedTime? = nil, caller: Caller = .anybody, on record: LockRecord?
   ) -> RenewVerdict {
     guard let record, var holder = record.holder, record.token == token else {
       return .refused(.notTheHolder)
     }
+    guard caller.mayHave(holder) else { return .refused(.ofAnotherIdentity) }
     let (revision, overflow) = record.revision.addingReportingOverflow(1)
     guard !overflow else { return .refused(.numbersExhausted) }
     holder.lease = lease ?? holder.lease
@@ -117,6 +123,7 @@ package enum Decisions {
     guard name.isTokenOf(record) else { return .refused(.notTheHolder) }
     guard let holder = record.holder else { return .alreadyFree }
     guard name.isOwnerName(holder) else { return .refused(.notTheHolder) }
+    guard name.caller.mayHave(holder) else { return .refused(.ofAnotherIdentity) }
     guard let freed = freed(record) else { return .refused(.numbersExhausted) }
     return .released(freed)
   }

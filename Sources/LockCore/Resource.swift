@@ -83,8 +83,7 @@ package struct Holder: Equatable, Sendable {
   package var labels: [String: String]
   /// When the holder says that it was granted the resource; nil where it did not.
   package var grantedAt: StatedTime?
-  /// Who it was that acquired it, as far as the server could tell; empty where it could not. No shape of this
-  /// release says it.
+  /// Who it was that acquired it, as far as the server could tell; empty where it could not.
   package var identity = ""
 
   package init(
@@ -100,6 +99,36 @@ package struct Holder: Equatable, Sendable {
   }
 }
 
+/// Who asks for a change.
+package struct Caller: Equatable, Sendable {
+  /// As far as the server can tell; empty where it cannot.
+  package var identity: String
+  /// Whether it may keep and give back what another identity has taken.
+  package var mayBreak: Bool
+
+  package init(identity: String, mayBreak: Bool) {
+    self.identity = identity
+    self.mayBreak = mayBreak
+  }
+
+  /// The server itself, and everybody where nobody's rights are looked at.
+  package static let anybody = Caller(identity: "", mayBreak: true)
+  /// Who may not ask for it.
+  package static let nobody: Caller = {
+    var nobody = Caller(identity: "", mayBreak: false)
+    nobody.isDenied = true
+    return nobody
+  }()
+
+  package private(set) var isDenied = false
+
+  /// Whether what `holder` has is the caller's to keep or to give back. What nobody known has taken is anybody's
+  /// who knows its name.
+  package func mayHave(_ holder: Holder) -> Bool {
+    mayBreak || holder.identity.isEmpty || holder.identity.isSameName(as: identity)
+  }
+}
+
 /// A wish to hold a key: a new grant, or a new lease for the owner that holds it already.
 package struct Claim: Equatable, Sendable {
   package var kind: Kind
@@ -111,8 +140,7 @@ package struct Claim: Equatable, Sendable {
   package var labels: [String: String]
   /// Nil: as it was on a renewal.
   package var grantedAt: StatedTime?
-  /// Nil: as it was on a renewal.
-  package var identity: String?
+  package var caller = Caller.anybody
 
   package init(
     kind: Kind, owner: String, lease: Lease, content: Content? = nil,
@@ -126,6 +154,11 @@ package struct Claim: Equatable, Sendable {
     self.grantedAt = grantedAt
   }
 
+  /// Whether it is a claim of the owner that `holder` is.
+  package func isOfOwner(_ holder: Holder) -> Bool {
+    owner.isSameName(as: holder.owner) && caller.mayHave(holder)
+  }
+
   /// What it makes of the owner's present hold, or of none.
   package func holder(renewing current: Holder?) -> Holder {
     var labels = current?.labels ?? [:]
@@ -133,7 +166,8 @@ package struct Claim: Equatable, Sendable {
     var holder = Holder(
       kind: kind, owner: owner, content: (current?.content ?? .empty).changed(to: content),
       lease: lease, labels: labels, grantedAt: grantedAt ?? current?.grantedAt)
-    holder.identity = identity ?? current?.identity ?? ""
+    // A grant stays whose it is.
+    holder.identity = current.map(\.identity) ?? caller.identity
     return holder
   }
 }

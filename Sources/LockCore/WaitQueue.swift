@@ -14,6 +14,8 @@ package struct WaitQueue<Waiter> {
   package struct Entry {
     package let key: String
     package let owner: String
+    /// Who it is, as far as the server can tell.
+    package let identity: String
     /// Names the request among those of its owner; empty where it has no name.
     package let requestID: String
     /// When the wait is over.
@@ -23,11 +25,12 @@ package struct WaitQueue<Waiter> {
     package let waiter: Waiter
 
     package init(
-      key: String, owner: String, requestID: String, end: MonotonicTime, byteCount: Int,
-      waiter: Waiter
+      key: String, owner: String, identity: String = "", requestID: String, end: MonotonicTime,
+      byteCount: Int, waiter: Waiter
     ) {
       self.key = key
       self.owner = owner
+      self.identity = identity
       self.requestID = requestID
       self.end = end
       self.byteCount = byteCount
@@ -71,12 +74,15 @@ package struct WaitQueue<Waiter> {
   private struct RequestName: Hashable {
     let key: NameBytes
     let owner: NameBytes
+    /// Nobody takes the place of another identity.
+    let identity: NameBytes
     let requestID: NameBytes
 
     init?(_ entry: Entry) {
       guard !entry.requestID.isEmpty else { return nil }
       key = NameBytes(entry.key)
       owner = NameBytes(entry.owner)
+      identity = NameBytes(entry.identity)
       requestID = NameBytes(entry.requestID)
     }
   }
@@ -205,11 +211,16 @@ package struct WaitQueue<Waiter> {
   }
 
   /// Takes out who waits for a key in the name of `owner`, set aside or not, the first one first.
-  package mutating func takeAll(of key: String, owner: String) -> [(id: ID, entry: Entry)] {
+  ///
+  /// - Parameter isMeant: Whether one of them is.
+  package mutating func takeAll(
+    of key: String, owner: String, where isMeant: (Waiter) -> Bool = { _ in true }
+  ) -> [(id: ID, entry: Entry)] {
     guard let line = lines[NameBytes(key)], line.ofOwner[NameBytes(owner)] != nil else { return [] }
     let ids = line.aside.isEmpty ? line.ids : Deque((line.ids + line.aside).sorted())
     return ids.compactMap { id in
-      guard let entry = entries[id], entry.owner.isSameName(as: owner) else { return nil }
+      guard let entry = entries[id], entry.owner.isSameName(as: owner), isMeant(entry.waiter)
+      else { return nil }
       return strikeOut(id).map { (id, $0) }
     }
   }

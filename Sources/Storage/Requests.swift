@@ -65,7 +65,8 @@ extension Holder {
 extension Claim {
   /// What its text takes, in bytes.
   var byteCount: Int {
-    owner.utf8.count + (content?.text.utf8.count ?? 0) + labels.byteCount
+    owner.utf8.count + caller.identity.utf8.count + (content?.text.utf8.count ?? 0)
+      + labels.byteCount
   }
 }
 
@@ -98,6 +99,7 @@ package struct Renewal: Equatable, Sendable {
   package var labels: [String: String]
   /// Nil leaves it as it was.
   package var grantedAt: StatedTime?
+  package var caller = Caller.anybody
 
   package init(
     key: String, token: Int64, lease: Lease? = nil, content: Content? = nil,
@@ -143,6 +145,8 @@ package enum Query: Sendable {
     /// Only those that have all of these attributes and labels, with equal values.
     package var attributes: Attributes = [:]
     package var labels: [String: String] = [:]
+    /// Only those of them that are in this set.
+    package var visible = KeySet.all
     /// Whether all of it has to be from one snapshot, however long that takes.
     package var isOfOneMoment = false
 
@@ -202,6 +206,10 @@ package enum Outcome: Equatable, Sendable {
     case heldByAnother
     /// The grant in question is over, or is another one.
     case notTheHolder
+    /// Another identity has taken the grant in question, and the caller may not break it.
+    case ofAnotherIdentity
+    /// The caller may not ask for it.
+    case denied
     /// What holds the key uses a feature that only servers of a newer shape know.
     case needsNewerServer(shape: Int64)
     /// Another owner holds the key, and as many wait as there is room for.

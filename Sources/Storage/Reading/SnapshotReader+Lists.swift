@@ -80,7 +80,7 @@ extension SnapshotReader {
       // A newer server's row may have no owner that could be shown.
       let records = sound(rows).filter { record in
         guard let holder = record.holder, !ReservedKeys.contains(record.key) else { return false }
-        return list.range.isMet(by: holder)
+        return list.range.visible.contains(record.key) && list.range.isMet(by: holder)
       }
       let page = Array(records.prefix(list.room))
       guard page.isEmpty || list.sink.append(page) else { return .stopped }

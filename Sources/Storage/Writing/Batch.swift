@@ -113,7 +113,13 @@ struct Batch {
     guard case .renewMany(let renewals) = command else {
       return apply(command, slot: slots.first!)
     }
-    return .success(.many(zip(renewals, slots).map { apply(.renew($0), slot: $1) }))
+    return .success(
+      .many(
+        zip(renewals, slots).map { renewal, slot in
+          // Whatever there is: who may not ask does not learn it.
+          renewal.caller.isDenied
+            ? .success(.refused(.denied, nil)) : apply(.renew(renewal), slot: slot)
+        }))
   }
 
   private mutating func apply(_ command: Command, slot: Int) -> StoreResult {
@@ -134,7 +140,7 @@ struct Batch {
     case .renewOwn(let key, let claim):
       handOver(key, slot: slot)
       let row = slots[slot].row
-      guard let holder = row?.record.holder, holder.owner.isSameName(as: claim.owner) else {
+      guard let holder = row?.record.holder, claim.isOfOwner(holder) else {
         return .success(.refused(.heldByAnother, state(of: row)))
       }
       return self.claim(key, claim, slot: slot)
@@ -147,7 +153,8 @@ struct Batch {
     case .renew(let renewal):
       let verdict = Decisions.renew(
         token: renewal.token, lease: renewal.lease, content: renewal.content,
-        labels: renewal.labels, grantedAt: renewal.grantedAt, on: row?.record)
+        labels: renewal.labels, grantedAt: renewal.grantedAt, caller: renewal.caller,
+        on: row?.record)
       switch verdict {
       case .renewed(let next):
         change(slot, to: next)
@@ -194,7 +201,7 @@ struct Batch {
       handedOver = waiting.grantNext(of: key) { claim(key, $0, slot: slot) }
     }
     if let holder = slots[slot].row?.record.holder {
-      waiting.grantAll(of: key, owner: holder.owner) { claim(key, $0, slot: slot) }
+      waiting.grantAll(of: key, to: holder) { claim(key, $0, slot: slot) }
     }
     return handedOver
   }
@@ -287,7 +294,7 @@ struct Batch {
     guard let holder = row.record.holder else { return newer }
     switch command {
     case .claim(_, let claimant), .claimWaiting(_, let claimant, _), .renewOwn(_, let claimant):
-      return claimant.owner.isSameName(as: holder.owner) ? newer : .heldByAnother
+      return claimant.isOfOwner(holder) ? newer : .heldByAnother
     case .renew(let renewal):
       return renewal.token == row.record.token ? newer : .notTheHolder
     case .release(_, let name):
@@ -307,6 +314,7 @@ struct Batch {
     switch refusal {
     case .heldByAnother: .success(.refused(.heldByAnother, state(of: row)))
     case .notTheHolder: .success(.refused(.notTheHolder, state(of: row)))
+    case .ofAnotherIdentity: .success(.refused(.ofAnotherIdentity, state(of: row)))
     case .tooManyLabels: .success(.refused(.tooManyLabels, state(of: row)))
     case .numbersExhausted:
       .failure(

@@ -211,8 +211,8 @@ final class WaitingRoom {
   ) -> StoreResult? {
     guard !isClosed else { return .failure(.shuttingDown) }
     let entry = Queue.Entry(
-      key: key, owner: claim.owner, requestID: wait.requestID, end: wait.end,
-      byteCount: key.utf8.count + claim.byteCount + wait.requestID.utf8.count,
+      key: key, owner: claim.owner, identity: claim.caller.identity, requestID: wait.requestID,
+      end: wait.end, byteCount: key.utf8.count + claim.byteCount + wait.requestID.utf8.count,
       waiter: Visitor(claim: claim, call: call, peer: call.peer))
     let place: (id: Queue.ID, former: Queue.Entry?)
     switch queue.add(entry) {
@@ -262,8 +262,9 @@ final class WaitingRoom {
   }
 
   /// Everybody who waits for `key` in the name of its holder, and is still there, has it.
-  func grantAll(of key: String, owner: String, _ grant: (Claim) -> StoreResult) {
-    for (id, entry) in queue.takeAll(of: key, owner: owner) { _ = leaves(id, entry, grant) }
+  func grantAll(of key: String, to holder: Holder, _ grant: (Claim) -> StoreResult) {
+    let meant = queue.takeAll(of: key, owner: holder.owner) { $0.claim.caller.mayHave(holder) }
+    for (id, entry) in meant { _ = leaves(id, entry, grant) }
   }
 
   /// Grants one that was taken out of the line what it waits for, if it is still there.

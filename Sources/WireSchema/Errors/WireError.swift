@@ -11,6 +11,7 @@ package struct WireError: Error, Sendable {
     case `internal`
     case invalidArgument = "invalid_argument"
     case notFound = "not_found"
+    case permissionDenied = "permission_denied"
     case resourceExhausted = "resource_exhausted"
   }
 

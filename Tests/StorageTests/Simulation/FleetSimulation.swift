@@ -357,7 +357,7 @@ struct FleetSimulation {
         kind: .lock, owner: isOwn ? known.owner! : "owner-\(owners)", lease: lease,
         content: newest == 1 || Bool.random(using: &random) ? Content(text: text) : nil,
         labels: labels, grantedAt: time)
-      if newest == 3 { claim.identity = "client-\(Int.random(in: 0..<3, using: &random))" }
+      if newest == 3 { claim.caller.identity = "client-\(Int.random(in: 0..<3, using: &random))" }
       return .claim(key: key, claim)
     }
   }
