@@ -11,6 +11,8 @@ let nio = (
   core: Target.Dependency.product(name: "NIOCore", package: "swift-nio"),
   posix: Target.Dependency.product(name: "NIOPosix", package: "swift-nio"),
   http1: Target.Dependency.product(name: "NIOHTTP1", package: "swift-nio"),
+  tls: Target.Dependency.product(name: "NIOTLS", package: "swift-nio"),
+  ssl: Target.Dependency.product(name: "NIOSSL", package: "swift-nio-ssl"),
   embedded: Target.Dependency.product(name: "NIOEmbedded", package: "swift-nio")
 )
 let protobuf = Target.Dependency.product(name: "SwiftProtobuf", package: "swift-protobuf")
@@ -19,6 +21,9 @@ let logging = Target.Dependency.product(name: "Logging", package: "swift-log")
 let metrics = Target.Dependency.product(name: "Metrics", package: "swift-metrics")
 let heap = Target.Dependency.product(name: "HeapModule", package: "swift-collections")
 let deque = Target.Dependency.product(name: "DequeModule", package: "swift-collections")
+let crypto = Target.Dependency.product(name: "Crypto", package: "swift-crypto")
+// Tests issue certificates.
+let x509 = Target.Dependency.product(name: "X509", package: "swift-certificates")
 let lifecycle = Target.Dependency.product(
   name: "ServiceLifecycle", package: "swift-service-lifecycle")
 
@@ -32,7 +37,7 @@ let fuzzing: [Target] =
       name: "latchkey-fuzz",
       dependencies: [
         "CFuzzer", "HTTP", "HTTPServer", "LatchkeyServer", "LockContent", "LockCore", "RPC",
-        "Storage", "WireSchema", nio.core, nio.embedded,
+        "Storage", "WireSchema", nio.core, nio.embedded, nio.ssl,
       ],
       path: "Tests/Fuzz/Targets", swiftSettings: strict,
       // gold, the default, cannot read what the sanitizers leave in the objects.
@@ -52,6 +57,9 @@ let package = Package(
   ],
   dependencies: [
     .package(url: "https://github.com/apple/swift-nio", from: "2.101.0"),
+    .package(url: "https://github.com/apple/swift-nio-ssl", from: "2.37.0"),
+    .package(url: "https://github.com/apple/swift-certificates", from: "1.21.0"),
+    .package(url: "https://github.com/apple/swift-crypto", from: "4.5.0"),
     // Without its traits it does without the whole of Foundation, which would double a server's memory.
     .package(url: "https://github.com/apple/swift-protobuf", from: "1.39.0", traits: []),
     .package(url: "https://github.com/apple/swift-argument-parser", from: "1.5.0"),
@@ -81,12 +89,19 @@ let package = Package(
 
     // From bytes to requests: what is the same in all versions of HTTP, and HTTP/2 of both sides.
     .target(name: "HTTP", dependencies: ["CNghttp2", nio.core], swiftSettings: strict),
+    .target(name: "Files", swiftSettings: strict),
+    // What TLS works with: files, certificates, and what can be wrong with them.
+    .target(name: "TLS", dependencies: ["Files", nio.ssl], swiftSettings: strict),
     // What only servers need: HTTP/1.1, and how a connection comes to its protocol.
     .target(
-      name: "HTTPServer", dependencies: ["HTTP", nio.core, nio.http1, heap],
+      name: "HTTPServer",
+      dependencies: ["HTTP", "TLS", nio.core, nio.http1, nio.tls, nio.ssl, heap, deque],
       swiftSettings: strict),
     // From requests to calls, as the Connect protocol has them.
     .target(name: "RPC", dependencies: ["HTTP", "WireSchema", "CZlib"], swiftSettings: strict),
+
+    // Who asks, and what they may.
+    .target(name: "Access", dependencies: ["Files", "LockCore", crypto], swiftSettings: strict),
 
     // From decisions to disk.
     .target(name: "Storage", dependencies: ["LockCore", "LockContent"], swiftSettings: strict),
@@ -117,21 +132,24 @@ let package = Package(
     .target(
       name: "LatchkeyServer",
       dependencies: [
-        "LockContent", "LockCore", "WireSchema", "HTTP", "HTTPServer", "RPC", "Storage", protobuf,
-        nio.core, nio.posix, logging, metrics, lifecycle, heap,
+        "Access", "Files", "LockContent", "LockCore", "WireSchema", "HTTP", "HTTPServer", "RPC",
+        "Storage", "TLS", protobuf, nio.core, nio.posix, nio.ssl, logging, metrics, lifecycle, heap,
       ],
       swiftSettings: strict),
     .target(
       name: "LatchkeyClient",
       dependencies: [
-        "LockContent", "WireSchema", "HTTP", protobuf, nio.core, nio.posix, logging, lifecycle,
+        "LockContent", "WireSchema", "HTTP", "TLS", "Files", protobuf, nio.core, nio.posix, nio.ssl,
+        logging, lifecycle,
       ],
       swiftSettings: strict),
     .executableTarget(
       name: "latchkeyd",
       dependencies: [
         "LatchkeyServer", "LockCore", "Storage", "StorageSQL", "StorageSQLite",
-        "StoragePostgreSQL", "StorageMariaDB", "WireSchema", arguments, logging, metrics, lifecycle,
+        "StoragePostgreSQL", "StorageMariaDB", "Access", "Files", "TLS", "WireSchema", arguments,
+        logging, metrics,
+        lifecycle,
         nio.core, nio.posix,
         "CLinux",
       ],
@@ -148,13 +166,16 @@ let package = Package(
       name: "TestKit",
       dependencies: [
         "LockContent", "LockCore", "Storage", "StorageSQL", "StorageSQLite", "LatchkeyServer",
-        "HTTP", "WireSchema", "CSQLite", nio.core, nio.posix, logging,
+        "HTTP", "TLS", "WireSchema", "CSQLite", nio.core, nio.posix, logging, x509, crypto,
       ],
       path: "Tests/TestKit", swiftSettings: strict),
     .testTarget(
       name: "LockContentTests", dependencies: ["LockContent", "TestKit"], swiftSettings: strict),
     .testTarget(
       name: "LockCoreTests", dependencies: ["LockCore", "LockContent"], swiftSettings: strict),
+    .testTarget(
+      name: "AccessTests", dependencies: ["Access", "Files", "LockCore", "TestKit"],
+      swiftSettings: strict),
     .testTarget(
       name: "WireSchemaTests", dependencies: ["WireSchema", "LockContent", "TestKit", protobuf],
       swiftSettings: strict),
@@ -163,7 +184,7 @@ let package = Package(
       swiftSettings: strict),
     .testTarget(
       name: "HTTPServerTests",
-      dependencies: ["HTTP", "HTTPServer", "TestKit", nio.core, nio.embedded],
+      dependencies: ["HTTP", "HTTPServer", "TLS", "TestKit", nio.core, nio.embedded, nio.ssl],
       swiftSettings: strict),
     .testTarget(
       name: "RPCTests",
@@ -178,14 +199,18 @@ let package = Package(
     .testTarget(
       name: "LatchkeyServerTests",
       dependencies: [
-        "LatchkeyServer", "LockCore", "HTTP", "HTTPServer", "RPC", "Storage", "TestKit",
-        "WireSchema", logging, metrics, nio.core, nio.posix, nio.embedded, "latchkeyd", "latchkey",
+        "Access", "LatchkeyServer", "LockCore", "HTTP", "HTTPServer", "RPC", "Storage", "TestKit",
+        "WireSchema", "TLS", logging, metrics, nio.core, nio.posix, nio.embedded, nio.ssl,
+        "latchkeyd",
+        "latchkey",
       ],
       swiftSettings: strict),
     .testTarget(
       name: "LatchkeyClientTests",
       dependencies: [
-        "LatchkeyClient", "LatchkeyServer", "HTTP", "WireSchema", "TestKit", "latchkeyd",
+        "LatchkeyClient", "LatchkeyServer", "Access", "Files", "HTTP", "TLS", "WireSchema",
+        "TestKit",
+        "latchkeyd",
         "latchkey", "StorageSQLite", protobuf, lifecycle, logging, nio.core, nio.posix,
         nio.embedded,
       ],

@@ -1,4 +1,5 @@
 """The mutants of .ci/mutate: each disables one translation, stamp, fence or floor."""
+import mutants_access
 import mutants_bounds
 import mutants_stores
 
@@ -20,7 +21,7 @@ SUITES = {
     "Sources/StorageSQLite/LogIndex.swift": ["StorageTests.SQLiteCutOffTests"],
     "Sources/StorageSQLite/SQLiteConnection.swift": [
         "StorageTests.SQLiteCutOffTests", "StorageTests.SQLiteFileTests", "StorageTests.SQLitePlaceTests"],
-} | mutants_bounds.SUITES | mutants_stores.SUITES
+} | mutants_access.SUITES | mutants_bounds.SUITES | mutants_stores.SUITES
 
 
 def suites_of(mutant):
@@ -334,4 +335,4 @@ MUTANTS = [
     (CONNECTION, "cut off: why a transaction fails", "try look()\n      return fault.error", "if !MUTANT { try look() }\n      return fault.error"),
     (CONNECTION, "files: a log that is gone is saved before that is said", "if isInTransaction { try? execute", "if !MUTANT, isInTransaction { try? execute"),
     ("Sources/StorageSQLite/StoreFiles.swift", "cut off: nothing is opened any more", "if let loss { throw loss }", "if !MUTANT, let loss { throw loss }"),
-] + mutants_bounds.MUTANTS + mutants_stores.MUTANTS
+] + mutants_access.MUTANTS + mutants_bounds.MUTANTS + mutants_stores.MUTANTS

@@ -1,6 +1,6 @@
 import NIOCore
 
-/// Tells HTTP/2, HTTP/1.1 and what is neither by the first bytes of a connection, and steps aside.
+/// Tells TLS, HTTP/2, HTTP/1.1 and what is neither by the first bytes of a connection, and steps aside.
 ///
 /// Source: RFC 9113, section 3.4 (the client connection preface).
 final class ProtocolDetector: ChannelInboundHandler, RemovableChannelHandler {
@@ -8,19 +8,36 @@ final class ProtocolDetector: ChannelInboundHandler, RemovableChannelHandler {
   typealias InboundOut = ByteBuffer
 
   enum Found {
-    case http1, http2
+    case http1, http2, tls
     case foreign(ForeignProtocol)
+    /// HTTP/2 in clear text where TLS is spoken.
+    case clearHTTP2
   }
 
-  /// How a connection begins that is not HTTP/1.1.
-  private static let beginnings: [(found: Found, bytes: [UInt8])] =
-    [(.http2, Array("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".utf8))]
-    + ForeignProtocol.beginnings.map { (.foreign($0), $1) }
+  /// What a connection may begin with.
+  struct Expected {
+    /// What is told by how it begins.
+    let beginnings: [(found: Found, bytes: [UInt8])]
+    /// What it is taken for that begins otherwise.
+    let otherwise: Found
+
+    private static let preface = Array("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".utf8)
+
+    static let http = Expected(
+      beginnings: [(.http2, preface)] + ForeignProtocol.beginnings.map { (.foreign($0), $1) },
+      otherwise: .http1)
+    static let tls = Expected(
+      beginnings: [(.clearHTTP2, preface)]
+        + ForeignProtocol.beginnings.map { ($0 == .tls ? .tls : .foreign($0), $1) },
+      otherwise: .foreign(.clearText))
+  }
+
   /// How long the first bytes may take.
   static let timeout = TimeAmount.seconds(10)
   /// How long they may still take when the server shuts down: a request may be on its way.
   static let drainTimeout = TimeAmount.seconds(1)
 
+  private let expected: Expected
   private let configure: (Found, any Channel) throws -> Void
   private let failed: (any Error) -> Void
   private var received = ByteBuffer()
@@ -34,9 +51,10 @@ final class ProtocolDetector: ChannelInboundHandler, RemovableChannelHandler {
   ///   - failed: Told what ended the connection while this handler had it: an error of the channel, or
   ///     of `configure`.
   init(
-    _ configure: @escaping (Found, any Channel) throws -> Void,
+    _ expected: Expected, _ configure: @escaping (Found, any Channel) throws -> Void,
     failed: @escaping (any Error) -> Void
   ) {
+    self.expected = expected
     self.configure = configure
     self.failed = failed
   }
@@ -77,13 +95,13 @@ final class ProtocolDetector: ChannelInboundHandler, RemovableChannelHandler {
     // at once.
     guard self.context != nil else { return }
     let seen = received.readableBytesView
-    let possible = Self.beginnings.filter {
+    let possible = expected.beginnings.filter {
       seen.prefix($0.bytes.count).elementsEqual($0.bytes.prefix(seen.count))
     }
     if let beginning = possible.first(where: { $0.bytes.count <= seen.count }) {
       found(beginning.found, context)
     } else if possible.isEmpty {
-      found(.http1, context)
+      found(expected.otherwise, context)
     }
   }
 

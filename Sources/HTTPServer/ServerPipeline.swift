@@ -1,10 +1,10 @@
 package import HTTP
 package import NIOCore
 import NIOHTTP1
+package import NIOSSL
+package import TLS
 
-/// Sets up a server's connections: HTTP/2 and HTTP/1.1 side by side on one port.
-///
-/// TLS goes in front of the detector when it comes: everything behind it sees plain bytes.
+/// Sets up a server's connections: HTTP/2 and HTTP/1.1 side by side on one port, in TLS or in clear text.
 package struct ServerPipeline: Sendable {
   private let http2: HTTP2Limits
   private let http1: HTTP1Limits
@@ -48,44 +48,102 @@ package struct ServerPipeline: Sendable {
     func update(offer: HandshakeOffer)
   }
 
+  /// What becomes of a connection. Called on its event loop.
+  package protocol Events: HTTP2ServerEvents {
+    /// What the handshake's offer is, for a connection that turns out to be HTTP/2.
+    func handshakeOffer() -> HandshakeOffer
+    /// The peer has shown a certificate, which an authority of the server has issued.
+    func peerShowed(_ certificate: NIOSSLCertificate)
+    /// Whom to ask to finish: at once, without a protocol, and again when it is known what the connection speaks.
+    func opened(_ handler: any Handler, protocolName: String?)
+    /// It comes to nothing before it is known what it speaks.
+    func failed(_ end: EarlyEnd)
+  }
+
   /// Adds the handlers to a new channel, on its event loop.
   ///
   /// - Parameters:
+  ///   - tls: What TLS works with there; nil for clear text.
   ///   - turns: Of the channel's event loop.
-  ///   - offer: Makes the handshake's offer for a connection that turns out to be HTTP/2.
-  ///   - opened: Told whom to ask to finish: at once, without a protocol, and again when it is known
-  ///     what the connection speaks.
-  ///   - failed: Told of a connection that comes to nothing before it is known what it speaks.
+  ///   - handshakes: Of the channel's event loop.
   package func configure(
-    _ channel: any Channel, receiver: any RequestReceiver, turns: Turns,
-    offer: @escaping () -> HandshakeOffer, events: any HTTP2ServerEvents,
-    opened: @escaping (any Handler, _ protocolName: String?) -> Void,
-    failed: @escaping (EarlyEnd) -> Void
+    _ channel: any Channel, tls: TLSMaterial?, receiver: any RequestReceiver, turns: Turns,
+    handshakes: Handshakes, events: any Events
   ) throws {
-    let detector = ProtocolDetector { found, channel in
+    let way = Way(
+      pipeline: self, receiver: receiver, turns: turns, handshakes: handshakes, events: events)
+    guard let tls else { return try way.detect(.http, on: channel) }
+    try way.detect(.tls, on: channel, tls)
+  }
+
+  /// The way of one connection, from its first bytes to its protocol.
+  private struct Way {
+    let pipeline: ServerPipeline
+    let receiver: any RequestReceiver
+    let turns: Turns
+    let handshakes: Handshakes
+    let events: any Events
+
+    func detect(
+      _ expected: ProtocolDetector.Expected, on channel: any Channel, _ tls: TLSMaterial? = nil
+    ) throws {
+      let detector = ProtocolDetector(expected) { found, channel in
+        try begin(found, channel, tls)
+      } failed: {
+        events.failed(.error($0))
+      }
+      try channel.pipeline.syncOperations.addHandler(detector)
+      events.opened(detector, protocolName: nil)
+    }
+
+    private func begin(
+      _ found: ProtocolDetector.Found, _ channel: any Channel, _ tls: TLSMaterial?
+    ) throws {
       switch found {
       case .http2:
         let handler = HTTP2ServerHandler(
-          receiver: receiver, offer: offer(), limits: http2, grease: grease,
-          rejections: rejections, arrivals: arrivals, answers: answers, events: events)
+          receiver: receiver, offer: events.handshakeOffer(), limits: pipeline.http2,
+          grease: pipeline.grease, rejections: pipeline.rejections, arrivals: pipeline.arrivals,
+          answers: pipeline.answers, events: events)
         try channel.pipeline.syncOperations.addHandlers([
-          PacedReads(turns: turns, arrivals: arrivals), handler,
+          PacedReads(turns: turns, arrivals: pipeline.arrivals), handler,
         ])
-        opened(handler, "http/2")
+        events.opened(handler, protocolName: "http/2")
       case .http1:
-        opened(try addHTTP1(to: channel, receiver, turns), "http/1.1")
+        events.opened(
+          try pipeline.addHTTP1(to: channel, receiver, turns), protocolName: "http/1.1")
+      case .tls:
+        if let tls { try secure(channel, tls) }
+      case .clearHTTP2:
+        events.failed(.foreign(.clearText))
+        let handler = ClearHTTP2Refusal(pipeline.http1)
+        try channel.pipeline.syncOperations.addHandler(handler)
+        events.opened(handler, protocolName: "http/2")
       case .foreign(let foreign):
-        failed(.foreign(foreign))
+        events.failed(.foreign(foreign))
         // Its answer is one of HTTP/1.1.
-        let handler = try addHTTP1(to: channel, receiver, turns)
-        opened(handler, "http/1.1")
+        let handler = try pipeline.addHTTP1(to: channel, receiver, turns)
+        events.opened(handler, protocolName: "http/1.1")
         handler.refuse(foreign)
       }
-    } failed: {
-      failed(.error($0))
     }
-    try channel.pipeline.syncOperations.addHandler(detector)
-    opened(detector, nil)
+
+    /// Everything behind TLS sees plain bytes.
+    private func secure(_ channel: any Channel, _ tls: TLSMaterial) throws {
+      let handler = NIOSSLServerHandler(context: tls.current.context)
+      let watch = TLSWatch(handshakes, of: handler, authorities: tls.files.authorities) {
+        certificate in
+        if let certificate { events.peerShowed(certificate) }
+        try detect(.http, on: channel)
+      } failed: {
+        events.failed(.handshake($0))
+      }
+      try channel.pipeline.syncOperations.addHandlers([
+        // A signature takes as long as a hundred requests.
+        PacedReads(turns: turns, arrivals: pipeline.arrivals), handler, watch,
+      ])
+      events.opened(watch, protocolName: nil)
+    }
   }
 
   private func addHTTP1(
@@ -104,6 +162,8 @@ package struct ServerPipeline: Sendable {
   /// Why a connection came to nothing before it was known what it speaks.
   package enum EarlyEnd {
     case foreign(ForeignProtocol)
+    /// Of TLS.
+    case handshake(any Error)
     /// Of the channel, or where its handlers were added.
     case error(any Error)
   }
@@ -119,6 +179,10 @@ extension ServerPipeline.Handler {
 }
 
 extension HTTP1Handler: ServerPipeline.Handler {}
+
+extension TLSWatch: ServerPipeline.Handler {
+  func beginDrainAfterFirstRequest() { beginDrain() }
+}
 
 extension ProtocolDetector: ServerPipeline.Handler {
   func beginDrainAfterFirstRequest() { beginDrain() }

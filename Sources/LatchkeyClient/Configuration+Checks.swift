@@ -10,6 +10,14 @@ extension LatchkeyClient.Configuration {
       (timeouts.contains(requestTimeout), "a request timeout of \(requestTimeout)"),
       (timeouts.contains(connectTimeout), "a connect timeout of \(connectTimeout)"),
       (backoff.isSound, "a backoff of \(backoff.min) to \(backoff.max)"),
+      (
+        (tls.certificate == nil) == (tls.key == nil),
+        "a certificate and its key belong together, one of them is missing"
+      ),
+      (
+        token?.isSound ?? true,
+        "a token of other than 1 to \(BearerToken.bytesMax) visible bytes of ASCII"
+      ),
       (pollInterval.isSound, "a poll interval of \(pollInterval.min) to \(pollInterval.max)"),
     ]
     return isSound.first { !$0.0 }.map {
@@ -40,5 +48,14 @@ enum LeaseTerms {
     if let wait, wait < .zero {
       throw LatchkeyError(.invalidRequest, "a wait cannot be negative: \(wait)")
     }
+  }
+}
+
+extension BearerToken {
+  /// What a header field can carry; a file's content shows when it is read.
+  var isSound: Bool {
+    guard case .text(let text) = source else { return true }
+    return (1...Self.bytesMax).contains(text.utf8.count)
+      && text.utf8.allSatisfy { (0x21...0x7e).contains($0) }
   }
 }

@@ -9,6 +9,10 @@ extension LatchkeyClient {
     /// name with several addresses each is tried, up to 16; it is looked up anew whenever the
     /// client has to connect again.
     public var endpoints: [Endpoint]
+    /// How TLS is spoken with the endpoints of `https://`.
+    public var tls = TLS()
+    /// Shows servers who the client is; nil to show nothing but, with TLS, a certificate.
+    public var token: BearerToken?
     /// Starts with an endpoint at random, and of its addresses with one at random, which spreads
     /// many clients over the fleet.
     public var shufflesEndpoints = false
@@ -35,6 +39,33 @@ extension LatchkeyClient {
 
     /// The configuration for a fleet, everything else by default.
     public init(endpoints: [Endpoint]) { self.endpoints = endpoints }
+  }
+
+  /// How a client speaks TLS: version 1.2 or newer, with the names of servers checked.
+  ///
+  /// The files are in PEM, and are read again for each new connection: what replaces them is used from then on. One
+  /// that cannot be used any more is reported, and what was read before stays in use.
+  public struct TLS: Sendable, Hashable {
+    /// The path of the certificates whose owners may vouch for servers; nil for those that the system trusts.
+    public var authorities: String?
+    /// The path of this client's certificate, followed by those that lead from it to an authority of the servers;
+    /// nil to show none.
+    public var certificate: String?
+    /// The path of the key of ``certificate``, not encrypted.
+    public var key: String?
+    /// The name that has to stand in a server's certificate; nil for the endpoint's host.
+    public var serverName: String?
+
+    /// The system's authorities, and no certificate, unless given.
+    public init(
+      authorities: String? = nil, certificate: String? = nil, key: String? = nil,
+      serverName: String? = nil
+    ) {
+      self.authorities = authorities
+      self.certificate = certificate
+      self.key = key
+      self.serverName = serverName
+    }
   }
 
   /// Pauses that double from a first to a longest one. Each is then taken times 0.5 to 1.5 at random,

@@ -1,26 +1,39 @@
 /// Where a server is.
 public struct Endpoint: Hashable, Sendable, CustomStringConvertible {
-  /// A name or an address, IPv6 without brackets.
+  /// A name or an address, IPv6 without brackets; empty for a socket of this machine.
   public let host: String
-  /// 1 to 65,535.
+  /// 1 to 65,535; 0 for a socket of this machine.
   public let port: Int
+  /// Whether TLS is spoken with it, as ``LatchkeyClient/Configuration/tls-swift.property`` says.
+  public let isSecure: Bool
+  /// The path of a socket of this machine; nil for a host.
+  public let socketPath: String?
 
   /// The port of a server that does not say otherwise.
   public static let defaultPort = 7420
 
   /// The longest name that DNS knows, in bytes (RFC 1035, section 2.3.4).
   static let hostBytesMax = 253
+  /// The longest path of a socket, in bytes (unix(7)).
+  static let pathBytesMax = 107
 
-  /// Reads `host`, `host:port`, `[IPv6]` or `[IPv6]:port`, also as a URL: with `http://` before it,
-  /// and one `/` at its end. A URL without a port means ``defaultPort`` too.
+  /// Reads `host`, `host:port`, `[IPv6]` or `[IPv6]:port`, also as a URL: with `http://` before it, or with
+  /// `https://` for TLS, and one `/` at its end. A URL without a port means ``defaultPort`` too. `unix:PATH` is
+  /// a socket of this machine.
   ///
   /// - Throws: ``LatchkeyError/Code/invalidRequest`` for anything else.
   public init(_ text: String) throws(LatchkeyError) {
-    let url = Self.split(text)
-    if url?.scheme == "https" {
-      throw LatchkeyError(
-        .invalidRequest, "\"\(text)\": this release does not speak TLS; write http:// or no scheme")
+    let socket = "unix:"
+    if text.hasPrefix(socket) {
+      let path = String(text.dropFirst(socket.count))
+      guard (1...Self.pathBytesMax).contains(path.utf8.count), !path.utf8.contains(0) else {
+        throw LatchkeyError(
+          .invalidRequest, "\"\(text)\": a socket's path has 1 to \(Self.pathBytesMax) bytes")
+      }
+      (host, port, isSecure, socketPath) = ("", 0, false, path)
+      return
     }
+    let url = Self.split(text)
     guard let (host, port) = Self.parse(url?.authority ?? text) else {
       throw LatchkeyError(
         .invalidRequest,
@@ -28,6 +41,8 @@ public struct Endpoint: Hashable, Sendable, CustomStringConvertible {
     }
     self.host = host
     self.port = port
+    isSecure = url?.scheme == "https"
+    socketPath = nil
   }
 
   private static func parse(_ text: String) -> (host: String, port: Int)? {
@@ -70,6 +85,15 @@ public struct Endpoint: Hashable, Sendable, CustomStringConvertible {
     return nil
   }
 
-  /// As a URL's authority (RFC 3986, section 3.2), which ``init(_:)`` reads.
-  public var description: String { host.contains(":") ? "[\(host)]:\(port)" : "\(host):\(port)" }
+  /// As ``init(_:)`` reads it: with a scheme where it is not clear text.
+  public var description: String {
+    if let socketPath { return "unix:\(socketPath)" }
+    return (isSecure ? "https://" : "") + authority
+  }
+
+  /// As a URL's authority (RFC 3986, section 3.2).
+  var authority: String {
+    guard socketPath == nil else { return "localhost" }
+    return host.contains(":") ? "[\(host)]:\(port)" : "\(host):\(port)"
+  }
 }

@@ -40,6 +40,10 @@ public struct LatchkeyError: Error, Sendable, CustomStringConvertible {
     public static let requiresNewerPeer = Code(rawValue: "requires-newer-peer")
     /// The resource uses what only a newer server can do.
     public static let requiresNewerServer = Code(rawValue: "requires-newer-server")
+    /// The server knows who asks, and that one may not do this: the message names the right and the key.
+    public static let permissionDenied = Code(rawValue: "permission-denied")
+    /// What the client shows of who it is proves nothing to the server.
+    public static let unauthenticated = Code(rawValue: "unauthenticated")
     /// A bound of the server or of this client was reached.
     public static let overloaded = Code(rawValue: "overloaded")
     /// The calling task was cancelled. The request may or may not have been carried out.

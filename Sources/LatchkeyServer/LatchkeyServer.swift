@@ -1,3 +1,4 @@
+import Glibc
 import HTTP
 import LockCore
 import Logging
@@ -24,14 +25,18 @@ package final class LatchkeyServer: Service {
   private let metrics: ServerMetrics
   private let fleet: Fleet
   private let operations: Operations
+  /// Nil where no TLS is spoken.
+  private let certificates: CertificateWatch?
+  /// Nil where everybody may do everything.
+  private let rules: Reload?
   private let group: MultiThreadedEventLoopGroup
   private let loops: [EventLoopContext]
   /// Makes what is offered, of a range of wire versions and the reason for it.
   private let makeOffer: @Sendable (WireRange, String) -> WireOffer
   private let memory: ServerMemory
-  private let connectionFailures: ConnectionFailures
+  private let surroundings: ConnectionSurroundings
   private let connectionCount = Atomic<Int>(0)
-  private let listener = Mutex<(any Channel)?>(nil)
+  private let listening = Mutex<[Listening]>([])
   /// Told when the last connection is gone while the server drains.
   private let drained: EventLoopPromise<Void>
   private let isDraining = Atomic<Bool>(false)
@@ -53,7 +58,14 @@ package final class LatchkeyServer: Service {
       engine: engine, limits: configuration.store, clock: clock,
       observer: Observer(metrics: serverMetrics, fleet: fleet))
     self.metrics = serverMetrics
-    connectionFailures = ConnectionFailures(factory: metrics, logger: configuration.logger)
+    surroundings = ConnectionSurroundings(
+      serverID: configuration.serverID, random: configuration.random, metrics: serverMetrics,
+      failures: ConnectionFailures(factory: metrics, logger: configuration.logger),
+      logger: configuration.logger)
+    certificates = configuration.tls.map {
+      CertificateWatch($0, metrics: serverMetrics, logger: configuration.logger)
+    }
+    rules = configuration.access.map { Reload(ofRules: $0, logger: configuration.logger) }
     self.fleet = fleet
     self.store = store
     operations = Operations(fleet: fleet, metricsText: metricsText)
@@ -85,28 +97,83 @@ package final class LatchkeyServer: Service {
     drained = group.next().makePromise()
   }
 
-  /// Binds and begins to serve. Returns the address as host:port.
+  /// Binds and begins to serve; where it cannot, it stops for good.
   ///
-  /// - Throws: `IOError` where the address is in use or not to be had.
-  package func start() async throws -> String {
+  /// - Returns: The addresses in the order of the listeners, as ``Listener/address(port:)`` writes them.
+  /// - Throws: ``ListenError`` where an address is in use or not to be had.
+  package func start() async throws -> [String] {
+    do {
+      return try await begin()
+    } catch {
+      drained.succeed()
+      await stop()
+      throw error
+    }
+  }
+
+  private func begin() async throws -> [String] {
     for loop in loops { try await loop.eventLoop.submit { loop.start() }.get() }
     // What is offered to the first client is what the fleet can do.
     await lookAtFleet()
     let routers = LoopLocal(
       loops.map { loop in
         Router(
-          loop: loop, operations: operations, metrics: metrics,
+          loop: loop, operations: operations,
+          doorkeeper: Doorkeeper(configuration.access) { Int64(time(nil)) }, metrics: metrics,
           bodyBytesMax: configuration.limits.bodyBytesMax)
       }, loops: loops)
-    let channel = try await ServerBootstrap(group: group)
+    for listener in configuration.listeners {
+      do {
+        let new = try await listen(at: listener, routers)
+        listening.withLock { $0.append(new) }
+      } catch {
+        throw ListenError(address: listener.address(), cause: error)
+      }
+    }
+    let addresses = listening.withLock { $0.map(\.address) }
+    fleet.listens(on: addresses.joined(separator: ", "))
+    keepPresence()
+    watchFiles()
+    memory.keepSmall(
+      loops[0], connectionCount: { [self] in connectionCount.load(ordering: .relaxed) },
+      trim: configuration.trimMemory)
+    for address in addresses {
+      logger.info("listening", metadata: ["address": "\(address)", "store": "\(store.location)"])
+    }
+    for listener in configuration.listeners where listener.isExposed {
+      logger.warning(
+        "clear text is spoken at an address that others can reach: whoever is on the way can read and change it",
+        metadata: ["address": "\(listener.address())"])
+    }
+    return addresses
+  }
+
+  /// A listener that is open.
+  private struct Listening {
+    let listener: Listener
+    let channel: any Channel
+    /// The file of a socket in the file system.
+    let file: UnixSocket.FileID?
+
+    var address: String { listener.address(port: channel.localAddress?.port) }
+
+    func close() async {
+      try? await channel.close()
+      if case .unix(let socket) = listener.place { socket.remove(ifIs: file) }
+    }
+  }
+
+  private func listen(
+    at listener: Listener, _ routers: LoopLocal<Router>
+  ) async throws -> Listening {
+    let bootstrap = ServerBootstrap(group: group)
       .serverChannelOption(.backlog, value: configuration.limits.backlog)
       .serverChannelOption(.socketOption(.so_reuseaddr), value: 1)
       // Who connects waits behind all who did before: many are taken in each pass.
       .serverChannelOption(.maxMessagesPerRead, value: 64)
-      .serverChannelInitializer { [connectionFailures] channel in
+      .serverChannelInitializer { [failures = surroundings.failures] channel in
         channel.eventLoop.makeCompletedFuture {
-          try channel.pipeline.syncOperations.addHandler(
-            AcceptPause(failures: connectionFailures))
+          try channel.pipeline.syncOperations.addHandler(AcceptPause(failures: failures))
         }
       }
       // NIO keeps what a connection reads into, however long nothing comes.
@@ -117,18 +184,23 @@ package final class LatchkeyServer: Service {
       // One look at a socket brings no more than the handlers can do at once (``PacedReads``).
       .childChannelOption(.maxMessagesPerRead, value: 1)
       .childChannelInitializer { [self] channel in
-        channel.eventLoop.makeCompletedFuture { try setUp(channel, routers) }
+        guard case .unix = listener.place else {
+          return channel.eventLoop.makeCompletedFuture {
+            try setUp(channel, at: listener, .nothing, routers)
+          }
+        }
+        return UnixPeer.proof(of: channel).flatMapThrowing { [self] proof in
+          try setUp(channel, at: listener, proof, routers)
+        }
       }
-      .bind(host: configuration.host, port: configuration.port).get()
-    listener.withLock { $0 = channel }
-    let address = configuration.address(port: channel.localAddress?.port ?? configuration.port)
-    fleet.listens(on: address)
-    keepPresence()
-    memory.keepSmall(
-      loops[0], connectionCount: { [self] in connectionCount.load(ordering: .relaxed) },
-      trim: configuration.trimMemory)
-    logger.info("listening", metadata: ["address": "\(address)", "store": "\(store.location)"])
-    return address
+    switch listener.place {
+    case .tcp(let host, let port):
+      let channel = try await bootstrap.bind(host: host, port: port).get()
+      return Listening(listener: listener, channel: channel, file: nil)
+    case .unix(let socket):
+      let channel = try await bootstrap.withBoundSocket(try socket.bind()).get()
+      return Listening(listener: listener, channel: channel, file: socket.fileID)
+    }
   }
 
   /// Serves until the surrounding task is cancelled or a graceful shutdown is asked for, then drains.
@@ -145,16 +217,20 @@ package final class LatchkeyServer: Service {
 
   /// NIO closes a connection of which this fails, and tells nobody. The same is true of options that
   /// it is given to set, so they are set here as well.
-  private func setUp(_ channel: any Channel, _ routers: LoopLocal<Router>) throws {
+  private func setUp(
+    _ channel: any Channel, at listener: Listener, _ proof: Proof, _ routers: LoopLocal<Router>
+  ) throws {
     do {
-      try accept(channel, routers)
+      try accept(channel, at: listener, proof, routers)
     } catch {
-      connectionFailures.note(.setup, peer: channel.remoteAddress, error: error)
+      surroundings.failures.note(.setup, peer: channel.remoteAddress, error: error)
       throw error
     }
   }
 
-  private func accept(_ channel: any Channel, _ routers: LoopLocal<Router>) throws {
+  private func accept(
+    _ channel: any Channel, at listener: Listener, _ proof: Proof, _ routers: LoopLocal<Router>
+  ) throws {
     let count = connectionCount.wrappingAdd(1, ordering: .relaxed).newValue
     let loop = loops.first { $0.eventLoop === channel.eventLoop }!
     channel.closeFuture.whenComplete { [self] _ in connectionClosed() }
@@ -162,31 +238,48 @@ package final class LatchkeyServer: Service {
       metrics.refusedConnection(max: configuration.limits.connectionsMax)
       return channel.close(promise: nil)
     }
-    try TCPKeepAlive.set(on: channel)
+    if case .tcp = listener.place { try TCPKeepAlive.set(on: channel) }
     let connection = Connection(
-      loop, routers[channel.eventLoop], metrics: metrics, logger: logger)
+      over: channel, for: listener.purpose, proof, loop, routers[channel.eventLoop], surroundings)
     loop.opened(connection)
     let bound = NIOLoopBound(connection, eventLoop: channel.eventLoop)
     channel.closeFuture.whenComplete { _ in loop.closed(bound.value) }
     try loop.offer.pipeline.configure(
-      channel, receiver: connection, turns: loop.turns,
-      offer: { [self] in handshake(loop.offer) }, events: connection,
-      opened: { [metrics] handler, protocolName in
-        connection.opened(handler)
-        guard let protocolName else { return }
-        let open = metrics.connections(protocolName)
-        open.increment(by: 1)
-        metrics.opened(protocolName)
-        channel.closeFuture.whenComplete { _ in open.decrement(by: 1) }
-      },
-      failed: { [connectionFailures] end in
-        connectionFailures.note(end, peer: channel.remoteAddress)
-      })
+      channel, tls: listener.isSecure ? configuration.tls : nil, receiver: connection,
+      turns: loop.turns, handshakes: loop.handshakes, events: connection)
   }
 
   private func connectionClosed() {
     let left = connectionCount.wrappingSubtract(1, ordering: .relaxed).newValue
     if left == 0, isDraining.load(ordering: .relaxed) { drained.succeed() }
+  }
+
+  // MARK: - What is read again
+
+  private var readsAgain: Bool { certificates != nil || rules != nil }
+
+  private func watchFiles() {
+    guard readsAgain else { return }
+    let loop = loops[0]
+    loop.eventLoop.execute { [self] in
+      loop.repeats(every: .seconds(Reload.interval)) { [self] in look(isAsked: false) }
+    }
+  }
+
+  /// Reads again at once what is read again where it changes.
+  ///
+  /// - Returns: Whether there is anything of that kind.
+  package func reload() -> Bool {
+    guard readsAgain else { return false }
+    look(isAsked: true)
+    return true
+  }
+
+  private func look(isAsked: Bool) {
+    NIOThreadPool.singleton.submit { [certificates, rules] _ in
+      rules?.look(isAsked: isAsked)
+      certificates?.look(isAsked: isAsked, at: Int64(time(nil)))
+    }
   }
 
   // MARK: - The fleet
@@ -222,12 +315,8 @@ package final class LatchkeyServer: Service {
     }
     let offer = makeOffer(looked.range, looked.reason)
     for loop in loops {
-      loop.eventLoop.execute { [self] in loop.change(offer) { self.handshake(offer) } }
+      loop.eventLoop.execute { loop.change(offer) }
     }
-  }
-
-  private func handshake(_ offer: WireOffer) -> HandshakeOffer {
-    offer.handshake(serverID: configuration.serverID, grease: configuration.random())
   }
 
   // MARK: - The end
@@ -254,7 +343,7 @@ package final class LatchkeyServer: Service {
   }
 
   private func stop() async {
-    if let listener = listener.withLock({ $0 }) { try? await listener.close() }
+    for listening in listening.withLock({ $0 }) { await listening.close() }
     let loop = loops[0]
     let deadline = configuration.clock() + configuration.limits.storeTimeout.nanoseconds
     let left = loop.eventLoop.makePromise(of: Void.self)
@@ -285,6 +374,12 @@ package final class LatchkeyServer: Service {
       loops[0].eventLoop.scheduleTask(in: configuration.limits.storeTimeout) { decide(false) }
     }
   }
+}
+
+/// Why a server does not listen where it should.
+package struct ListenError: Error {
+  package let address: String
+  package let cause: any Error
 }
 
 /// Hands what the store observes to those who want it.

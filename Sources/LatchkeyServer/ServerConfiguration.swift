@@ -1,15 +1,20 @@
+package import Access
 package import HTTP
 package import Logging
 package import LockCore
 package import NIOCore
 package import HTTPServer
 package import Storage
+package import TLS
 
 /// What a server is started with.
 package struct ServerConfiguration: Sendable {
-  /// Where to listen; port 0 takes a free one.
-  package var host = "127.0.0.1"
-  package var port = 7_420
+  /// Where to listen.
+  package var listeners = [Listener(.tcp(host: "127.0.0.1", port: 7_420))]
+  /// Who may do what; nil where everybody may do everything.
+  package var access: AccessControl?
+  /// For the listeners that are secure.
+  package var tls: TLSMaterial?
   /// The server's name in its fleet: 1 to 128 bytes of letters, digits, ".", "-" and "_".
   package var serverID: String
   /// Threads that serve connections.
@@ -35,11 +40,6 @@ package struct ServerConfiguration: Sendable {
     self.serverID = serverID
     self.clock = clock
     self.logger = logger
-  }
-
-  /// ``host`` and `port` as one writes them together, with an IPv6 address in brackets.
-  package func address(port: Int) -> String {
-    host.contains(":") ? "[\(host)]:\(port)" : "\(host):\(port)"
   }
 }
 

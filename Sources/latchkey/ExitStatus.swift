@@ -23,6 +23,8 @@ struct ExitStatus: RawRepresentable, Hashable, Sendable {
   static let notToBeHad = ExitStatus(rawValue: 75)
   /// EX_PROTOCOL
   static let noCommonVersion = ExitStatus(rawValue: 76)
+  /// EX_NOPERM: the server does not know who asks, or that one may not do it.
+  static let denied = ExitStatus(rawValue: 77)
   /// As shells do: the command was found and cannot be executed.
   static let notExecutable = ExitStatus(rawValue: 126)
   /// As shells do: there is no such command.

@@ -19,7 +19,8 @@ struct Latchkey: ParsableCommand {
 
       EXIT CODES: 0 success, 1 nobody holds the key (get), 64 usage, 69 no server can be reached, \
       or none can serve, 70 an error of the service, 71 one of the operating system, 74 output cannot be \
-      written, 75 the lock is held by another or was lost, 76 client and server have no version in common. A command that was run adds its \
+      written, 75 the lock is held by another or was lost, 76 client and server have no version in common, \
+      77 it is not allowed. A command that was run adds its \
       own, and 128+n for a signal n.
       """,
     version: Release.version,

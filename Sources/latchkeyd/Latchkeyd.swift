@@ -18,6 +18,8 @@ import WireSchema
 enum Main {
   static func main() {
     linux_open_standard_streams()
+    // What it creates is for its owner alone.
+    umask(0o077)
     ProcessSignals.ignore()
     Latchkeyd.checkRoom(threads: Latchkeyd.taskThreads)
     Latchkeyd.checkRoom(files: Latchkeyd.runtimeFiles)
@@ -43,13 +45,14 @@ struct Latchkeyd: AsyncParsableCommand {
 
       GET /healthz, /readyz, /metrics and /status tell how it is.
 
-      SIGTERM and SIGINT have it finish what is in hand; a second one ends it at once. SIGHUP is \
-      ignored.
+      SIGTERM and SIGINT have it finish what is in hand; a second one ends it at once. SIGHUP has it read \
+      certificates again at once, which it also does by itself where they change.
 
       Exit codes: 0 after SIGTERM or SIGINT, 143 or 130 after a second one, 1 when it cannot \
       start, 64 for a bad option, 69 when the store needs a newer release.
       """,
-    version: Release.version, subcommands: [StoreSchema.self, CopyStore.self])
+    version: Release.version,
+    subcommands: [StoreSchema.self, CopyStore.self, PolicyCommand.self, TokenCommand.self])
 
   @OptionGroup var options: ServerOptions
 
@@ -81,16 +84,14 @@ struct Latchkeyd: AsyncParsableCommand {
     } catch {
       Self.fail(error)
     }
-    let address: String
+    let addresses: [String]
     do {
-      address = try await server.start()
-    } catch {
-      Self.fail(
-        "cannot listen on \(settings.configuration.address(port: settings.configuration.port)): "
-          + "\(reason(of: error))", code: .failure)
+      addresses = try await server.start()
+    } catch let error as ListenError {
+      Self.fail("cannot listen on \(error.address): \(reason(of: error.cause))", code: .failure)
     }
     let announcement =
-      "latchkeyd \(Release.version) listening on \(address), store \(location), "
+      "latchkeyd \(Release.version) listening on \(addresses.joined(separator: ", ")), store \(location), "
       + "wire \(WireVersions.spoken), shape \(KnownShapes.all), "
       + "server \(settings.configuration.serverID)"
     let service = AnnouncedServer(server: server, announcement: announcement)
@@ -100,19 +101,21 @@ struct Latchkeyd: AsyncParsableCommand {
           .init(service: service, successTerminationBehavior: .gracefullyShutdownGroup)
         ],
         logger: settings.configuration.logger))
-    Self.receiveSignals(services, settings.configuration.logger, log)
+    Self.receiveSignals(services, server, settings.configuration.logger, log)
     try await services.run()
     log.flush(nanoseconds: flushNanosecondsMax)
   }
 
   /// Has SIGTERM and SIGINT end the server: the first one in good order, the second one at once.
   private static func receiveSignals(
-    _ services: ServiceGroup, _ logger: Logger, _ log: LineWriter
+    _ services: ServiceGroup, _ server: LatchkeyServer, _ logger: Logger, _ log: LineWriter
   ) {
     let isEnding = Atomic<Bool>(false)
     ProcessSignals.receive { number in
       if number == SIGHUP {
-        logger.notice("SIGHUP is ignored: there is nothing that could be read again")
+        if !server.reload() {
+          logger.notice("SIGHUP is ignored: there is nothing that could be read again")
+        }
       } else if isEnding.exchange(true, ordering: .relaxed) {
         logger.warning("told to stop once more: this ends at once, whatever is in hand")
         log.flush(nanoseconds: flushNanosecondsMax)

@@ -6,9 +6,60 @@ import Logging
 struct ServerOptions: ParsableArguments {
   @Option(
     help: ArgumentHelp(
-      "Where to listen; port 0 takes a free one. [LATCHKEY_LISTEN, default 127.0.0.1:7420]",
-      valueName: "host:port"))
-  var listen: String?
+      """
+      Where to listen: HOST:PORT, which speaks TLS where there is a certificate, http://HOST:PORT for clear text in \
+      any case, or unix:PATH?mode=660&group=NAME for a socket of this machine. Port 0 takes a free one. May be given \
+      several times; in the environment, with commas. [LATCHKEY_LISTEN, default 127.0.0.1:7420]
+      """, valueName: "address"))
+  var listen: [String] = []
+
+  @Option(
+    help: ArgumentHelp(
+      """
+      The same for /metrics and /status, which are then told nowhere else. [LATCHKEY_ADMIN_LISTEN]
+      """, valueName: "address"))
+  var adminListen: [String] = []
+
+  @Option(
+    help: ArgumentHelp(
+      """
+      This server's certificate in PEM, followed by those that lead to its authority. It is read again where it \
+      changes, and so are the other files of TLS. [LATCHKEY_TLS_CERTIFICATE]
+      """, valueName: "path"))
+  var tlsCertificate: String?
+
+  @Option(
+    help: ArgumentHelp("The certificate's key in PEM. [LATCHKEY_TLS_KEY]", valueName: "path"))
+  var tlsKey: String?
+
+  @Option(
+    help: ArgumentHelp(
+      "The authorities in PEM whose certificates clients have to show. [LATCHKEY_TLS_CLIENT_CA]",
+      valueName: "path"))
+  var tlsClientCa: String?
+
+  @Option(
+    help: ArgumentHelp(
+      """
+      required: who shows no certificate is not let in. optional: who shows one has it checked. \
+      [LATCHKEY_TLS_CLIENT_CERTIFICATES, default required]
+      """, valueName: "how"))
+  var tlsClientCertificates: String?
+
+  @Option(
+    help: ArgumentHelp(
+      """
+      Who may do what (latchkeyd policy --help). What it does not allow is not allowed; without it everybody may do \
+      everything. It is read again where it changes. [LATCHKEY_POLICY]
+      """, valueName: "path"))
+  var policy: String?
+
+  @Option(
+    help: ArgumentHelp(
+      """
+      The digests of bearer tokens (latchkeyd token --help). It is read again where it changes. [LATCHKEY_TOKENS]
+      """, valueName: "path"))
+  var tokens: String?
 
   @Option(
     help: ArgumentHelp(

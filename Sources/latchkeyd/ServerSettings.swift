@@ -1,3 +1,4 @@
+import Access
 import Glibc
 import LatchkeyServer
 import LockCore
@@ -54,9 +55,9 @@ struct ServerSettings {
           + "got \"\(id)\"")
     }
     var configuration = ServerConfiguration(serverID: id, clock: monotonicClock, logger: logger)
-    (configuration.host, configuration.port) = try Self.address(
-      text(options.listen, "LATCHKEY_LISTEN", "127.0.0.1:7420"),
-      name("--listen", options.listen, "LATCHKEY_LISTEN"))
+    let listening = try ListenSettings(options, environment: environment)
+    (configuration.listeners, configuration.tls) = (listening.listeners, listening.tls)
+    configuration.access = try Self.access(options, environment)
     store = try StoreURL(
       text(options.store, "LATCHKEY_STORE", "sqlite:./latchkey-data/latchkey.db"),
       name("--store", options.store, "LATCHKEY_STORE"), isPublic: options.store != nil)
@@ -108,22 +109,22 @@ struct ServerSettings {
     self.configuration = configuration
   }
 
+  private static func access(
+    _ options: ServerOptions, _ environment: Environment
+  ) throws(SettingError) -> AccessControl? {
+    let paths = AccessControl.Paths(
+      policy: options.policy ?? environment.value("LATCHKEY_POLICY"),
+      tokens: options.tokens ?? environment.value("LATCHKEY_TOKENS"))
+    guard paths != AccessControl.Paths() else { return nil }
+    do {
+      return try AccessControl(paths)
+    } catch {
+      throw SettingError(message: error.description)
+    }
+  }
+
   /// Less than the connection's timer can tell apart is of no use to anybody.
   private static let idleSeconds = 5...86_400
-
-  private static func address(
-    _ text: String, _ name: String
-  ) throws(SettingError) -> (String, Int) {
-    let fault = SettingError(
-      message: "\(name) must be HOST:PORT with a port of 0 to 65535, got \"\(text)\"")
-    guard let colon = text.lastIndex(of: ":"),
-      let port = Int(text[text.index(after: colon)...]), (0...65_535).contains(port)
-    else { throw fault }
-    var host = String(text[..<colon])
-    if host.hasPrefix("["), host.hasSuffix("]") { host = String(host.dropFirst().dropLast()) }
-    guard !host.isEmpty else { throw fault }
-    return (host, port)
-  }
 
   private static func isIDByte(_ byte: UInt8) -> Bool {
     switch byte {

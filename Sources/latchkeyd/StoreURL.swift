@@ -110,7 +110,7 @@ enum StoreURL {
     for part in folder.split(separator: "/", omittingEmptySubsequences: false) {
       path += path.isEmpty && !folder.hasPrefix("/") ? "\(part)" : "/\(part)"
       if part.isEmpty || part == "." || part == ".." { continue }
-      guard mkdir(path, 0o750) == 0 || errno == EEXIST else {
+      guard mkdir(path, 0o700) == 0 || errno == EEXIST else {
         throw StoreError(
           .unavailable, "cannot create the folder \(folder): \(String(cString: strerror(errno)))")
       }

@@ -1,7 +1,9 @@
 import HTTP
+import HTTPServer
 import NIOCore
 import NIOEmbedded
-import HTTPServer
+import NIOSSL
+import TLS
 
 /// A connection to the server's pipeline whose time and bytes are the test's.
 final class TestConnection {
@@ -10,7 +12,10 @@ final class TestConnection {
   let receiver = TestReceiver()
   private let opening = Opening()
 
-  init(http1: HTTP1Limits = HTTP1Limits(), arrivals: RoomBudget = RoomBudget()) throws {
+  init(
+    http1: HTTP1Limits = HTTP1Limits(), arrivals: RoomBudget = RoomBudget(),
+    tls: TLSMaterial? = nil, handshakes: Handshakes = Handshakes()
+  ) throws {
     channel = EmbeddedChannel(loop: loop)
     let pipeline = ServerPipeline(
       http1: http1, grease: .none, arrivals: arrivals
@@ -20,13 +25,8 @@ final class TestConnection {
         body: Array(refusal.message.utf8))
     }
     try pipeline.configure(
-      channel, receiver: receiver, turns: Turns(eventLoop: loop),
-      offer: { HandshakeOffer(settingsValue: 0x0001_0001, hello: []) }, events: NoEvents(),
-      opened: { [opening] in
-        (opening.connection, opening.protocolName) = ($0, $1)
-        if $1 != nil { opening.count += 1 }
-      },
-      failed: { [opening] in opening.ends.append($0) })
+      channel, tls: tls, receiver: receiver, turns: Turns(eventLoop: loop), handshakes: handshakes,
+      events: opening)
     channel.connect(to: try SocketAddress(ipAddress: "127.0.0.1", port: 1), promise: nil)
     loop.run()
   }
@@ -76,11 +76,24 @@ final class TestConnection {
 
   func takeText() throws -> String { String(decoding: try takeBytes(), as: UTF8.self) }
 
-  private final class Opening {
+  private final class Opening: ServerPipeline.Events {
     var connection: (any ServerPipeline.Handler)?
     var protocolName: String?
     var count = 0
     var ends: [ServerPipeline.EarlyEnd] = []
+
+    func handshakeOffer() -> HandshakeOffer {
+      HandshakeOffer(settingsValue: 0x0001_0001, hello: [])
+    }
+    func peerShowed(_ certificate: NIOSSLCertificate) {}
+    func opened(_ handler: any ServerPipeline.Handler, protocolName: String?) {
+      (connection, self.protocolName) = (handler, protocolName)
+      if protocolName != nil { count += 1 }
+    }
+    func failed(_ end: ServerPipeline.EarlyEnd) { ends.append(end) }
+    func peerOffered(settingsValue: UInt32) {}
+    func peerHello(_ payload: [UInt8]) {}
+    func connectionEnded(reason: HTTP2ConnectionEnd) {}
   }
 }
 
@@ -135,10 +148,4 @@ final class TestReceiver: RequestReceiver {
     takesTime()
     if answersAtOnce { request.answer() }
   }
-}
-
-private final class NoEvents: HTTP2ServerEvents {
-  func peerOffered(settingsValue: UInt32) {}
-  func peerHello(_ payload: [UInt8]) {}
-  func connectionEnded(reason: HTTP2ConnectionEnd) {}
 }

@@ -48,11 +48,13 @@ struct CLIOutageTests {
   }
 
   @Test(
-    "A URL of a server with TLS is refused by name", arguments: [["--server", "https://a:1"], []])
-  func noTLS(arguments: [String]) async throws {
+    "A file of TLS that cannot be used is named",
+    arguments: [["--tls-ca", "/nowhere.pem"], []])
+  func noFile(arguments: [String]) async throws {
     let result = try await Program.run(
-      "latchkey", ["list"] + arguments, environment: ["LATCHKEY_SERVER=https://a:1"])
-    #expect(result.end == .exited(64))
-    #expect(result.errors.contains { $0.contains("does not speak TLS") })
+      "latchkey", ["list", "--timeout", "1s"] + arguments,
+      environment: ["LATCHKEY_SERVER=https://127.0.0.1:1", "LATCHKEY_TLS_CA=/nowhere.pem"])
+    #expect(result.end == .exited(69))
+    #expect(result.errors.contains { $0.contains("cannot read /nowhere.pem") })
   }
 }

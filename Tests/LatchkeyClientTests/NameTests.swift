@@ -5,6 +5,7 @@ import TestKit
 import Testing
 import WireSchema
 
+import LatchkeyServer
 @testable import LatchkeyClient
 
 /// A client of one name that leads to several servers.
@@ -40,8 +41,7 @@ struct NameTests {
     let hole = try await BlackHole(host: "127.0.0.1")
     let port = hole.address.port!
     let server = try await InProcessServer.start(store: folder.file) {
-      $0.host = "127.0.0.2"
-      $0.port = port
+      $0.listeners = [Listener(.tcp(host: "127.0.0.2", port: port))]
     }
     let addresses = try ["127.0.0.1", "127.0.0.2"].map {
       try SocketAddress(ipAddress: $0, port: port)

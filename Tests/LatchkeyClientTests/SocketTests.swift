@@ -12,7 +12,9 @@ struct SocketTests {
   @Test func theKernelGivesUpOnADeadPeerWithinAMinute() async throws {
     let hole = try await BlackHole()
     let loop = MultiThreadedEventLoopGroup.singleton.next()
-    let channel = try await Transport.connect(to: hole.address, on: loop, timeout: .seconds(60)) {
+    let channel = try await Transport.connect(
+      to: hole.address, nil, on: loop, timeout: .seconds(60)
+    ) {
       _ in
     }.get()
     func option(_ option: ChannelOptions.Types.SocketOption) async throws -> Int {

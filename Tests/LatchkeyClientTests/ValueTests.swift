@@ -30,8 +30,8 @@ struct EndpointTests {
     String(repeating: "a", count: 254), "http://", "http:///", "http://host:1//",
     "http://host/path",
     "http://host:1?a", "http:/host", "ftp://host:1", "host:1/", "http://http://host",
-    "http://u@host:1",
-    "https://host:1", "HTTPS://host",
+    "http://u@host:1", "https://", "https://host:1//", "https://u@host", "unix:",
+    "unix:" + String(repeating: "a", count: 108),
   ])
   func whatIsNoEndpointIsRefused(text: String) async {
     #expect(await code { _ = try Endpoint(text) } == .invalidRequest)
@@ -39,10 +39,21 @@ struct EndpointTests {
 }
 
 struct EndpointURLTests {
-  @Test func thatThereIsNoTLSYetIsSaid() throws {
-    let error = #expect(throws: LatchkeyError.self) { try Endpoint("https://locks.example:7420") }
-    #expect(error?.code == .invalidRequest)
-    #expect(error?.message.contains("does not speak TLS") == true)
+  @Test(arguments: [
+    ("https://locks.example:7421", "https://locks.example:7421"),
+    ("HTTPS://locks.example/", "https://locks.example:7420"),
+    ("https://[::1]", "https://[::1]:7420"),
+  ])
+  func aSchemeSaysThatTLSIsSpoken(_ text: String, _ description: String) throws {
+    let endpoint = try Endpoint(text)
+    #expect(endpoint.isSecure && endpoint.description == description)
+    #expect(try Endpoint(description) == endpoint)
+  }
+
+  @Test func aSocketHasAPath() throws {
+    let endpoint = try Endpoint("unix:/run/latchkey.sock")
+    #expect(endpoint.socketPath == "/run/latchkey.sock" && !endpoint.isSecure)
+    #expect(endpoint.description == "unix:/run/latchkey.sock")
   }
 }
 

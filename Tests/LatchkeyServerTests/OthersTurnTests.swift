@@ -2,6 +2,7 @@ import HTTP
 import Glibc
 import NIOCore
 import NIOPosix
+import NIOSSL
 import HTTPServer
 import Synchronization
 import TestKit
@@ -38,7 +39,13 @@ import Testing
     func note(_ path: String) { paths.withLock { $0.append(path) } }
   }
 
-  private final class NoEvents: HTTP2ServerEvents {
+  private final class NoEvents: ServerPipeline.Events {
+    func handshakeOffer() -> HandshakeOffer {
+      HandshakeOffer(settingsValue: 0x0001_0001, hello: [])
+    }
+    func peerShowed(_ certificate: NIOSSLCertificate) {}
+    func opened(_ handler: any ServerPipeline.Handler, protocolName: String?) {}
+    func failed(_ end: ServerPipeline.EarlyEnd) {}
     func peerOffered(settingsValue: UInt32) {}
     func peerHello(_ payload: [UInt8]) {}
     func connectionEnded(reason: HTTP2ConnectionEnd) {}
@@ -83,9 +90,8 @@ import Testing
                 headers: ResponseHeaders(status: refusal.status, fields: []), body: [])
             }
             try pipeline.configure(
-              channel, receiver: receiver, turns: turns.value,
-              offer: { HandshakeOffer(settingsValue: 0x0001_0001, hello: []) }, events: NoEvents(),
-              opened: { _, _ in }, failed: { _ in })
+              channel, tls: nil, receiver: receiver, turns: turns.value, handshakes: Handshakes(),
+              events: NoEvents())
           }
         }
         .bind(host: InProcessServer.host, port: 0).get()

@@ -18,11 +18,13 @@ package final class InProcessServer: Sendable {
   package static let host = "127.0.0.1"
 
   package let port: Int
+  private let server: LatchkeyServer
   private let running: Task<Void, any Error>
 
-  private init(port: Int, running: Task<Void, any Error>) {
+  private init(port: Int, server: LatchkeyServer) {
     self.port = port
-    self.running = running
+    self.server = server
+    running = Task { try await server.run() }
   }
 
   /// Starts a server on the store in the file `store`, which is created where it is missing.
@@ -42,18 +44,19 @@ package final class InProcessServer: Sendable {
   ) async throws -> InProcessServer {
     var configuration = ServerConfiguration(
       serverID: id, clock: uptime, logger: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() })
-    configuration.host = host
-    configuration.port = 0
+    configuration.listeners = [Listener(.tcp(host: host, port: 0))]
     configuration.limits.drainTimeout = .seconds(1)
     configure(&configuration)
     let server = try LatchkeyServer(
       configuration, engine: engine, metrics: PrometheusRegistry(help: [:]), metricsText: nil)
-    let address = try await server.start()
-    guard let port = address.split(separator: ":").last.flatMap({ Int($0) }) else {
-      preconditionFailure("a server listens on host:port, not on \(address)")
-    }
-    return InProcessServer(port: port, running: Task { try await server.run() })
+    let address = try await server.start()[0]
+    // A socket of this machine has none.
+    let port = address.split(separator: ":").last.flatMap { Int($0) } ?? 0
+    return InProcessServer(port: port, server: server)
   }
+
+  /// Reads again at once what the server reads again.
+  package func reload() -> Bool { server.reload() }
 
   /// Lets the server finish what it has in hand, and waits for its end.
   package func stop() async throws {

@@ -183,8 +183,11 @@ package final class HTTP2ClientHandler: HTTP2Handler {
 
   override func goAwayReceived(_ frame: nghttp2_goaway) {
     hasGoAway = true
-    peerEnd = HTTP2ConnectionEnd(.goAway, "the server said GOAWAY, code \(frame.error_code)")
-    let error = HTTP2ClientError(.refusedBeforeProcessing, "the server takes no new requests")
+    let word = frame.wordForPeople.map { ": \($0)" } ?? ""
+    peerEnd = HTTP2ConnectionEnd(
+      .goAway, "the server said GOAWAY, code \(frame.error_code)\(word)")
+    let error = HTTP2ClientError(
+      .refusedBeforeProcessing, "the server takes no new requests\(word)")
     let unprocessed = streams.values.filter { $0.id > frame.last_stream_id || !$0.isSent }
     for stream in unprocessed.sorted(by: { $0.id < $1.id }) {
       // nghttp2 closes those that were sent.
@@ -212,4 +215,17 @@ package final class HTTP2ClientHandler: HTTP2Handler {
 
   /// Streams that are completed while nghttp2 still has pointers into them.
   var retired: [Int32: ClientStream] = [:]
+}
+
+extension nghttp2_goaway {
+  /// The most of it that is kept, in bytes.
+  private static let wordBytesMax = 256
+
+  /// What it says beside its code, where that can be printed (RFC 9113 6.8, "Additional Debug Data").
+  fileprivate var wordForPeople: String? {
+    guard let start = opaque_data, opaque_data_len > 0 else { return nil }
+    let bytes = UnsafeBufferPointer(start: start, count: min(opaque_data_len, Self.wordBytesMax))
+    guard bytes.allSatisfy({ (0x20...0x7e).contains($0) }) else { return nil }
+    return String(decoding: bytes, as: UTF8.self)
+  }
 }

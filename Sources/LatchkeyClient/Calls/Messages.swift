@@ -120,6 +120,7 @@ extension LatchkeyError {
         case .alreadyExists: .heldByAnother
         case .invalidArgument: .invalidRequest
         case .resourceExhausted: .overloaded
+        case .permissionDenied: .permissionDenied
         default: .unknown
         }
       }

@@ -88,6 +88,8 @@ extension LatchkeyError {
       case .unavailable: .unavailable
       case .resourceExhausted: isTooLarge ? .invalidRequest : .overloaded
       case .deadlineExceeded: .deadlineExceeded
+      case .permissionDenied: .permissionDenied
+      case .unauthenticated: .unauthenticated
       default: .unknown
       }
     self.init(code, error.message.isEmpty ? error.code.rawValue : error.message, cause: error)

@@ -15,11 +15,17 @@ extension AttemptFailure {
       // The response was not understood, so it would not be the next time.
       default: (.unknown, true, .never)
       }
-    let isStranger = !hasSpoken && (error.cause as? HTTP2ConnectionEnd)?.code == .protocolError
     let message =
-      isStranger
-      ? "cannot reach \(place): what listens there does not speak HTTP/2"
-      : "\(place) gave no answer"
+      switch hasSpoken ? nil : error.cause as? HTTP2ConnectionEnd {
+      case let end? where end.code == .protocolError:
+        "cannot reach \(place): what listens there does not speak HTTP/2"
+          + (place.endpoint.isSecure ? "" : ", or with TLS (https://)")
+      case let end? where end.code == .channelError: "cannot reach \(place): \(end.message)"
+      // What it says beside may be why, such as that it speaks TLS.
+      case _ where error.code == .refusedBeforeProcessing:
+        "\(place) gave no answer: \(error.message)"
+      default: "\(place) gave no answer"
+      }
     self.init(
       error: LatchkeyError(code, message, cause: error),
       mayHaveHappened: mayHaveHappened, retry: retry)

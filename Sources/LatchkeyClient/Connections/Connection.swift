@@ -31,7 +31,7 @@ final class Connection {
     self.driver = driver
     self.watch = watch
     handler = HTTP2ClientHandler(
-      authority: place.endpoint.description, offer: offer, limits: HTTP2Limits(), grease: grease,
+      authority: place.endpoint.authority, offer: offer, limits: HTTP2Limits(), grease: grease,
       events: Relay(connection: self))
   }
 

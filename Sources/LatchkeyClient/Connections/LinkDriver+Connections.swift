@@ -69,18 +69,23 @@ extension LinkDriver {
   private func connect(_ id: LinkState.ConnectionID, to place: Place) {
     let this = NIOLoopBound(self, eventLoop: loop)
     let spoken = negotiation.spoken
-    Transport.connect(to: place.address, on: loop, timeout: configuration.connectTimeout) {
-      channel in
-      let driver = this.value
-      let connection = Connection(
-        id, to: place, over: channel,
-        offer: HandshakeOffer(client: spoken, grease: driver.environment.randomBits()),
-        grease: driver.grease, driver: driver,
-        watch: PeerWatch(
-          openedAt: driver.time.now, firstWordWithin: driver.configuration.connectTimeout))
-      driver.connections[id] = connection
-      try channel.pipeline.syncOperations.addHandler(connection.handler)
-    }.whenComplete { result in
+    let timeout = configuration.connectTimeout
+    let shown = token.prepare(for: place.endpoint, at: place.address, on: loop)
+    let session = shown.flatMap { [tls, loop] in tls.session(with: place.endpoint, on: loop) }
+    let opened = session.flatMap { [loop] session in
+      Transport.connect(to: place.address, session, on: loop, timeout: timeout) { channel in
+        let driver = this.value
+        let connection = Connection(
+          id, to: place, over: channel,
+          offer: HandshakeOffer(client: spoken, grease: driver.environment.randomBits()),
+          grease: driver.grease, driver: driver,
+          watch: PeerWatch(
+            openedAt: driver.time.now, firstWordWithin: driver.configuration.connectTimeout))
+        driver.connections[id] = connection
+        try channel.pipeline.syncOperations.addHandler(connection.handler)
+      }
+    }
+    opened.whenComplete { result in
       switch result {
       case .success: this.value.connected(id)
       case .failure(let error): this.value.connectFailed(id, place, error)

@@ -12,6 +12,8 @@ final class LinkDriver {
   let configuration: LatchkeyClient.Configuration
   let environment: ClientEnvironment
   let log: ClientLog
+  let tls: ClientTLS
+  let token: ClientToken
   let grease: Grease
 
   var state: LinkState
@@ -41,6 +43,8 @@ final class LinkDriver {
   ) {
     self.loop = loop
     self.log = log
+    tls = ClientTLS(configuration.tls, log: log)
+    token = ClientToken(configuration.token, time: environment.time)
     self.configuration = configuration
     self.environment = environment
     grease = Grease(source: environment.randomBits)
@@ -181,10 +185,10 @@ final class LinkDriver {
     attempt.flight = Attempt.Flight(connection: connection, request: nil, sentAt: now)
     let left = max((attempt.terms.deadline - now).milliseconds, 1)
     connection.watch.sent(at: now)
+    var fields = version == nil ? [] : CallFields.withTimeout(milliseconds: left)
+    if let shown = token.field { fields.append(shown) }
     let request = connection.handler.send(
-      method: method, path: encoded.path,
-      fields: version == nil ? [] : CallFields.withTimeout(milliseconds: left),
-      body: encoded.body
+      method: method, path: encoded.path, fields: fields, body: encoded.body
     ) { result in
       switch result {
       case .success(let response):

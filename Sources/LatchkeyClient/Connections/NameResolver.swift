@@ -15,6 +15,9 @@ struct SystemResolver: NameResolver {
   func addresses(
     of endpoint: Endpoint, on loop: any EventLoop
   ) -> EventLoopFuture<[SocketAddress]> {
+    if let path = endpoint.socketPath {
+      return loop.makeCompletedFuture { [try SocketAddress(unixDomainSocketPath: path)] }
+    }
     // An address asks nobody, so it does not block.
     if let addresses = try? Self.addresses(of: endpoint, flags: AI_NUMERICHOST) {
       return loop.makeSucceededFuture(addresses)

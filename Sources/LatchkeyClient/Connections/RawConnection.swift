@@ -9,24 +9,49 @@ package final class RawConnection: Sendable {
   package let eventLoop: any EventLoop
   private let channel: any Channel
   private let handler: NIOLoopBound<HTTP2ClientHandler>
+  private let target: Target
 
-  private init(_ channel: any Channel, _ handler: NIOLoopBound<HTTP2ClientHandler>) {
+  private struct Target {
+    let endpoint: Endpoint
+    let tls: ClientTLS
+    let connectTimeout: Duration
+  }
+
+  private init(
+    _ channel: any Channel, _ handler: NIOLoopBound<HTTP2ClientHandler>, to target: Target
+  ) {
     eventLoop = channel.eventLoop
     self.channel = channel
     self.handler = handler
+    self.target = target
   }
 
   /// Connects to the first address of the endpoint that can be reached, and sends the handshake.
   ///
   /// - Throws: What the system or NIO says where none can be reached, each within `connectTimeout`.
   package static func connect(
-    to endpoint: Endpoint, on group: any EventLoopGroup, connectTimeout: Duration = .seconds(2)
+    to endpoint: Endpoint, _ tls: LatchkeyClient.TLS = .init(),
+    on group: any EventLoopGroup, connectTimeout: Duration = .seconds(2)
   ) async throws -> RawConnection {
-    let loop = group.next()
+    try await connect(
+      to: Target(endpoint: endpoint, tls: ClientTLS(tls), connectTimeout: connectTimeout),
+      on: group.next())
+  }
+
+  /// One more connection to the same endpoint, on the same event loop.
+  package func again() async throws -> RawConnection {
+    try await Self.connect(to: target, on: eventLoop)
+  }
+
+  private static func connect(
+    to target: Target, on loop: any EventLoop
+  ) async throws -> RawConnection {
+    let session = try await target.tls.session(with: target.endpoint, on: loop).get()
     var failure: any Error = NameFailure(code: EAI_NONAME, errno: 0)
-    for address in try await SystemResolver().addresses(of: endpoint, on: loop).get().inTurn {
+    let addresses = SystemResolver().addresses(of: target.endpoint, on: loop)
+    for address in try await addresses.get().inTurn {
       do {
-        return try await connect(to: endpoint, at: address, on: loop, timeout: connectTimeout)
+        return try await connect(to: target, at: address, session, on: loop)
       } catch {
         failure = error
       }
@@ -35,19 +60,23 @@ package final class RawConnection: Sendable {
   }
 
   private static func connect(
-    to endpoint: Endpoint, at address: SocketAddress, on loop: any EventLoop, timeout: Duration
+    to target: Target, at address: SocketAddress, _ tls: TLSSession?, on loop: any EventLoop
   ) async throws -> RawConnection {
-    let connected = Transport.connect(to: address, on: loop, timeout: timeout) { channel in
+    let connected = Transport.connect(
+      to: address, tls, on: loop, timeout: target.connectTimeout
+    ) { channel in
       let offer = HandshakeOffer(
         client: WireVersions.spoken, grease: UInt64.random(in: .min ... .max))
       try channel.pipeline.syncOperations.addHandler(
         HTTP2ClientHandler(
-          authority: endpoint.description, offer: offer, limits: HTTP2Limits(), grease: .system,
+          authority: target.endpoint.authority, offer: offer, limits: HTTP2Limits(),
+          grease: .system,
           events: NoEvents()))
     }
     return try await connected.flatMapThrowing { channel in
       let handler = try channel.pipeline.syncOperations.handler(type: HTTP2ClientHandler.self)
-      return RawConnection(channel, NIOLoopBound(handler, eventLoop: channel.eventLoop))
+      return RawConnection(
+        channel, NIOLoopBound(handler, eventLoop: channel.eventLoop), to: target)
     }.get()
   }
 

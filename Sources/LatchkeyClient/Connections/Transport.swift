@@ -4,12 +4,12 @@ import NIOCore
 import NIOPosix
 import WireSchema
 
-/// Opens connections: TCP, then HTTP/2 by prior knowledge (RFC 9113 3.3).
+/// Opens connections: a socket, TLS where it is asked for, then HTTP/2 by prior knowledge (RFC 9113 3.3).
 enum Transport {
   /// - Parameter configure: Given the channel, on its event loop; what it puts into the pipeline gets
   ///   the connection from the first byte.
   static func connect(
-    to address: SocketAddress, on loop: any EventLoop, timeout: Duration,
+    to address: SocketAddress, _ tls: TLSSession?, on loop: any EventLoop, timeout: Duration,
     configure: @escaping @Sendable (any Channel) throws -> Void
   ) -> EventLoopFuture<any Channel> {
     ClientBootstrap(group: loop)
@@ -19,8 +19,8 @@ enum Transport {
       .connect(to: address)
       .flatMapThrowing { channel in
         do {
-          try TCPKeepAlive.set(on: channel)
-          try secure(channel)
+          if case .unixDomainSocket = address {} else { try TCPKeepAlive.set(on: channel) }
+          try tls?.secure(channel)
           try configure(channel)
           try channel.syncOptions?.setOption(.autoRead, value: true)
         } catch {
@@ -39,10 +39,6 @@ enum Transport {
     default: return "\(error)"
     }
   }
-
-  /// The place of TLS: its handler goes into the pipeline here, before HTTP/2's, which sees plain
-  /// bytes either way.
-  private static func secure(_: any Channel) throws {}
 }
 
 extension HandshakeOffer {

@@ -4,6 +4,7 @@ import LockCore
 /// What a call carries from its arrival on: who asks, who waits for its answer, and since when.
 struct CallContext {
   let connection: Connection
+  let asker: Asker
   let exchange: any Exchange
   let metrics: MethodMetrics
   let time: MonotonicTime

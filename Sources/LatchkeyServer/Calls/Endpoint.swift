@@ -71,7 +71,7 @@ final class Endpoint: Sendable {
   /// Hands a request to the store, on its event loop.
   func begin(_ read: ReadRequest, _ context: CallContext) throws(RPCError) {
     let store = context.connection.loop.store
-    switch read.work {
+    switch try permitted(read.work, to: context.asker) {
     case .command(let command):
       let answerBytesMax = Locks.answerBytesMax(of: command, read.request.codec)
       let share = try context.connection.share(of: \.renewals, ofAnswer: answerBytesMax)
@@ -90,6 +90,14 @@ final class Endpoint: Sendable {
       store.ask(
         .list(range, into: list), from: ObjectIdentifier(context.connection),
         deadline: call.deadline, call: call)
+    }
+  }
+
+  private func permitted(_ work: Locks.Work, to asker: Asker) throws(RPCError) -> Locks.Work {
+    do throws(WireError) {
+      return try work.permitted(to: asker)
+    } catch {
+      throw refusal(error)
     }
   }
 

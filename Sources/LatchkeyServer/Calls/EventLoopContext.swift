@@ -23,6 +23,7 @@ final class EventLoopContext: ReplyTarget, @unchecked Sendable {
   let metricsReaders: SharedAnswer
   let heavyRequests: HeavyRequests
   let turns: Turns
+  let handshakes = Handshakes()
   let longAnswers: AnswerBudgets
   private let pulse: Pulse
   private var timed: [any TimedCall] = []
@@ -98,12 +99,10 @@ final class EventLoopContext: ReplyTarget, @unchecked Sendable {
   }
 
   /// Offers something else from now on, on the connections that are open as well.
-  ///
-  /// - Parameter handshake: Makes what stands in the frames of one connection.
-  func change(_ offer: WireOffer, _ handshake: () -> HandshakeOffer) {
+  func change(_ offer: WireOffer) {
     eventLoop.assertInEventLoop()
     self.offer = offer
-    for connection in connections.values { connection.update(offer: handshake()) }
+    for connection in connections.values { connection.update(offer: offer) }
   }
 
   /// Lets every connection finish what it has in hand.

@@ -81,6 +81,8 @@ extension NewestWire.Refusal {
     case .notTheHolder:
       self.reason = "not-the-holder"
       retry = .withAcquire
+    case .ofAnotherIdentity, .denied:
+      self.reason = Asker.word
     case .needsNewerServer:
       self.reason = "needs-newer-server"
       retry = .atNewerServer
@@ -125,6 +127,15 @@ extension WireError {
         .failedPrecondition, refusal.reason,
         refusal.owner.isEmpty
           ? "the grant is over, and nobody holds it" : "\"\(refusal.owner)\" holds it",
+        details: [refusal])
+    case .denied:
+      self.init(
+        .permissionDenied, refusal.reason, "the right hold on \"\(key)\" is missing",
+        details: [refusal])
+    case .ofAnotherIdentity:
+      self.init(
+        .permissionDenied, refusal.reason,
+        "another identity has taken it, and only who has the right break on \"\(key)\" may keep it or give it back",
         details: [refusal])
     case .tooManyWaiters:
       self.init(

@@ -17,26 +17,37 @@ final class Operations: Sendable {
     self.metricsText = metricsText
   }
 
-  /// Answers where `path` is one of these. Returns whether it was.
+  /// What can be asked, as it is called in a path.
+  enum Operation: String {
+    case healthz, readyz, metrics, status
+
+    /// Whether not everybody may ask it.
+    var needsRight: Bool { self == .metrics || self == .status }
+  }
+
+  /// - Returns: Nil where `path` is none of these, or one that is not answered for `purpose`.
+  func operation(path: String, for purpose: Listener.Purpose) -> Operation? {
+    guard path.hasPrefix("/"),
+      let operation = Operation(rawValue: String(path.dropFirst().prefix { $0 != "?" }))
+    else { return nil }
+    if operation == .metrics, metricsText == nil { return nil }
+    return operation.needsRight && purpose == .calls ? nil : operation
+  }
+
   func answer(
-    path: String, method: String, _ exchange: any Exchange, _ loop: EventLoopContext
-  ) -> Bool {
-    let answer: (any Exchange, EventLoopContext) -> Void
-    switch path.prefix(while: { $0 != "?" }) {
-    case "/healthz": answer = healthz
-    case "/readyz": answer = readyz
-    case "/metrics" where metricsText != nil: answer = metrics
-    case "/status": answer = status
-    default: return false
-    }
+    _ operation: Operation, method: String, _ exchange: any Exchange, _ loop: EventLoopContext
+  ) {
     guard method == "GET" || method == "HEAD" else {
-      loop.answers.refuse(
+      return loop.answers.refuse(
         exchange, RPCError(.unimplemented, "ask with GET", httpStatus: 405),
         [("allow", "GET, HEAD")])
-      return true
     }
-    answer(exchange, loop)
-    return true
+    switch operation {
+    case .healthz: healthz(exchange, loop)
+    case .readyz: readyz(exchange, loop)
+    case .metrics: metrics(exchange, loop)
+    case .status: status(exchange, loop)
+    }
   }
 
   /// The process answers: nothing else is asked for.

@@ -1,3 +1,4 @@
+import Access
 import HTTP
 import LockCore
 import Storage
@@ -20,16 +21,19 @@ final class Router {
 
   private let loop: EventLoopContext
   private let operations: Operations
+  private let doorkeeper: Doorkeeper
   private let bodyBytesMax: Int
   private let routes: [Route]
   /// Calls in a version or method that there is not.
   private let unknownCalls: MethodMetrics
 
   init(
-    loop: EventLoopContext, operations: Operations, metrics: ServerMetrics, bodyBytesMax: Int
+    loop: EventLoopContext, operations: Operations, doorkeeper: Doorkeeper,
+    metrics: ServerMetrics, bodyBytesMax: Int
   ) {
     self.loop = loop
     self.operations = operations
+    self.doorkeeper = doorkeeper
     self.bodyBytesMax = bodyBytesMax
     routes = Endpoint.all.map { endpoint in
       Route(endpoint, metrics.method(endpoint.method, wire: endpoint.version))
@@ -45,7 +49,9 @@ final class Router {
         routes.first { route in route.path.withUnsafeBytes { path.equals($0) } }
       }
     }
-    guard let route else { return receiveElsewhere(head, exchange) }
+    guard let route, connection.purpose != .operations else {
+      return receiveElsewhere(head, exchange, connection)
+    }
     let isPost = head.withValue(of: ":method") { $0?.equals("POST") ?? false }
     guard isPost else {
       return loop.answers.refuse(
@@ -53,15 +59,23 @@ final class Router {
         RPCError(.unimplemented, "calls are made with POST", httpStatus: 405),
         [("allow", "POST")])
     }
+    let time = loop.clock()
+    // Who asks is looked at before the message is read.
+    let asker: Asker
+    do throws(RPCError) {
+      asker = try doorkeeper.asker(of: head, on: connection)
+    } catch {
+      route.metrics.answered(error.code, nanoseconds: loop.clock() - time)
+      return loop.answers.refuse(exchange, error, Self.authenticate)
+    }
     let context = CallContext(
-      connection: connection, exchange: exchange, metrics: route.metrics, time: loop.clock())
+      connection: connection, asker: asker, exchange: exchange, metrics: route.metrics, time: time)
     let (endpoint, bytesMax) = (route.endpoint, bodyBytesMax)
     guard HeavyRequests.isHeavy(body) else {
       return begin(route, context) { () throws(RPCError) in
         try endpoint.read(head, body: body, bytesMax: bytesMax, at: context.time)
       }
     }
-    let time = context.time
     let isAdmitted = loop.heavyRequests.add(
       exchange, of: connection, bodyBytes: body.count,
       cost: HeavyRequests.cost(of: body, bodyBytesMax: bytesMax)
@@ -100,22 +114,51 @@ final class Router {
 
   // MARK: - Everything else
 
-  private func receiveElsewhere(_ head: HeaderBlock, _ exchange: any Exchange) {
+  private func receiveElsewhere(
+    _ head: HeaderBlock, _ exchange: any Exchange, _ connection: Connection
+  ) {
     let path = head.value(of: ":path") ?? ""
     // Every path there is, in any version, is ASCII. Looking at others as characters takes a time that
     // grows with the square of their length.
     guard path.utf8.allSatisfy({ $0 < 0x80 }) else {
       return loop.answers.refuse(exchange, Self.nothingThere)
     }
-    let isOperation = operations.answer(
-      path: path, method: head.value(of: ":method") ?? "", exchange, loop)
-    guard !isOperation else { return }
+    if let operation = operations.operation(path: path, for: connection.purpose) {
+      return answer(operation, head, exchange, connection)
+    }
+    guard connection.purpose != .operations else {
+      return loop.answers.refuse(exchange, Self.noCalls)
+    }
     let start = loop.clock()
     let error = unknownCall(path: path)
     unknownCalls.answered(error.code, nanoseconds: loop.clock() - start)
     loop.answers.refuse(exchange, error)
   }
 
+  private func answer(
+    _ operation: Operations.Operation, _ head: HeaderBlock, _ exchange: any Exchange,
+    _ connection: Connection
+  ) {
+    guard operation.needsRight else {
+      return operations.answer(operation, method: head.value(of: ":method") ?? "", exchange, loop)
+    }
+    do throws(RPCError) {
+      let asker = try doorkeeper.asker(of: head, on: connection)
+      guard asker.may(.operate) else {
+        throw RPCError(
+          .permissionDenied, "\(Asker.word): \(asker.name) may not \(Right.operate) this server")
+      }
+      operations.answer(operation, method: head.value(of: ":method") ?? "", exchange, loop)
+    } catch {
+      loop.answers.refuse(exchange, error, error.code == .unauthenticated ? Self.authenticate : [])
+    }
+  }
+
+  /// How to prove who one is (RFC 9110, section 11.6.1).
+  private static let authenticate = [("www-authenticate", "Bearer")]
+  private static let noCalls = RPCError(
+    .unimplemented, "at this address it is only told how the server is, such as at /status",
+    httpStatus: 404)
   private static let nothingThere = RPCError(
     .unimplemented, "there is nothing at this path; calls are at /latchkey.v1.Locks/Lock",
     httpStatus: 404)

@@ -4,16 +4,36 @@ import LockContent
 import LockCore
 import Logging
 import NIOCore
+import NIOSSL
 import Storage
 import WireSchema
+
+/// What all connections of a server have in common.
+struct ConnectionSurroundings: Sendable {
+  let serverID: String
+  let random: @Sendable () -> UInt64
+  let metrics: ServerMetrics
+  let failures: ConnectionFailures
+  let logger: Logger
+
+  func handshake(_ offer: WireOffer) -> HandshakeOffer {
+    offer.handshake(serverID: serverID, grease: random())
+  }
+}
 
 /// A client's connection: takes its requests, and keeps what the server has of it while it lasts. Belongs to its
 /// event loop.
 final class Connection: RequestReceiver {
   let loop: EventLoopContext
+  private let channel: any Channel
   private let router: Router
-  private let metrics: ServerMetrics
-  private let logger: Logger
+  private let surroundings: ConnectionSurroundings
+  private var metrics: ServerMetrics { surroundings.metrics }
+  private var logger: Logger { surroundings.logger }
+  /// What is answered on it.
+  let purpose: Listener.Purpose
+  /// What it has shown of who is at its other end.
+  private(set) var proof: Proof
   /// Whom to ask to finish. Another one when it is known what the connection speaks.
   private var handler: (any ServerPipeline.Handler)?
   /// What its long answers take; made when there is one.
@@ -27,11 +47,16 @@ final class Connection: RequestReceiver {
   /// Bytes that are logged of what a client says that it is.
   private static let softwareBytesMax = 64
 
-  init(_ loop: EventLoopContext, _ router: Router, metrics: ServerMetrics, logger: Logger) {
+  init(
+    over channel: any Channel, for purpose: Listener.Purpose, _ proof: Proof,
+    _ loop: EventLoopContext, _ router: Router, _ surroundings: ConnectionSurroundings
+  ) {
     self.loop = loop
+    self.channel = channel
+    self.purpose = purpose
+    self.proof = proof
     self.router = router
-    self.metrics = metrics
-    self.logger = logger
+    self.surroundings = surroundings
   }
 
   func receive(_ head: HeaderBlock, body: [UInt8], exchange: any Exchange) {
@@ -39,12 +64,6 @@ final class Connection: RequestReceiver {
   }
 
   // MARK: - From its beginning to its end
-
-  /// Notes whom to ask when it is to be drained, in the place of whom it was before.
-  func opened(_ handler: any ServerPipeline.Handler) {
-    self.handler = handler
-    if loop.isDraining { handler.beginDrainAfterFirstRequest() }
-  }
 
   func closed() {
     isOpen = false
@@ -54,7 +73,8 @@ final class Connection: RequestReceiver {
   /// Finishes the requests in hand, then closes.
   func beginDrain() { handler?.beginDrain() }
 
-  func update(offer: HandshakeOffer) { handler?.update(offer: offer) }
+  /// Tells the peer of a new offer.
+  func update(offer: WireOffer) { handler?.update(offer: surroundings.handshake(offer)) }
 
   // MARK: - What is kept of it
 
@@ -95,7 +115,26 @@ final class Connection: RequestReceiver {
   }
 }
 
-extension Connection: HTTP2ServerEvents {
+extension Connection: ServerPipeline.Events {
+  func handshakeOffer() -> HandshakeOffer { surroundings.handshake(loop.offer) }
+
+  func peerShowed(_ certificate: NIOSSLCertificate) { proof = Proof(certificate) }
+
+  /// Notes whom to ask when it is to be drained, in the place of whom it was before.
+  func opened(_ handler: any ServerPipeline.Handler, protocolName: String?) {
+    self.handler = handler
+    if loop.isDraining { handler.beginDrainAfterFirstRequest() }
+    guard let protocolName else { return }
+    let open = metrics.connections(protocolName)
+    open.increment(by: 1)
+    metrics.opened(protocolName)
+    channel.closeFuture.whenComplete { _ in open.decrement(by: 1) }
+  }
+
+  func failed(_ end: ServerPipeline.EarlyEnd) {
+    surroundings.failures.note(end, peer: channel.remoteAddress)
+  }
+
   func peerOffered(settingsValue: UInt32) {
     // A peer that moves within its range later is still the same connection.
     guard !isNegotiated else { return }

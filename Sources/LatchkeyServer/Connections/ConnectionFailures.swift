@@ -14,7 +14,12 @@ final class ConnectionFailures: Sendable {
     case setup
     /// An error of the network before the first bytes said what the peer speaks.
     case io
+    /// TLS where clear text is spoken.
     case tls
+    /// Clear text where TLS is spoken.
+    case clearText = "clear-text"
+    /// TLS that did not come about.
+    case handshake
     case proxy
   }
 
@@ -36,7 +41,9 @@ final class ConnectionFailures: Sendable {
   func note(_ end: ServerPipeline.EarlyEnd, peer: SocketAddress?) {
     switch end {
     case .foreign(.tls): note(.tls, peer: peer)
+    case .foreign(.clearText): note(.clearText, peer: peer)
     case .foreign(.proxy): note(.proxy, peer: peer)
+    case .handshake(let error): note(.handshake, peer: peer, error: error)
     case .error(let error as IOError): note(.io, peer: peer, error: error)
     case .error(let error as ChannelError): note(.io, peer: peer, error: error)
     case .error(let error): note(.setup, peer: peer, error: error)
@@ -58,7 +65,7 @@ extension ConnectionFailures.Reason {
   fileprivate var level: Logger.Level {
     switch self {
     case .accept, .setup: .error
-    case .tls, .proxy: .warning
+    case .tls, .clearText, .handshake, .proxy: .warning
     // Balancers that only look whether there is somebody reset as a habit.
     case .io: .info
     }
@@ -70,6 +77,9 @@ extension ConnectionFailures.Reason {
     case .setup: "a connection could not be set up"
     case .io: "a connection failed before its first request"
     case .tls: "a client speaks TLS to this port, which has none: it has to use http://"
+    case .clearText:
+      "a client speaks clear text to this port, which has TLS: it has to use https://"
+    case .handshake: "a client and this server do not speak TLS with each other"
     case .proxy:
       "a load balancer sends the PROXY protocol, which is not spoken here: switch it off there"
     }

@@ -45,6 +45,8 @@ package final class ServerMetrics: Sendable {
     "latchkey_backfill_row": "The row that the backfill has come to; the last one when it is done.",
     "latchkey_store_last_row": "The number of the store's last row.",
     "latchkey_fleet_servers": "Servers whose presence is in the store, by release.",
+    "latchkey_tls_certificate_days_left":
+      "Whole days until this server's certificate is not valid any more; -1 after that.",
     "latchkey_build_info": "Always 1; the labels say what runs.",
     "latchkey_log_lines_dropped_total": "Lines of the log that nobody read in time.",
   ]
@@ -185,6 +187,10 @@ extension ServerMetrics {
     for release in known {
       gauge("latchkey_fleet_servers", ("software", release)).record(counts[release] ?? 0)
     }
+  }
+
+  func certificate(daysLeft: Int64) {
+    gauge("latchkey_tls_certificate_days_left").record(daysLeft)
   }
 
   /// Releases that have a count of their own; others are not counted.

@@ -32,7 +32,8 @@ final class LoadConnection: @unchecked Sendable {
   private static let looksPerTimeout: Int64 = 10
 
   let eventLoop: any EventLoop
-  private let endpoint: Endpoint
+  /// Opens a connection in the place of one that is broken.
+  private let replace: @Sendable () async throws -> RawConnection
   private let workload: Workload
   private let recorder: LoadRecorder
   private let answerTimeout: TimeAmount
@@ -60,12 +61,12 @@ final class LoadConnection: @unchecked Sendable {
   ///   - slots: The numbers of the slots that this connection serves.
   ///   - answerTimeout: How long to wait for an answer. The connection is replaced then.
   init(
-    _ connection: RawConnection, to endpoint: Endpoint, slots: Range<Int>, workload: Workload,
+    _ connection: RawConnection, slots: Range<Int>, workload: Workload,
     recorder: LoadRecorder, answerTimeout: TimeAmount
   ) {
     eventLoop = connection.eventLoop
     self.connection = connection
-    self.endpoint = endpoint
+    replace = { try await connection.again() }
     self.workload = workload
     self.recorder = recorder
     self.answerTimeout = answerTimeout
@@ -272,7 +273,7 @@ final class LoadConnection: @unchecked Sendable {
     guard !isClosed else { return }
     eventLoop.scheduleTask(in: Self.reconnectDelay) {
       Task {
-        let connection = try? await RawConnection.connect(to: self.endpoint, on: self.eventLoop)
+        let connection = try? await self.replace()
         self.eventLoop.execute { self.connected(connection) }
       }
     }

@@ -35,6 +35,7 @@ struct LoadRun: Sendable {
   let workload: Workload
   let settings: Settings
   let endpoints: [Endpoint]
+  let tls: LatchkeyClient.TLS
   let progress: LoadProgress
 
   /// - Parameter interruption: Ends the measurement early, and gives what there is.
@@ -98,15 +99,15 @@ struct LoadRun: Sendable {
       let connection: RawConnection
       do {
         connection = try await RawConnection.connect(
-          to: endpoint, on: loops[index % loops.count], connectTimeout: settings.timeout)
+          to: endpoint, tls, on: loops[index % loops.count], connectTimeout: settings.timeout)
       } catch {
         for connection in connections { await connection.close() }
-        throw Failure(.unavailable, "cannot connect to \(endpoint)")
+        throw Failure(.unavailable, "cannot connect to \(endpoint): \(error)")
       }
       let first = index * workload.streams
       connections.append(
         LoadConnection(
-          connection, to: endpoint, slots: first..<first + workload.streams, workload: workload,
+          connection, slots: first..<first + workload.streams, workload: workload,
           recorder: recorders[index % loops.count],
           answerTimeout: TimeAmount(settings.timeout)))
     }

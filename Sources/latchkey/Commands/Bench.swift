@@ -138,7 +138,7 @@ struct BenchCommand: SignalAware {
     workload.wire = try await wireVersion()
     let run = LoadRun(
       workload: workload, settings: settings, endpoints: try connection.endpoints(),
-      progress: LoadProgress(isShown: !connection.quiet))
+      tls: connection.tls, progress: LoadProgress(isShown: !connection.quiet))
     let report = BenchReport(run: run, outcome: try await run.run(interruption))
     switch output.output {
     case .table: report.print()

@@ -14,11 +14,40 @@ struct ConnectionOptions: ParsableArguments {
     name: [.customLong("server"), .customShort("s")],
     help: ArgumentHelp(
       """
-      A server, also written as http://host:port; several, separated by commas or in options of \
+      A server, also written as http://host:port, https://host:port for TLS or unix:PATH; several, separated by commas or in options of \
       their own, are tried in turn, and so are the addresses of a name. \
       (default: $\(variable), or \(defaultServer))
       """, valueName: "host:port"))
   var servers: [String] = []
+
+  @Option(
+    help: ArgumentHelp(
+      "The authorities in PEM that may vouch for servers. (default: $LATCHKEY_TLS_CA, or the system's)",
+      valueName: "path"))
+  var tlsCa: String?
+
+  @Option(
+    help: ArgumentHelp(
+      "The certificate in PEM to show to servers. (default: $LATCHKEY_TLS_CERTIFICATE, or none)",
+      valueName: "path"))
+  var tlsCertificate: String?
+
+  @Option(
+    help: ArgumentHelp("Its key in PEM. (default: $LATCHKEY_TLS_KEY)", valueName: "path"))
+  var tlsKey: String?
+
+  @Option(
+    help: ArgumentHelp(
+      """
+      A file whose first line is a bearer token to show to servers; LATCHKEY_TOKEN is one itself. \
+      (default: $LATCHKEY_TOKEN_FILE, or none)
+      """, valueName: "path"))
+  var tokenFile: String?
+
+  @Option(
+    help: ArgumentHelp(
+      "The name in a server's certificate. (default: its host)", valueName: "name"))
+  var tlsServerName: String?
 
   @Option(
     help: ArgumentHelp(
@@ -73,6 +102,26 @@ struct ConnectionOptions: ParsableArguments {
     return text
   }
 
+  /// How to speak TLS with them.
+  var tls: LatchkeyClient.TLS {
+    LatchkeyClient.TLS(
+      authorities: value(tlsCa, "LATCHKEY_TLS_CA"),
+      certificate: value(tlsCertificate, "LATCHKEY_TLS_CERTIFICATE"),
+      key: value(tlsKey, "LATCHKEY_TLS_KEY"), serverName: tlsServerName)
+  }
+
+  /// What to show them.
+  private var token: BearerToken? {
+    if let path = tokenFile { return .file(path) }
+    return value(nil, "LATCHKEY_TOKEN_FILE").map { .file($0) }
+      ?? value(nil, "LATCHKEY_TOKEN").map { .text($0) }
+  }
+
+  /// An empty variable is as good as none.
+  private func value(_ option: String?, _ variable: String) -> String? {
+    option ?? getenv(variable).map { String(cString: $0) }.flatMap { $0.isEmpty ? nil : $0 }
+  }
+
   /// The newest wire version that the server at `endpoint` speaks too.
   func wireVersion(with endpoint: Endpoint) async throws -> UInt32 {
     try await withClient(client(endpoints: [endpoint])) { client in
@@ -86,6 +135,8 @@ struct ConnectionOptions: ParsableArguments {
     var configuration = LatchkeyClient.Configuration(endpoints: endpoints)
     configuration.requestTimeout = timeout.duration
     configuration.connectTimeout = min(configuration.connectTimeout, timeout.duration)
+    configuration.tls = tls
+    configuration.token = token
     configuration.logger = logger
     configuration.onOutage = { [quiet] reason in
       if !quiet { StandardError.line("latchkey: \(reason); trying on") }

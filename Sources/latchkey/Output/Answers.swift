@@ -91,6 +91,7 @@ extension Failure {
       case .unavailable, .deadlineExceeded, .closed: .unavailable
       case .invalidRequest: .usage
       case .noCommonVersion, .requiresNewerServer, .requiresNewerPeer: .noCommonVersion
+      case .permissionDenied, .unauthenticated: .denied
       default: .failed
       }
     if let missing = error.requirement {

@@ -1,6 +1,7 @@
 import HTTP
 import NIOCore
 import NIOEmbedded
+import NIOSSL
 import HTTPServer
 
 /// The first byte says into how large pieces the rest is cut: a state of a parser may only be reached
@@ -23,9 +24,8 @@ private func fuzzConnection(_ input: UnsafeRawBufferPointer, opening: [UInt8]) {
   }
   do {
     try pipeline.configure(
-      channel, receiver: Answering(), turns: Turns(eventLoop: loop),
-      offer: { HandshakeOffer(settingsValue: 0x0003_0001, hello: [1, 2, 3]) }, events: NoEvents(),
-      opened: { _, _ in }, failed: { _ in })
+      channel, tls: nil, receiver: Answering(), turns: Turns(eventLoop: loop),
+      handshakes: Handshakes(), events: NoEvents())
     channel.connect(to: try SocketAddress(ipAddress: "127.0.0.1", port: 1), promise: nil)
   } catch {
     preconditionFailure("a connection cannot be set up: \(error)")
@@ -61,7 +61,13 @@ private final class Answering: RequestReceiver {
   }
 }
 
-private final class NoEvents: HTTP2ServerEvents {
+private final class NoEvents: ServerPipeline.Events {
+  func handshakeOffer() -> HandshakeOffer {
+    HandshakeOffer(settingsValue: 0x0003_0001, hello: [1, 2, 3])
+  }
+  func peerShowed(_ certificate: NIOSSLCertificate) {}
+  func opened(_ handler: any ServerPipeline.Handler, protocolName: String?) {}
+  func failed(_ end: ServerPipeline.EarlyEnd) {}
   func peerOffered(settingsValue: UInt32) {}
   func peerHello(_ payload: [UInt8]) {}
   func connectionEnded(reason: HTTP2ConnectionEnd) {}

@@ -15,6 +15,19 @@ final class LogRecorder: Sendable {
     recorded.withLock { $0.filter { levels.contains($0.level) } }
   }
 
+  /// All that is recorded, a line each.
+  var text: String {
+    recorded.withLock { $0.map { "\($0.level) \($0.message) \($0.metadata)" } }
+      .joined(separator: "\n")
+  }
+
+  /// Returns when a line with that message is there.
+  func wait(for message: String) async throws {
+    while !recorded.withLock({ $0.contains { $0.message == message } }) {
+      try await Task.sleep(for: .milliseconds(5))
+    }
+  }
+
   var logger: Logger {
     var logger = Logger(label: "test") { _ in Handler(recorder: self) }
     logger.logLevel = .trace

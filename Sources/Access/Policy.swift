@@ -1,0 +1,89 @@
+package import LockCore
+
+/// Who may do what: what no rule allows is not allowed.
+///
+/// A file of lines, each of which is empty, a comment that begins with "#", or a rule of three words (two for what is
+/// not bound to keys):
+///
+/// ```
+/// # who                                rights           keys
+/// spiffe://example.org/ns/*/scheduler  read,hold        jobs/*
+/// token:deployer                       read,hold,break  migrations/*
+/// user:root                            operate
+/// anybody                              read             public/motd
+/// ```
+///
+/// A key ends with "*" where all are meant that begin so; "*" alone is every key. Between quotation marks, JSON's
+/// escapes may be used, and a "*" behind them.
+package struct Policy: Sendable, Equatable {
+  package struct Rule: Sendable, Equatable {
+    package let who: IdentityPattern
+    package let rights: Set<Right>
+    /// Nil where only rights are given that are not bound to keys.
+    package let keys: KeyPattern?
+    /// Where it stands.
+    package let line: Int
+    /// As it stands there.
+    package let text: String
+  }
+
+  package enum KeyPattern: Sendable, Hashable {
+    case prefix(String)
+    case name(String)
+
+    func matches(_ key: String) -> Bool {
+      switch self {
+      case .prefix(let prefix): key.utf8.starts(with: prefix.utf8)
+      case .name(let name): name.isSameName(as: key)
+      }
+    }
+  }
+
+  package let rules: [Rule]
+
+  package init(rules: [Rule]) { self.rules = rules }
+
+  /// What `identity` may do.
+  package func permissions(of identity: Identity?) -> Permissions {
+    let own = rules.filter { $0.who.matches(identity) }
+    func keys(_ right: Right) -> KeySet {
+      var (prefixes, names): ([String], [String]) = ([], [])
+      for rule in own where rule.rights.contains(right) {
+        switch rule.keys {
+        case .prefix(let prefix): prefixes.append(prefix)
+        case .name(let name): names.append(name)
+        case nil: break
+        }
+      }
+      return KeySet(prefixes: prefixes, names: names)
+    }
+    return Permissions(
+      read: keys(.read), hold: keys(.hold), break: keys(.break),
+      mayOperate: own.contains { $0.rights.contains(.operate) })
+  }
+
+  /// The first rule that gives `right` on `key` to `identity`.
+  package func rule(giving right: Right, on key: String, to identity: Identity?) -> Rule? {
+    rules.first {
+      $0.rights.contains(right) && $0.who.matches(identity)
+        && (right == .operate || $0.keys?.matches(key) ?? false)
+    }
+  }
+}
+
+/// What one identity may do.
+package struct Permissions: Sendable, Equatable {
+  package let read: KeySet
+  package let hold: KeySet
+  package let `break`: KeySet
+  package let mayOperate: Bool
+
+  package func may(_ right: Right, on key: String) -> Bool {
+    switch right {
+    case .read: read.contains(key)
+    case .hold: hold.contains(key)
+    case .break: self.break.contains(key)
+    case .operate: mayOperate
+    }
+  }
+}

@@ -1,0 +1,120 @@
+import Files
+import Glibc
+import HTTP
+import NIOCore
+import NIOSSL
+import Synchronization
+import TLS
+
+/// What a client's connections speak TLS with. Its files are read when the first one is opened, and again for each
+/// that follows.
+final class ClientTLS: Sendable {
+  private let configuration: LatchkeyClient.TLS
+  private let log: ClientLog?
+  private let material = Mutex<TLSMaterial?>(nil)
+  /// Why the files could not be used the last time.
+  private let refusal = Mutex<String?>(nil)
+
+  init(_ configuration: LatchkeyClient.TLS, log: ClientLog? = nil) {
+    self.configuration = configuration
+    self.log = log
+  }
+
+  /// What one connection needs; nil where it speaks no TLS.
+  func session(
+    with endpoint: Endpoint, on loop: any EventLoop
+  ) -> EventLoopFuture<TLSSession?> {
+    guard endpoint.isSecure else { return loop.makeSucceededFuture(nil) }
+    let promise = loop.makePromise(of: TLSSession?.self)
+    // Files block.
+    let code = DetachedThread.start { [self] in
+      promise.completeWith(Result { try session(with: endpoint) })
+    }
+    if code != 0 {
+      promise.fail(IOError(errnoCode: code, reason: "no thread to read certificates on"))
+    }
+    return promise.futureResult
+  }
+
+  private func session(with endpoint: Endpoint) throws(FileError) -> TLSSession {
+    let material = try current()
+    let name = configuration.serverName ?? endpoint.host
+    return TLSSession(
+      context: material.current.context, serverName: Self.isAddress(name) ? nil : name,
+      authorities: configuration.authorities)
+  }
+
+  private func current() throws(FileError) -> TLSMaterial {
+    guard let known = material.withLock({ $0 }) else {
+      let files = TLSFiles(
+        certificate: configuration.certificate, key: configuration.key,
+        authorities: configuration.authorities)
+      let made = try TLSMaterial(files, .client)
+      material.withLock { $0 = made }
+      return made
+    }
+    do throws(FileError) {
+      _ = try known.refresh()
+      refusal.withLock { $0 = nil }
+    } catch {
+      let isNews = refusal.withLock { refusal in
+        defer { refusal = error.description }
+        return refusal != error.description
+      }
+      if isNews {
+        log?(
+          .warning, "new files of TLS cannot be used; those before stay in use",
+          ["reason": "\(error.description)"])
+      }
+    }
+    return known
+  }
+
+  /// A name that stands for an address is not sent (RFC 6066, section 3): the server's certificate has to be for the
+  /// address.
+  private static func isAddress(_ name: String) -> Bool {
+    (try? SocketAddress(ipAddress: String(name.prefix { $0 != "%" }), port: 0)) != nil
+  }
+}
+
+/// TLS of one connection to be.
+struct TLSSession: Sendable {
+  let context: NIOSSLContext
+  let serverName: String?
+  let authorities: String?
+
+  /// Puts TLS at the head of a channel's pipeline, on its event loop.
+  func secure(_ channel: any Channel) throws {
+    let handler = try NIOSSLClientHandler(context: context, serverHostname: serverName)
+    try channel.pipeline.syncOperations.addHandlers([
+      handler, TLSErrors(of: handler, authorities: authorities),
+    ])
+  }
+}
+
+/// Stands behind TLS, and says what its errors mean.
+private final class TLSErrors: ChannelInboundHandler {
+  typealias InboundIn = ByteBuffer
+
+  private let tls: NIOSSLClientHandler
+  private let authorities: String?
+
+  init(of tls: NIOSSLClientHandler, authorities: String?) {
+    self.tls = tls
+    self.authorities = authorities
+  }
+
+  func errorCaught(context: ChannelHandlerContext, error: any Error) {
+    guard
+      let fault = TLSFault(error, certificate: tls.peerCertificate, authorities: authorities)
+    else { return context.fireErrorCaught(error) }
+    // The channel says itself that it is closed.
+    if case NIOSSLError.uncleanShutdown = error { return }
+    context.fireErrorCaught(TLSEnd(fault: fault))
+  }
+}
+
+private struct TLSEnd: Error, CustomStringConvertible {
+  let fault: TLSFault
+  var description: String { "TLS: \(fault)" }
+}

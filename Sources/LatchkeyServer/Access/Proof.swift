@@ -1,0 +1,49 @@
+import Access
+import Glibc
+import NIOSSL
+import TLS
+
+/// What a connection has shown of who is at its other end.
+enum Proof {
+  case nothing
+  case identity(Identity)
+  /// Something that names nobody, and why.
+  case nameless(String)
+
+  var identity: Identity? {
+    if case .identity(let identity) = self { identity } else { nil }
+  }
+
+  /// By a certificate that an authority of the server has issued: the first URI in it, else the first DNS name, else
+  /// the common name.
+  init(_ certificate: NIOSSLCertificate) {
+    let names = PeerNames(of: certificate)
+    let name =
+      names.uris.first.map(Self.name(ofURI:)) ?? names.dnsNames.first.map { "dns:\($0)" }
+      ?? names.commonName.map { "cn:\($0)" }
+    guard let identity = name.flatMap({ Identity($0) }) else {
+      self = .nameless("the certificate has no name of 1 to \(Identity.bytesMax) visible bytes")
+      return
+    }
+    self = .identity(identity)
+  }
+
+  /// No certificate names what is proved in another way.
+  private static func name(ofURI uri: String) -> String {
+    let scheme = uri.prefix { $0 != ":" }.lowercased()
+    let taken = ["uri", "dns", "cn", "token", "jwt", "user", "uid"]
+    return taken.contains(scheme) || !uri.contains("://") ? "uri:\(uri)" : uri
+  }
+
+  /// By the user who is at the other end of a socket of this machine. May block.
+  init(userID: uid_t) {
+    var entry = passwd()
+    var found: UnsafeMutablePointer<passwd>?
+    var room = [CChar](repeating: 0, count: 16_384)
+    var name: String?
+    if getpwuid_r(userID, &entry, &room, room.count, &found) == 0, found != nil {
+      name = String(validatingCString: entry.pw_name)
+    }
+    self = .identity(name.flatMap { Identity("user:\($0)") } ?? Identity("uid:\(userID)")!)
+  }
+}

@@ -1,0 +1,118 @@
+import Access
+import Testing
+
+@Suite struct PolicyTests {
+  private static func policy(_ text: String) throws -> Policy {
+    try Policy(reading: Array(text.utf8))
+  }
+
+  private static let example = """
+    # who                                rights           keys
+    spiffe://example.org/ns/*/scheduler  read,hold        jobs/*
+    token:deployer                       read,hold,break  migrations/*   # all of them
+    user:root                            operate
+    anybody                              read             public/motd
+    nobody                               read             "open house/"*
+    somebody                             hold             "a*b"
+    user:root operate\r
+    """
+
+  @Test(
+    arguments: [
+      ("spiffe://example.org/ns/a/scheduler", Right.hold, "jobs/1", true),
+      ("spiffe://example.org/ns/a/scheduler", .read, "jobs/", true),
+      ("spiffe://example.org/ns/a/scheduler", .break, "jobs/1", false),
+      ("spiffe://example.org/ns/a/scheduler", .hold, "jobs", false),
+      ("spiffe://example.org/ns/a/b/scheduler", .hold, "jobs/1", false),
+      ("spiffe://example.org/ns/a/scheduler/b", .hold, "jobs/1", false),
+      ("token:deployer", .break, "migrations/x", true),
+      ("token:deployers", .break, "migrations/x", false),
+      ("user:root", .operate, "", true),
+      ("token:deployer", .operate, "", false),
+      ("token:deployer", .read, "public/motd", true),
+      ("token:deployer", .read, "public/motd2", false),
+      (nil, .read, "public/motd", true),
+      (nil, .read, "open house/1", true),
+      ("user:root", .read, "open house/1", false),
+      ("user:root", .hold, "a*b", true),
+      ("user:root", .hold, "axb", false),
+      (nil, .hold, "a*b", false),
+    ] as [(String?, Right, String, Bool)])
+  func rightsAreAsTheFileSays(
+    _ name: String?, _ right: Right, _ key: String, _ isAllowed: Bool
+  ) throws {
+    let policy = try Self.policy(Self.example)
+    let identity = name.map { Identity($0)! }
+    #expect(policy.permissions(of: identity).may(right, on: key) == isAllowed)
+    #expect((policy.rule(giving: right, on: key, to: identity) != nil) == isAllowed)
+  }
+
+  @Test func aRuleIsToldWithItsLine() throws {
+    let policy = try Self.policy(Self.example)
+    let rule = policy.rule(giving: .break, on: "migrations/1", to: Identity("token:deployer"))
+    #expect(rule?.line == 3)
+    #expect(rule?.text.hasPrefix("token:deployer") == true)
+  }
+
+  @Test(arguments: [
+    ("token:a", "a rule says who, which rights, and on which keys: the rights are missing"),
+    ("token:a write jobs/*", "\"write\" is no right; there are read, hold, break, operate"),
+    (
+      "deployer read *",
+      "\"deployer\" names nobody; names are like token:deployer, user:deployer, dns:deployer, cn:deployer or a URI, and anybody, somebody and nobody are words"
+    ),
+    ("token:a read,,hold jobs/*", "\"\" is no right; there are read, hold, break, operate"),
+    (
+      "token:a read",
+      "on which keys? Write jobs/* for all that begin with jobs/, or * for all there are"
+    ),
+    ("token:a read a b", "\"b\" is one word too many"),
+    ("token:a read \"a", "a quotation mark has no other one"),
+    ("token:a read \"a\"b", "a blank is missing behind a quotation mark"),
+    ("token:a read a\"b", "a quotation mark stands at the beginning of a word or not at all"),
+    ("token:a read \"a\\x\"", "behind \\ stands one of \" \\ t, or u with four digits"),
+  ])
+  func whatIsNotUnderstoodIsNamedWithItsLine(_ line: String, _ reason: String) {
+    let error = #expect(throws: LineError.self) { try Self.policy("# rules\n\n\(line)\n") }
+    #expect(error?.line == 3)
+    #expect(error?.reason == reason)
+    #expect(error.map { "\($0)" } == "line 3: \(reason)")
+  }
+
+  @Test func whatIsNoTextIsRefused() {
+    for bytes: [UInt8] in [[0xff], [0x61, 0, 0x62]] {
+      #expect(throws: LineError.self) { try Policy(reading: bytes) }
+    }
+  }
+
+  /// Two spellings of one letter are two names, as they are for the store.
+  @Test func namesAreComparedByTheirBytes() throws {
+    let policy = try Self.policy("token:\u{e9} hold \u{e9}*\n")
+    #expect(policy.permissions(of: Identity("token:\u{e9}")).may(.hold, on: "\u{e9}t\u{e9}"))
+    #expect(!policy.permissions(of: Identity("token:e\u{301}")).may(.hold, on: "\u{e9}"))
+    #expect(!policy.permissions(of: Identity("token:\u{e9}")).may(.hold, on: "e\u{301}"))
+  }
+
+  @Test(arguments: [
+    "", " ", "a b", "a\n", "\u{200b}", "a\u{7f}", String(repeating: "a", count: 513),
+  ])
+  func whatCannotBeSeenIsNoIdentity(_ name: String) { #expect(Identity(name) == nil) }
+
+  @Test func starsMatchWithinAPart() {
+    func matches(_ pattern: String, _ name: String) -> Bool {
+      IdentityPattern(pattern).matches(Identity(name)!)
+    }
+    #expect(matches("dns:*.example.org", "dns:a.b.example.org"))
+    #expect(!matches("dns:*.example.org", "dns:example.org"))
+    #expect(matches("jwt:system:serviceaccount:*:web", "jwt:system:serviceaccount:prod:web"))
+    #expect(!matches("jwt:*:web", "jwt:system:serviceaccount:prod:web"))
+    #expect(matches("*:*", "user:a") && !matches("*", "user:a"))
+    #expect(matches("user:a*b*c", "user:aXbYbc") && !matches("user:a*b*c", "user:aXbY"))
+  }
+
+  /// Whoever writes patterns cannot make a server work for long.
+  @Test func aPatternOfStarsEnds() {
+    let pattern = String(repeating: "a*", count: 200) + "b"
+    #expect(!IdentityPattern(pattern).matches(Identity(String(repeating: "a", count: 512))!))
+  }
+}
