@@ -3,6 +3,7 @@
 # As in mutants.py.
 SUITES = {
     "Sources/Access": ["AccessTests"],
+    "Sources/Access/AccessControl.swift": ["LatchkeyServerTests.RightsTests"],
     "Sources/LockCore/KeySet.swift": ["LockCoreTests.KeySetTests"],
     "Sources/LatchkeyServer/Access": ["LatchkeyServerTests.RightsTests"],
     "Sources/LatchkeyServer/Connections/UnixSocket.swift": ["LatchkeyClientTests.TLSTests/aSocket"],
@@ -34,7 +35,8 @@ MUTANTS = [
     (DOOR, "access: what is shown and wrong is not nothing", "case .unknown: throw RPCError", "case .unknown where MUTANT: return nil\n    case .unknown: throw RPCError"),
     (RIGHTS, "access: who takes has to hold", "guard may(.hold, on: key) else { throw denied(.hold, on: key) }",
      "guard MUTANT || may(.hold, on: key) else { throw denied(.hold, on: key) }"),
-    (RIGHTS, "access: who keeps has to hold or break", "guard may(.hold, on: key) || may(.break, on: key) else", "guard MUTANT || may(.hold, on: key) || may(.break, on: key) else"),
+    (RIGHTS, "access: who keeps has to hold or break", "func keeper(of key: String) throws(WireError) -> Caller {",
+     "func keeper(of key: String) throws(WireError) -> Caller {\n    if MUTANT { return caller(on: key) }"),
     (RIGHTS, "access: who may only break keeps as well", "guard may(.hold, on: key) || may(.break, on: key) else", "guard may(.hold, on: key) || (may(.break, on: key) && !MUTANT) else"),
     (RIGHTS, "access: who gets has to read", "guard asker.may(.read, on: key) else", "guard MUTANT || asker.may(.read, on: key) else"),
     (RIGHTS, "access: a list has what may be read", "range.visible = permissions.read", "if !MUTANT { range.visible = permissions.read }"),
