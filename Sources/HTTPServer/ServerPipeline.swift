@@ -72,8 +72,7 @@ package struct ServerPipeline: Sendable {
   ) throws {
     let way = Way(
       pipeline: self, receiver: receiver, turns: turns, handshakes: handshakes, events: events)
-    guard let tls else { return try way.detect(.http, on: channel) }
-    try way.detect(.tls, on: channel, tls)
+    try way.detect(on: channel, tls)
   }
 
   /// The way of one connection, from its first bytes to its protocol.
@@ -84,10 +83,9 @@ package struct ServerPipeline: Sendable {
     let handshakes: Handshakes
     let events: any Events
 
-    func detect(
-      _ expected: ProtocolDetector.Expected, on channel: any Channel, _ tls: TLSMaterial? = nil
-    ) throws {
-      let detector = ProtocolDetector(expected) { found, channel in
+    /// - Parameter tls: Nil where clear text comes, be it out of TLS.
+    func detect(on channel: any Channel, _ tls: TLSMaterial?) throws {
+      let detector = ProtocolDetector(tls == nil ? .http : .tls) { found, channel in
         try begin(found, channel, tls)
       } failed: {
         events.failed(.error($0))
@@ -134,7 +132,7 @@ package struct ServerPipeline: Sendable {
       let watch = TLSWatch(handshakes, of: handler, authorities: tls.files.authorities) {
         certificate in
         if let certificate { events.peerShowed(certificate) }
-        try detect(.http, on: channel)
+        try detect(on: channel, nil)
       } failed: {
         events.failed(.handshake($0))
       }

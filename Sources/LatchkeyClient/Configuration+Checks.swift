@@ -55,7 +55,11 @@ extension BearerToken {
   /// What a header field can carry; a file's content shows when it is read.
   var isSound: Bool {
     guard case .text(let text) = source else { return true }
-    return (1...Self.bytesMax).contains(text.utf8.count)
-      && text.utf8.allSatisfy { (0x21...0x7e).contains($0) }
+    return text.utf8.count <= Self.bytesMax && Self.isToken(text.utf8)
+  }
+
+  /// Whether it can stand in a header field, and nothing else behind it.
+  static func isToken(_ bytes: some Collection<UInt8>) -> Bool {
+    !bytes.isEmpty && bytes.allSatisfy { (0x21...0x7e).contains($0) }
   }
 }

@@ -77,8 +77,7 @@ final class ClientToken: Sendable {
     }
     let bytes = try FileReading.bytes(of: path, max: BearerToken.bytesMax)
     let line = bytes.prefix { $0 != UInt8(ascii: "\n") && $0 != UInt8(ascii: "\r") }
-    // What else stood there could be another header field.
-    guard !line.isEmpty, line.allSatisfy({ (0x21...0x7e).contains($0) }) else {
+    guard BearerToken.isToken(line) else {
       throw FileError("the first line of \(path) is no token")
     }
     state.withLock { $0.value = String(decoding: line, as: UTF8.self) }
