@@ -205,6 +205,28 @@ struct FrozenTests {
     #expect((Terms.bytesMax, Terms.countMax, Terms.contentBytesMax) == (512, 32, 4_096))
   }
 
+  @Test("shape s3 is as recorded, and adds to s2 without changing it")
+  func shapeS3() throws {
+    let (s2, s3) = (KnownShapes(after: [S2.self]), KnownShapes(after: [S2.self, S3.self]))
+    func migration(_ shapes: KnownShapes) -> [String] {
+      shapes.migration(.sqlite, existingColumns: Set(S1.columnNames))
+    }
+    try expect("s3.sqlite.sql", what: migration(s3), addsTo: migration(s2))
+    try expect(
+      "s3.postgresql.sql", what: PostgresStatements.creation(s3),
+      addsTo: PostgresStatements.creation(s2))
+    try expect(
+      "s3.mariadb.sql", what: MariaDBStatements.creation(s3), addsTo: MariaDBStatements.creation(s2)
+    )
+  }
+
+  private func expect(_ file: String, what newer: [String], addsTo older: [String]) throws {
+    let added = newer.filter { !older.contains($0) }
+    #expect(try added.map { "\($0);\n" }.joined() == ProtocolFiles.text("frozen/\(file)"))
+    // Only the number of the newest shape is another one.
+    #expect(older.filter { !newer.contains($0) }.allSatisfy { $0.contains("newest_shape") })
+  }
+
   @Test("what databases across a network are told is as recorded")
   func networkShapes() throws {
     let shapes = KnownShapes(after: [S2.self])

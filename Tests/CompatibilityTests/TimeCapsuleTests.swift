@@ -83,7 +83,10 @@ struct TimeCapsuleTests {
   func newerShapes(_ version: String) throws {
     let capsule = try Capsule(version)
     guard capsule.rows.contains(where: { $0["s2_token"] != nil }) else { return }
-    let reader = try SQLiteEngine(path: capsule.folder.file).openReader()
+    let engine = SQLiteEngine(path: capsule.folder.file)
+    // It adds what is missing.
+    _ = try engine.openWriter()
+    let reader = try engine.openReader()
     func row(_ key: String) throws -> StoredRow? { try reader.read(Wanted(keys: [key])).byKey[0] }
     func holder(_ key: String) throws -> Holder? { try row(key)?.record.holder }
     for key in capsule.rows.compactMap({ $0["resource_key"]?.string }) {
@@ -154,18 +157,18 @@ struct TimeCapsuleTests {
 
   // MARK: - What a later version may add
 
-  /// What a server of shape s3 does to a database: columns and tables of its own, and rows
+  /// What a server of a shape that nobody knows yet does to a database: columns and tables of its own, and rows
   /// that only it may act on.
   private static let future = """
-    ALTER TABLE latchkey_resources ADD COLUMN s3_labels TEXT;
+    ALTER TABLE latchkey_resources ADD COLUMN s8_labels TEXT;
     CREATE TABLE latchkey_readers (resource_id INTEGER NOT NULL, reader TEXT NOT NULL);
     INSERT INTO latchkey_meta (name, value, note) VALUES ('backfill_cursor', 17, 'later');
-    UPDATE latchkey_meta SET value = 3 WHERE name = 'newest_shape';
-    UPDATE latchkey_resources SET s3_labels = 'labels of ' || resource_key;
+    UPDATE latchkey_meta SET value = 8 WHERE name = 'newest_shape';
+    UPDATE latchkey_resources SET s8_labels = 'labels of ' || resource_key;
     INSERT INTO latchkey_readers SELECT id, 'reader' FROM latchkey_resources;
-    UPDATE latchkey_resources SET needs_shape = 3, revision = revision + 1, lease_seconds = 3600
+    UPDATE latchkey_resources SET needs_shape = 8, revision = revision + 1, lease_seconds = 3600
       WHERE resource_key IN ('held', 'presence');
-    UPDATE latchkey_resources SET needs_shape = 3, revision = revision + 1, lease_seconds = 1,
+    UPDATE latchkey_resources SET needs_shape = 8, revision = revision + 1, lease_seconds = 1,
       kind = 7 WHERE resource_key = 'renewed';
     """
 
@@ -195,7 +198,7 @@ struct TimeCapsuleTests {
     // An ordinary row is renewed, and what is not known here stays.
     #expect(try await claim("held-again", "worker-2", server).status == 200)
     let renewed = try row("held-again", capsule)
-    #expect(renewed["s3_labels"] == "labels of held-again")
+    #expect(renewed["s8_labels"] == "labels of held-again")
     #expect(renewed["revision"] == "4")
 
     // Its lease ends by the common rule, and then it is ordinary again.
@@ -206,7 +209,7 @@ struct TimeCapsuleTests {
     let granted = try row("renewed", capsule)
     #expect(granted["needs_shape"] == "1")
     #expect(granted["token"] == "7")
-    #expect(granted["s3_labels"] == "labels of renewed")
+    #expect(granted["s8_labels"] == "labels of renewed")
     try await server.stop()
 
     let later = try capsule.run(
@@ -217,8 +220,8 @@ struct TimeCapsuleTests {
   }
 
   private static let contracted = """
-    UPDATE latchkey_meta SET value = 3 WHERE name = 'newest_shape';
-    UPDATE latchkey_meta SET value = 3, note = '0.9.0' WHERE name = 'oldest_shape';
+    UPDATE latchkey_meta SET value = 8 WHERE name = 'newest_shape';
+    UPDATE latchkey_meta SET value = 8, note = '0.9.0' WHERE name = 'oldest_shape';
     """
 
   @Test(

@@ -80,15 +80,15 @@ import Testing
     let store = try SQLiteFile(folder.file)
     try store.run(
       """
-      UPDATE latchkey_meta SET value = 3, note = '0.9.0' WHERE name = 'oldest_shape';
-      UPDATE latchkey_meta SET value = 4 WHERE name = 'newest_shape'
+      UPDATE latchkey_meta SET value = 8, note = '0.9.0' WHERE name = 'oldest_shape';
+      UPDATE latchkey_meta SET value = 9 WHERE name = 'newest_shape'
       """)
     let before = try store.run("SELECT * FROM latchkey_meta ORDER BY name")
     let tooOld = try await Program.run(
       "latchkeyd", ["--listen", "127.0.0.1:0", "--store", "sqlite:\(folder.file)"])
     #expect(tooOld.end == .exited(69))
     #expect(tooOld.errors.count == 1)
-    #expect(tooOld.errors.first?.contains("holds shapes s3 to s4") == true)
+    #expect(tooOld.errors.first?.contains("holds shapes s8 to s9") == true)
     #expect(tooOld.errors.first?.contains("it needs 0.9.0") == true)
     #expect(try store.run("SELECT * FROM latchkey_meta ORDER BY name") == before)
   }

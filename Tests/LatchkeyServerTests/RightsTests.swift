@@ -184,6 +184,58 @@ import Testing
     try await server.stop()
   }
 
+  /// Owner, token and request id stand in lists and logs: who knows them is not whose it is. The server knows it after
+  /// a restart too.
+  @Test(arguments: HTTPVersion.allCases)
+  func nobodyElseHasWhatAnIdentityHolds(_ http: HTTPVersion) async throws {
+    try folder.write("token:both hold *\ntoken:holder hold *\ntoken:breaker break *", to: "policy")
+    func send(_ call: Call, by name: String, _ server: InProcessServer) async throws -> Answer {
+      try await http.send(shown(call, by: tokens[name]), port: server.port)
+    }
+    let calls = Action.allCases.flatMap { action in
+      [UInt32(1), 2, 3].compactMap { action.call(wire: $0, key: "k") }
+    }
+    var server = try await server()
+    #expect(try await send(calls[0], by: "both", server).status == 200)
+    for isRestarted in [false, true] {
+      if isRestarted {
+        try await server.stop()
+        server = try await self.server()
+      }
+      for call in calls {
+        let answer = try await send(call, by: "holder", server)
+        #expect([403, 409].contains(answer.status), "\(call.path) \(answer.status)")
+      }
+      // Whose it is keeps it, by each wire version.
+      let own = calls.filter { call in
+        ["Lock", "Acquire", "Renew"].contains { call.path.hasSuffix("/\($0)") }
+      }
+      #expect(own.count == 5)
+      for call in own { #expect(try await send(call, by: "both", server).status == 200) }
+    }
+    let release = try #require(Action.release.call(wire: 3, key: "k"))
+    #expect(try await send(release, by: "breaker", server).status == 200)
+    let free = try #require(Action.acquire.call(wire: 3, key: "k"))
+    #expect(try await send(free, by: "holder", server).status == 200)
+    #expect(try await send(release, by: "both", server).status == 403)
+    try await server.stop()
+  }
+
+  /// As before there were identities.
+  @Test func withoutAPolicyWhoKnowsAnOwnersNameMayFreeItsGrant() async throws {
+    let access = try AccessControl(AccessControl.Paths(tokens: folder.path("tokens")))
+    let server = try await InProcessServer.start(store: folder.file) { $0.access = access }
+    let (take, free) = (
+      try #require(Action.acquire.call(wire: 3, key: "k")),
+      try #require(Action.release.call(wire: 3, key: "k"))
+    )
+    #expect(
+      try await HTTPVersion.http2.send(shown(take, by: tokens["both"]), port: server.port).status
+        == 200)
+    #expect(try await HTTPVersion.http2.send(free, port: server.port).status == 200)
+    try await server.stop()
+  }
+
   @Test func onlyOperatorsSeeHowTheServerIs() async throws {
     let server = try await server()
     func status(_ path: String, _ name: String?) async throws -> Int {

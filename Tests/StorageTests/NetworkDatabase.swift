@@ -108,7 +108,7 @@ extension NetworkDatabase {
   }
 
   func cells(forKey key: String) throws -> [String: Cell] {
-    let columns = (KnownShapes.all.newer + [S3.self]).flatMap { $0.columns }
+    let columns = (KnownShapes.all.newer + [S4.self]).flatMap { $0.columns }
     let existing = Set(try existingColumns().rows.compactMap { $0.text(0) })
     let present = columns.filter { existing.contains($0.name) }
     guard !present.isEmpty else { return [:] }

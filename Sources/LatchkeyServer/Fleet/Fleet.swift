@@ -1,8 +1,12 @@
+import Access
+import Glibc
 import LockContent
 import LockCore
+import Logging
 import NIOCore
 import Storage
 import Synchronization
+import TLS
 import WireSchema
 
 /// This server among those that share its store: keeps its presence, watches the others', and draws the
@@ -24,6 +28,11 @@ final class Fleet: Sendable {
   /// How long a shape has to be of no use to anybody until it is given up.
   private let settleNanoseconds: Int64
   private let metrics: ServerMetrics
+  private let logger: Logger
+  /// Nil where everybody may do everything.
+  private let access: AccessControl?
+  /// Nil where no TLS is spoken.
+  private let tls: TLSMaterial?
   private let hasLeft = Atomic<Bool>(false)
   private let state: Mutex<State>
 
@@ -35,6 +44,8 @@ final class Fleet: Sendable {
     var isLooking = false
     /// When the presence was claimed last; nil where that failed.
     var announced: MonotonicTime?
+    /// What keeps the policy from being held, as it was said last.
+    var remarks: [String] = []
   }
 
   init(_ configuration: ServerConfiguration, metrics: ServerMetrics) {
@@ -43,6 +54,9 @@ final class Fleet: Sendable {
     allowance = configuration.rollback
     settleNanoseconds = configuration.limits.fleetSettleTime.nanoseconds
     self.metrics = metrics
+    logger = configuration.logger
+    access = configuration.access
+    tls = configuration.tls
     state = Mutex(State())
   }
 
@@ -130,6 +144,7 @@ final class Fleet: Sendable {
         metrics.note(view, meta: meta, lastRow: lastRow)
         // Who did not fit into the answer may need anything.
         if records.count < StoreLimits().prefixRowsMax { giveUpShapes(others, meta, loop) }
+        say(policyRemarks(view))
         looked(others.offer(of: WireVersions.spoken))
       }
     }
@@ -148,6 +163,31 @@ final class Fleet: Sendable {
     loop.store.giveUpShapes(
       before: needed, neededRelease: "\(release) or newer",
       deadline: now + Self.look.nanoseconds)
+  }
+
+  // MARK: - The policy
+
+  private var hasPolicy: Bool { access?.current.policy != nil }
+
+  /// What keeps the policy from being held, in words for a person.
+  private func policyRemarks(_ view: FleetView) -> [String] {
+    guard hasPolicy else { return [] }
+    return view.knowingNoIdentities.map {
+      "\($0.name) knows no policy: it does what it is asked to by whoever reaches it, and what it grants belongs to nobody"
+    }
+  }
+
+  private func say(_ remarks: [String]) {
+    let before = state.withLock { state in
+      defer { state.remarks = remarks }
+      return state.remarks
+    }
+    for remark in remarks where !before.contains(remark) {
+      logger.warning("the policy is not held by every server", metadata: ["why": "\(remark)"])
+    }
+    if remarks.isEmpty, !before.isEmpty {
+      logger.notice("the policy is held by every server from now on")
+    }
   }
 
   // MARK: - Status
@@ -169,6 +209,14 @@ final class Fleet: Sendable {
       status.wireOfferedOldest = offer.range.oldest
       status.wireOfferedNewest = offer.range.newest
       status.wireReason = offer.reason
+      status.access.hasPolicy_p = hasPolicy
+      if let certificate = tls?.current.certificate {
+        status.certificate = .with {
+          $0.name = certificate.name
+          $0.validUntil = UTC.text(certificate.notAfter)
+          $0.daysLeft = certificate.daysLeft(at: Int64(time(nil)))
+        }
+      }
       status.store.location = database.location
       status.store.remarks = database.remarks
       switch found {
@@ -197,6 +245,7 @@ final class Fleet: Sendable {
     status.store.backfillRow = meta.backfill.row == BackfillState.done ? 0 : meta.backfill.row
     status.store.lastRow = sight.lastRow
     status.store.tokenFloor = meta.tokenFloor
+    status.access.remarks = policyRemarks(view)
     let held = state.withLock { $0.held }
     status.store.locks = Int64(held.locks)
     status.store.presences = Int64(held.presences)
@@ -214,7 +263,7 @@ final class Fleet: Sendable {
           : "shape s\(meta.oldestShape) is kept \(needed.reason)")
     }
     if meta.backfill.row != BackfillState.done || meta.backfill.since < meta.oldestShape {
-      waiting.append("rows are brought into shape s\(KnownShapes.all.newest) in the background")
+      waiting.append("rows are brought into shape s\(KnownShapes.all.newestWhole) in the background")
     }
     if offer.range.newest < WireVersions.spoken.newest {
       waiting.append(

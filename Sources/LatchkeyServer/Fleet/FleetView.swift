@@ -12,7 +12,7 @@ struct FleetView: Equatable {
     var presence: Latchkey_Fleet_V1_ServerPresence
 
     /// In words for a person.
-    fileprivate var name: String {
+    var name: String {
       "server \(serverID) (\(presence.software.isEmpty ? "unknown release" : presence.software))"
     }
 
@@ -83,6 +83,11 @@ struct FleetView: Equatable {
       return (own, "this release speaks \(own)")
     }
     return (range, "\(limiting.name) speaks \(wire), this one \(own)")
+  }
+
+  /// Those that do not know whose a grant is.
+  var knowingNoIdentities: [Member] {
+    members.filter { Int64($0.presence.shapeNewest) < S3.number }
   }
 
   /// The oldest shape that somebody needs, and for whom it is kept.

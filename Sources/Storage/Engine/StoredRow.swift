@@ -67,6 +67,8 @@ package struct SeenLease: Equatable, Sendable {
   package var lease: Lease
   /// Nil where the row needs a newer server to be understood.
   package var kind: Kind?
+  /// Whose the grant is, as in ``LockCore/Holder/identity``; nil where the row does not say it as it should.
+  package var identity: String? = ""
 
   package struct Name: Equatable, Sendable {
     package var key: String

@@ -6,27 +6,37 @@ package import LockCore
 /// what an older server wrote is merged into what the newer shape has, at every step.
 package struct KnownShapes: Sendable, CustomStringConvertible {
   /// What this release knows.
-  package static let all = KnownShapes(after: [S2.self])
+  package static let all = KnownShapes(after: [S2.self, S3.self])
 
   /// Those after s1, without gaps, the oldest first.
   package let newer: [any NewerShape.Type]
 
   package init(after newer: [any NewerShape.Type]) {
     self.newer = newer
-    metaNames = Self.metaNames(newest: S1.number + Int64(newer.count))
+    newestWhole = newer.last { $0.isWhole }?.number ?? S1.number
+    metaNames = Self.metaNames(newestWhole: newestWhole)
     precondition(zip(newer, S1.number + 1...newest + 1).allSatisfy { $0.number == $1 })
   }
 
   package var newest: Int64 { S1.number + Int64(newer.count) }
 
+  /// The one that rows are brought into.
+  package let newestWhole: Int64
+
+  /// The oldest one that is written where `oldest` and all after it are maintained: what is not whole adds
+  /// to the one before.
+  private func oldestWritten(maintaining oldest: Int64) -> Int64 {
+    newer.last { $0.isWhole && $0.number <= oldest }?.number ?? S1.number
+  }
+
   /// The names in the meta table that this server reads.
   private let metaNames: [String: StoreMeta.Name]
 
-  private static func metaNames(newest: Int64) -> [String: StoreMeta.Name] {
+  private static func metaNames(newestWhole: Int64) -> [String: StoreMeta.Name] {
     let names: [StoreMeta.Name] = [
       .newestShape, .oldestShape, .tokenFloor, .epoch, .filledShape, .setbacks, .opened,
-      .setbackFloor, .collectedToken, .history, .backfillRow(shape: newest),
-      .backfillSince(shape: newest),
+      .setbackFloor, .collectedToken, .history, .backfillRow(shape: newestWhole),
+      .backfillSince(shape: newestWhole),
     ]
     return Dictionary(uniqueKeysWithValues: names.map { ($0.text, $0) })
   }
@@ -61,7 +71,7 @@ package struct KnownShapes: Sendable, CustomStringConvertible {
 
   /// What s1 says of a lease.
   package func leaseSeconds(of holder: Holder, maintaining oldest: Int64) -> Int64 {
-    oldest <= S1.number ? holder.lease.seconds : S1.nothingSaid
+    oldestWritten(maintaining: oldest) == S1.number ? holder.lease.seconds : S1.nothingSaid
   }
 
   /// Whether what is held can be found by ``Terms``.
@@ -69,8 +79,10 @@ package struct KnownShapes: Sendable, CustomStringConvertible {
 
   package var columnNames: [String] { S1.columnNames + newerColumnNames }
 
-  /// Where each newer shape says with which revision it was written.
-  package var revisionColumnNames: [String] { newer.map { $0.columns[1].name } }
+  /// Where each whole newer shape says with which revision it was written.
+  package var revisionColumnNames: [String] {
+    newer.filter { $0.isWhole }.map { $0.columns[1].name }
+  }
 
   package var newerColumnNames: [String] { newer.flatMap { $0.columns.map(\.name) } }
 
@@ -94,6 +106,7 @@ package struct KnownShapes: Sendable, CustomStringConvertible {
         )
       }
       statements += shape.tables(dialect)
+      guard shape.isWhole else { continue }
       statements += [
         dialect.insertIfMissing(.backfillRow(shape: shape.number), 0),
         dialect.insertIfMissing(.backfillSince(shape: shape.number), 0),
@@ -163,17 +176,24 @@ package struct KnownShapes: Sendable, CustomStringConvertible {
       }
       guard cells.integer(index) == base.token else {
         // What is there is of an earlier grant, if of any.
-        isFilled = false
+        if shape.isWhole { isFilled = false }
         continue
       }
+      let before = older
       let shared = (kind: Kind(rawValue: base.kind) ?? .lock, owner: owner)
-      guard let own = shape.holder(cells, at: index + 2, shared: shared, older: view)
+      guard
+        let own = shape.holder(cells, at: index + shape.stampCount, shared: shared, older: view)
       else {
         throw Fault(what: "the columns of s\(shape.number) do not hold what they should")
       }
+      older = shape
+      guard shape.isWhole else {
+        view = own
+        continue
+      }
       let isRewritten = cells.integer(index + 1) != base.revision
       if let current = view {
-        view = Self.merge(current, into: own, through: older, isRewritten: isRewritten)
+        view = Self.merge(current, into: own, through: before, isRewritten: isRewritten)
       } else if !isRewritten {
         view = own
       } else {
@@ -181,7 +201,6 @@ package struct KnownShapes: Sendable, CustomStringConvertible {
       }
       // Who writes a shape writes every maintained one before it as well.
       isFilled = !isRewritten
-      older = shape
     }
     return (view, isFilled)
   }
@@ -224,7 +243,8 @@ package struct KnownShapes: Sendable, CustomStringConvertible {
     _ record: LockRecord, _ holder: Holder, maintaining oldest: Int64,
     to parameters: inout some RowParameters
   ) {
-    parameters.add(oldest <= S1.number ? holder.content.text : "")
+    let oldest = oldestWritten(maintaining: oldest)
+    parameters.add(oldest == S1.number ? holder.content.text : "")
     parameters.add(leaseSeconds(of: holder, maintaining: oldest))
     for shape in newer {
       guard shape.number >= oldest else {
@@ -232,7 +252,7 @@ package struct KnownShapes: Sendable, CustomStringConvertible {
         continue
       }
       parameters.add(record.token)
-      parameters.add(record.revision)
+      if shape.isWhole { parameters.add(record.revision) }
       shape.add(holder, to: &parameters)
     }
   }

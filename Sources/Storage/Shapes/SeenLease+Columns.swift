@@ -5,19 +5,32 @@ extension SeenLease {
     "id", "token", "revision", "lease_seconds", "kind", "needs_shape",
   ]
 
-  /// Of each newer shape the stamp and the lease.
   package static func columnNames(_ shapes: KnownShapes) -> [String] {
-    ownColumnNames + shapes.newer.flatMap { $0.columns.prefix(3).map(\.name) }
+    ownColumnNames + newerColumnNames(shapes)
+  }
+
+  /// Of each whole newer shape the stamp and the lease; all of one that says whose a grant is.
+  package static func newerColumnNames(_ shapes: KnownShapes) -> [String] {
+    shapes.newer.flatMap { shape in
+      (shape.isWhole ? shape.columns.prefix(3) : shape.columns[...]).map(\.name)
+    }
   }
 
   /// From the cells of ``columnNames(_:)``.
   package init(_ cells: some RowCells, _ shapes: KnownShapes) {
     let (token, revision) = (cells.integer(1), cells.integer(2))
     var lease = Lease(seconds: cells.integer(3))
+    var identity: String? = ""
     var index = Self.ownColumnNames.count
     for shape in shapes.newer {
+      let isOfGrant = cells.integer(index) == token
+      if !shape.isWhole {
+        if isOfGrant { identity = S3.identity(cells, at: index + shape.stampCount) }
+        index += shape.columns.count
+        continue
+      }
       // The newest shape that nobody older has written past; all between are as new.
-      if cells.integer(index) == token, cells.integer(index + 1) == revision {
+      if isOfGrant, cells.integer(index + 1) == revision {
         lease = shape.lease(cells.integer(index + 2))
       }
       index += 3
@@ -27,5 +40,6 @@ extension SeenLease {
       // A lease out of bounds marks a damaged row; it is watched for the longest time there is.
       lease: lease ?? .longest,
       kind: cells.integer(5) > shapes.newest ? nil : Kind(rawValue: cells.integer(4)))
+    self.identity = identity
   }
 }

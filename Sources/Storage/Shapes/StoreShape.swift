@@ -29,24 +29,32 @@ extension StoreShape {
 
 /// A shape that adds columns to the rows of the ones before.
 ///
-/// Its first two columns are its stamp: token and revision of the row when its columns were last
+/// Its first columns are its stamp: token and revision of the row when its columns were last
 /// written. A server that does not know the shape leaves them as they are, so they tell whether
 /// somebody older has written the row since, and whether it is still the same grant.
+///
+/// A shape need not be whole: it may say only what stays as it is as long as a grant, beside all that
+/// the shapes before say. Then its stamp is the token alone, nothing that older servers write to the grant
+/// makes it stale, rows that lack it need not be brought into it, and the whole shape before it is written
+/// as long as it is.
 package protocol NewerShape: StoreShape {
-  /// Names and types of its columns, all of which may be NULL: the stamp's token and revision, then the
-  /// lease, then the others.
+  /// Whether it says all of a holder by itself.
+  static var isWhole: Bool { get }
+  /// Names and types of its columns, all of which may be NULL: the stamp's, then the lease where the shape is
+  /// whole, then the others.
   static var columns: [ShapeColumn] { get }
   /// Creates tables that it has beside the rows, where they are missing.
   static func tables(_ dialect: SQLDialect) -> [String]
 
+  /// Of a whole shape.
   static func lease(_ number: Int64) -> Lease?
   /// The holder as its columns have it, where they are as this shape says.
   ///
   /// - Parameters:
-  ///   - index: That of the lease's column.
+  ///   - index: That of the first column after the stamp.
   ///   - shared: What all shapes keep in the same columns.
   ///   - older: The holder as the shapes before have it, if they say anything: what is the same there need
-  ///     not be made again.
+  ///     not be made again, and where this shape is not whole, it is what it adds to.
   static func holder(
     _ cells: some RowCells, at index: Int, shared: (kind: Kind, owner: String), older: Holder?
   ) -> Holder?
@@ -70,6 +78,12 @@ package struct ShapeColumn: Sendable {
 }
 
 extension NewerShape {
+  package static var isWhole: Bool { true }
+  package static func lease(_ number: Int64) -> Lease? { nil }
+
+  /// How many columns its stamp has.
+  static var stampCount: Int { isWhole ? 2 : 1 }
+
   package static func tables(_ dialect: SQLDialect) -> [String] { [] }
 }
 

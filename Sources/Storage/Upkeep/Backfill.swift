@@ -1,6 +1,6 @@
 import LockCore
 
-/// Brings rows that older servers wrote into every shape that this server knows, little by little, while
+/// Brings rows that older servers wrote into every whole shape that this server knows, little by little, while
 /// everything else goes on. Reading never waits for it: the reading rule does without.
 ///
 /// A pass goes through all rows by their numbers. Where it is, the store remembers, so any server that
@@ -40,7 +40,7 @@ struct Backfill {
     let stored = meta.backfill
     state = stored
     isDone =
-      shapes.newest == S1.number
+      shapes.newestWhole == S1.number
       || (stored.row == BackfillState.done && stored.since >= meta.oldestShape)
   }
 
@@ -57,8 +57,8 @@ struct Backfill {
       changes.meta.append(.set(name, from: from, to: to))
     }
     let (row, since) = (
-      StoreMeta.Name.backfillRow(shape: shapes.newest),
-      StoreMeta.Name.backfillSince(shape: shapes.newest)
+      StoreMeta.Name.backfillRow(shape: shapes.newestWhole),
+      StoreMeta.Name.backfillSince(shape: shapes.newestWhole)
     )
     if stored.since < meta.oldestShape {
       // A new pass.

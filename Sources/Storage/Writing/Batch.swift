@@ -248,8 +248,9 @@ struct Batch {
     else { return }
     let revision = max(hold.sighting.revision, row?.record.revision ?? 0)
     guard revision < .max else { return }
-    let holder = Holder(
+    var holder = Holder(
       kind: hold.kind, owner: hold.owner, content: .empty, lease: hold.lease)
+    holder.identity = hold.identity
     change(
       slot,
       to: LockRecord(

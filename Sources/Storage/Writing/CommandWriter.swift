@@ -260,10 +260,12 @@ final class CommandWriter {
 
   private func noteForSetback(_ lease: SeenLease) {
     setback.note(token: lease.sighting.token)
-    guard let name = lease.name, let kind = lease.kind else { return }
+    guard let name = lease.name, let kind = lease.kind, let identity = lease.identity else {
+      return
+    }
     setback.note(
       Setback.Hold(
-        key: name.key, owner: name.owner, kind: kind, lease: lease.lease,
+        key: name.key, owner: name.owner, kind: kind, lease: lease.lease, identity: identity,
         sighting: lease.sighting), of: lease.id)
   }
 
@@ -275,7 +277,7 @@ final class CommandWriter {
     setback.note(
       Setback.Hold(
         key: row.record.key, owner: holder.owner, kind: holder.kind, lease: holder.lease,
-        sighting: row.record.sighting), of: row.id)
+        identity: holder.identity, sighting: row.record.sighting), of: row.id)
   }
 
   // MARK: - Transactions

@@ -16,6 +16,7 @@ struct Setback {
     var owner: String
     var kind: Kind
     var lease: Lease
+    var identity: String
     var sighting: Sighting
   }
 

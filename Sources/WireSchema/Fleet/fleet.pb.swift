@@ -137,6 +137,43 @@ package nonisolated struct Latchkey_Fleet_V1_StoreStatus: Sendable {
   package init() {}
 }
 
+/// AccessStatus says whether it is looked at who may do what.
+package nonisolated struct Latchkey_Fleet_V1_AccessStatus: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  /// Whether a policy is in force; where none is, everybody may do everything.
+  package var hasPolicy_p: Bool = false
+
+  /// What keeps the policy from being held, in words for a person.
+  package var remarks: [String] = []
+
+  package var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  package init() {}
+}
+
+/// CertificateStatus describes the certificate that a server shows.
+package nonisolated struct Latchkey_Fleet_V1_CertificateStatus: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  /// What it was issued to, such as "locks1.example".
+  package var name: String = String()
+
+  /// Until when it is valid, such as "2027-01-31T00:00:00Z".
+  package var validUntil: String = String()
+
+  /// Whole days until then; -1 afterwards.
+  package var daysLeft: Int64 = 0
+
+  package var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  package init() {}
+}
+
 /// Status is the answer to GET /status.
 package nonisolated struct Latchkey_Fleet_V1_Status: @unchecked Sendable {
   // SwiftProtobuf.Message conformance is added in an extension below. See the
@@ -192,6 +229,26 @@ package nonisolated struct Latchkey_Fleet_V1_Status: @unchecked Sendable {
     get {_storage._wireReason}
     set {_uniqueStorage()._wireReason = newValue}
   }
+
+  /// Who may do what; absent in releases before 0.5.0.
+  package var access: Latchkey_Fleet_V1_AccessStatus {
+    get {_storage._access ?? Latchkey_Fleet_V1_AccessStatus()}
+    set {_uniqueStorage()._access = newValue}
+  }
+  /// Returns true if `access` has been explicitly set.
+  package var hasAccess: Bool {_storage._access != nil}
+  /// Clears the value of `access`. Subsequent reads from it will return its default value.
+  package mutating func clearAccess() {_uniqueStorage()._access = nil}
+
+  /// The certificate of the server that answers; absent where it speaks no TLS.
+  package var certificate: Latchkey_Fleet_V1_CertificateStatus {
+    get {_storage._certificate ?? Latchkey_Fleet_V1_CertificateStatus()}
+    set {_uniqueStorage()._certificate = newValue}
+  }
+  /// Returns true if `certificate` has been explicitly set.
+  package var hasCertificate: Bool {_storage._certificate != nil}
+  /// Clears the value of `certificate`. Subsequent reads from it will return its default value.
+  package mutating func clearCertificate() {_uniqueStorage()._certificate = nil}
 
   package var unknownFields = SwiftProtobuf.UnknownStorage()
 
@@ -393,9 +450,84 @@ nonisolated extension Latchkey_Fleet_V1_StoreStatus: SwiftProtobuf.Message, Swif
   }
 }
 
+nonisolated extension Latchkey_Fleet_V1_AccessStatus: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  package static let protoMessageName: String = _protobuf_package + ".AccessStatus"
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}has_policy\0\u{1}remarks\0")
+
+  package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularBoolField(value: &self.hasPolicy_p) }()
+      case 2: try { try decoder.decodeRepeatedStringField(value: &self.remarks) }()
+      default: break
+      }
+    }
+  }
+
+  package func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if self.hasPolicy_p != false {
+      try visitor.visitSingularBoolField(value: self.hasPolicy_p, fieldNumber: 1)
+    }
+    if !self.remarks.isEmpty {
+      try visitor.visitRepeatedStringField(value: self.remarks, fieldNumber: 2)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  package static func ==(lhs: Latchkey_Fleet_V1_AccessStatus, rhs: Latchkey_Fleet_V1_AccessStatus) -> Bool {
+    if lhs.hasPolicy_p != rhs.hasPolicy_p {return false}
+    if lhs.remarks != rhs.remarks {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension Latchkey_Fleet_V1_CertificateStatus: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  package static let protoMessageName: String = _protobuf_package + ".CertificateStatus"
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}name\0\u{3}valid_until\0\u{3}days_left\0")
+
+  package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularStringField(value: &self.name) }()
+      case 2: try { try decoder.decodeSingularStringField(value: &self.validUntil) }()
+      case 3: try { try decoder.decodeSingularInt64Field(value: &self.daysLeft) }()
+      default: break
+      }
+    }
+  }
+
+  package func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if !self.name.isEmpty {
+      try visitor.visitSingularStringField(value: self.name, fieldNumber: 1)
+    }
+    if !self.validUntil.isEmpty {
+      try visitor.visitSingularStringField(value: self.validUntil, fieldNumber: 2)
+    }
+    if self.daysLeft != 0 {
+      try visitor.visitSingularInt64Field(value: self.daysLeft, fieldNumber: 3)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  package static func ==(lhs: Latchkey_Fleet_V1_CertificateStatus, rhs: Latchkey_Fleet_V1_CertificateStatus) -> Bool {
+    if lhs.name != rhs.name {return false}
+    if lhs.validUntil != rhs.validUntil {return false}
+    if lhs.daysLeft != rhs.daysLeft {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
 nonisolated extension Latchkey_Fleet_V1_Status: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   package static let protoMessageName: String = _protobuf_package + ".Status"
-  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}server_id\0\u{1}server\0\u{1}fleet\0\u{1}store\0\u{3}wire_offered_oldest\0\u{3}wire_offered_newest\0\u{3}wire_reason\0")
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}server_id\0\u{1}server\0\u{1}fleet\0\u{1}store\0\u{3}wire_offered_oldest\0\u{3}wire_offered_newest\0\u{3}wire_reason\0\u{1}access\0\u{1}certificate\0")
 
   fileprivate class _StorageClass {
     var _serverID: String = String()
@@ -405,6 +537,8 @@ nonisolated extension Latchkey_Fleet_V1_Status: SwiftProtobuf.Message, SwiftProt
     var _wireOfferedOldest: UInt32 = 0
     var _wireOfferedNewest: UInt32 = 0
     var _wireReason: String = String()
+    var _access: Latchkey_Fleet_V1_AccessStatus? = nil
+    var _certificate: Latchkey_Fleet_V1_CertificateStatus? = nil
 
       // This property is used as the initial default value for new instances of the type.
       // The type itself is protecting the reference to its storage via CoW semantics.
@@ -422,6 +556,8 @@ nonisolated extension Latchkey_Fleet_V1_Status: SwiftProtobuf.Message, SwiftProt
       _wireOfferedOldest = source._wireOfferedOldest
       _wireOfferedNewest = source._wireOfferedNewest
       _wireReason = source._wireReason
+      _access = source._access
+      _certificate = source._certificate
     }
   }
 
@@ -447,6 +583,8 @@ nonisolated extension Latchkey_Fleet_V1_Status: SwiftProtobuf.Message, SwiftProt
         case 5: try { try decoder.decodeSingularUInt32Field(value: &_storage._wireOfferedOldest) }()
         case 6: try { try decoder.decodeSingularUInt32Field(value: &_storage._wireOfferedNewest) }()
         case 7: try { try decoder.decodeSingularStringField(value: &_storage._wireReason) }()
+        case 8: try { try decoder.decodeSingularMessageField(value: &_storage._access) }()
+        case 9: try { try decoder.decodeSingularMessageField(value: &_storage._certificate) }()
         default: break
         }
       }
@@ -480,6 +618,12 @@ nonisolated extension Latchkey_Fleet_V1_Status: SwiftProtobuf.Message, SwiftProt
       if !_storage._wireReason.isEmpty {
         try visitor.visitSingularStringField(value: _storage._wireReason, fieldNumber: 7)
       }
+      try { if let v = _storage._access {
+        try visitor.visitSingularMessageField(value: v, fieldNumber: 8)
+      } }()
+      try { if let v = _storage._certificate {
+        try visitor.visitSingularMessageField(value: v, fieldNumber: 9)
+      } }()
     }
     try unknownFields.traverse(visitor: &visitor)
   }
@@ -496,6 +640,8 @@ nonisolated extension Latchkey_Fleet_V1_Status: SwiftProtobuf.Message, SwiftProt
         if _storage._wireOfferedOldest != rhs_storage._wireOfferedOldest {return false}
         if _storage._wireOfferedNewest != rhs_storage._wireOfferedNewest {return false}
         if _storage._wireReason != rhs_storage._wireReason {return false}
+        if _storage._access != rhs_storage._access {return false}
+        if _storage._certificate != rhs_storage._certificate {return false}
         return true
       }
       if !storagesAreEqual {return false}

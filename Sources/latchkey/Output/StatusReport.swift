@@ -24,6 +24,16 @@ struct StatusReport {
         "wire \(range(status.wireOfferedOldest, status.wireOfferedNewest)) (\(status.wireReason))",
       ])
     }
+    if status.hasCertificate {
+      facts.append([
+        "certificate",
+        "\(status.certificate.name), until \(status.certificate.validUntil) (\(daysLeft))",
+      ])
+    }
+    if status.hasAccess {
+      facts.append(["policy", status.access.hasPolicy_p ? "in force" : "none: everybody may do everything"])
+      for remark in status.access.remarks { facts.append(["", "NOT HELD: \(remark)"]) }
+    }
     facts.append(["store", status.store.location])
     for remark in status.store.remarks { facts.append(["", remark]) }
     if !status.store.failure.isEmpty { facts.append(["", "NOT USABLE: \(status.store.failure)"]) }
@@ -33,6 +43,14 @@ struct StatusReport {
 
     guard !status.fleet.isEmpty else { return }
     printFleet()
+  }
+
+  private var daysLeft: String {
+    switch status.certificate.daysLeft {
+    case ..<0: "EXPIRED"
+    case 1: "1 day left"
+    case let days: "\(days) days left"
+    }
   }
 
   private func addContents(to facts: inout Table) {
@@ -92,6 +110,14 @@ struct StatusReport {
               JSON.Member("offerReason", .text(status.wireReason)),
             ])
       ),
+      ("certificate", status.hasCertificate ? certificate : .null),
+      (
+        "policy",
+        status.hasAccess
+          ? .members(
+            ("inForce", .bool(status.access.hasPolicy_p)),
+            ("remarks", .list(status.access.remarks.map { JSON.text($0) }))) : .null
+      ),
       (
         "store",
         .members(
@@ -116,6 +142,13 @@ struct StatusReport {
                 + members(of: $0.presence))
           })
       ))
+  }
+
+  private var certificate: JSON {
+    .members(
+      ("name", .text(status.certificate.name)),
+      ("validUntil", .text(status.certificate.validUntil)),
+      ("daysLeft", .integer(status.certificate.daysLeft)))
   }
 
   private func members(of presence: Latchkey_Fleet_V1_ServerPresence) -> [JSON.Member] {

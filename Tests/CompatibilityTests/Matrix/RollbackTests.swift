@@ -137,7 +137,7 @@ struct RollbackTests {
     #expect(result.end == .exited(69) && result.output == [])
     #expect(result.errors.count == 1)
     let line = result.errors.first ?? ""
-    #expect(line.contains("holds shapes s2 to s2, this server knows only s1"))
+    #expect(line.contains("holds shapes s2 to s3, this server knows only s1"))
     #expect(line.hasSuffix("it needs 0.3.0 or newer"))
     #expect(try file.run(all) == before)
   }
@@ -170,14 +170,14 @@ struct RollbackTests {
 
       // It stands still until its presence has ended.
       older.program.signal(SIGSTOP)
-      try await Self.until { try await status().contains(#""oldestShape":2"#) }
+      try await Self.until { try await status().contains(#""oldestShape":3"#) }
       older.program.signal(SIGCONT)
       let refused = try await HTTPVersion.http1.send(
         Self.lock("key", "me", value: "x"), port: older.port)
       #expect(refused.status == 503)
       let text = String(decoding: refused.body, as: UTF8.self)
-      #expect(text.contains("holds shapes s2 to s2, this server knows only s1"))
-      #expect(text.contains("it needs 0.3.0 or newer"))
+      #expect(text.contains("holds shapes s3 to s3, this server knows only s1"))
+      #expect(text.contains("it needs 0.5.0 or newer"))
       #expect(try await Self.fetch("key", server.port)?["value"]?.string == "w")
       try await server.stop()
     } catch {

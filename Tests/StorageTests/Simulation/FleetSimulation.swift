@@ -4,7 +4,7 @@ import TestKit
 
 @testable import Storage
 
-/// A fleet of servers of three shapes on one database, in virtual time, as a seed has it: servers start,
+/// A fleet of servers of four shapes on one database, in virtual time, as a seed has it: servers start,
 /// are killed, suspended, upgraded and rolled back; transactions fail; migrations are broken off after
 /// any statement; shapes are given up. A model knows what every client was told, and every server's view
 /// is held to it.
@@ -32,7 +32,7 @@ struct FleetSimulation {
 
   private static let keys = (1...4).map { "key-\($0)" }
   private static let slots = 5
-  private static let shapes: [any StoreShape.Type] = [S1.self, S2.self, S3.self]
+  private static let shapes: [any StoreShape.Type] = [S1.self, S2.self, S3.self, S4.self]
 
   private let seed: UInt64
   private let database: MemoryDatabase
@@ -49,6 +49,8 @@ struct FleetSimulation {
   private(set) var migrationsBrokenOff = 0
   private(set) var shapesGivenUp = 0
   private(set) var olderRenewals = 0
+  /// How often servers that know no identities renewed what belongs to one.
+  private(set) var keptIdentities = 0
   /// How many holders were looked at that have terms.
   private(set) var found = 0
   /// How often something came between what a transaction read and what it wrote, and how often it was
@@ -71,7 +73,7 @@ struct FleetSimulation {
     // At the end everybody can be asked once more, and a server of every shape that is left.
     clock.advance(seconds: 10)
     for index in servers.indices { servers[index] = nil }
-    for newest in oldestShape...3 { servers[Int(newest)] = try start(newest) }
+    for newest in oldestShape...4 { servers[Int(newest)] = try start(newest) }
     try lookAtAll()
   }
 
@@ -99,7 +101,7 @@ struct FleetSimulation {
   /// Another release in the place of the one that is there: newer or older, as long as the store has it.
   private mutating func replace(_ slot: Int) throws {
     servers[slot] = nil
-    let newest = Int64.random(in: 1...3, using: &random)
+    let newest = Int64.random(in: 1...4, using: &random)
     let plan = FaultPlan()
     if Int.random(in: 0..<4, using: &random) == 0 {
       plan.fail(.migrate, skip: Int.random(in: 0..<12, using: &random))
@@ -157,7 +159,7 @@ struct FleetSimulation {
     if oldestShape == needed { shapesGivenUp += 1 }
   }
 
-  private var oldestShape: Int64 { database.meta(.upTo(3)).oldestShape }
+  private var oldestShape: Int64 { database.meta(S4.shapes).oldestShape }
 
   // MARK: - Clients
 
@@ -259,9 +261,9 @@ struct FleetSimulation {
         bench.turn(items: items)
         interlude.result.value = .released
       }
-      interlude.sighting.value = database.stored(key, .upTo(3))?.record.sighting
+      interlude.sighting.value = database.stored(key, S4.shapes)?.record.sighting
       interlude.record.value = interlude.asked.flatMap {
-        database.stored($0.key, .upTo(3))?.record
+        database.stored($0.key, S4.shapes)?.record
       }
     }
     return interlude
@@ -328,7 +330,7 @@ struct FleetSimulation {
   /// A command as clients of a server with this newest shape can ask for it.
   private mutating func command(_ key: String, through newest: Int64) -> Command {
     let known = known[key]!
-    let unit: Int64 = [1_000_000_000, 1_000_000, 1][Int(newest) - 1]
+    let unit: Int64 = [1_000_000_000, 1_000_000, 1_000_000, 1][Int(newest) - 1]
     let lease = Lease(
       nanoseconds: Int64.random(in: 1...(4_000_000_000 / unit), using: &random) * unit)!
     owners += 1
@@ -338,7 +340,7 @@ struct FleetSimulation {
     var time: StatedTime?
     if newest >= 2, Bool.random(using: &random) { labels["l\(owners % 3)"] = "\(owners)" }
     if newest >= 2, Bool.random(using: &random) {
-      let nanoseconds = newest >= 3 ? Int32.random(in: 0..<1_000_000_000, using: &random) : 0
+      let nanoseconds = newest >= 4 ? Int32.random(in: 0..<1_000_000_000, using: &random) : 0
       time = StatedTime(seconds: Int64(owners), nanoseconds: nanoseconds)
     }
     switch Int.random(in: 0..<10, using: &random) {
@@ -357,7 +359,7 @@ struct FleetSimulation {
         kind: .lock, owner: isOwn ? known.owner! : "owner-\(owners)", lease: lease,
         content: newest == 1 || Bool.random(using: &random) ? Content(text: text) : nil,
         labels: labels, grantedAt: time)
-      if newest == 3 { claim.caller.identity = "client-\(Int.random(in: 0..<3, using: &random))" }
+      if newest >= 3 { claim.caller.identity = "client-\(Int.random(in: 0..<3, using: &random))" }
       return .claim(key: key, claim)
     }
   }
@@ -384,7 +386,8 @@ struct FleetSimulation {
       next.owner = nil
       next.holder = nil
     }
-    if isRenewal, newest < 3, !(next.holder?.labels.isEmpty ?? true) { olderRenewals += 1 }
+    if isRenewal, newest < 4, !(next.holder?.labels.isEmpty ?? true) { olderRenewals += 1 }
+    if isRenewal, newest < 3, next.holder?.identity.isEmpty == false { keptIdentities += 1 }
     if !isRenewal, next.owner != nil { grants += 1 }
     next.token = token
     if let lease = next.holder?.lease { next.end = clock.now + lease.nanoseconds }
@@ -403,7 +406,7 @@ struct FleetSimulation {
   // MARK: - What has to be true
 
   private func stored(_ key: String) -> StoredRow? {
-    database.stored(key, .upTo(3))
+    database.stored(key, S4.shapes)
   }
 
   /// Every server that is awake and not too old sees of each key what its clients were told.

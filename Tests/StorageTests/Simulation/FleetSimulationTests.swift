@@ -16,10 +16,11 @@ struct FleetSimulationTests {
   private static let fresh = UInt64.random(in: 1_000_000...1_000_000_000)
 
   @Test(
-    "servers of three shapes in every order of arrival and departure",
+    "servers of four shapes in every order of arrival and departure",
     arguments: [MemoryDatabase.Concurrency.locks, .optimistic])
   func schedules(_ concurrency: MemoryDatabase.Concurrency) throws {
     var (fenced, grants, brokenOff, givenUp, renewals, found) = (0, 0, 0, 0, 0, 0)
+    var keptIdentities = 0
     var (interludes, conflicts) = (0, 0)
     for number in 0..<UInt64(Self.schedules) {
       let seed = Self.wanted ?? (number % 2 == 0 ? number : Self.fresh + number)
@@ -35,16 +36,17 @@ struct FleetSimulationTests {
       givenUp += simulation.shapesGivenUp
       renewals += simulation.olderRenewals
       found += simulation.found
+      keptIdentities += simulation.keptIdentities
       interludes += simulation.interludes
       conflicts += simulation.conflicts
     }
     print(
       "\(Self.schedules) schedules, \(concurrency): \(grants) grants, \(renewals) renewals by older servers of what "
-        + "only newer ones know, \(fenced) servers fenced, \(brokenOff) migrations broken off, "
+        + "only newer ones know, \(keptIdentities) of what is an identity's, \(fenced) servers fenced, \(brokenOff) migrations broken off, "
         + "\(givenUp) times shapes were given up, \(interludes) transactions between reading and writing "
         + "of another one, \(conflicts) decided anew")
     // What never happened was not tested.
-    for count in [fenced, grants, brokenOff, givenUp, renewals, found] { #expect(count > 0) }
+    for count in [fenced, grants, brokenOff, givenUp, renewals, keptIdentities, found] { #expect(count > 0) }
     if concurrency == .optimistic { #expect(interludes > 0 && conflicts > 0) }
   }
 }

@@ -75,10 +75,10 @@ import Testing
   }
 
   @Test func aServerWhoseShapesAreGivenUpIsFencedOff() throws {
-    let (old, new) = (try bench(), try bench(KnownShapes(after: [S2.self, S3.self])))
+    let (old, new) = (try bench(), try bench(S4.shapes))
     old.turn(.hold("key", "a"))
     let order = Upkeep.GivingUp(
-      shape: S3.number, neededRelease: "9.0.0", deadline: clock.now + 1_000_000_000)
+      shape: S4.number, neededRelease: "9.0.0", deadline: clock.now + 1_000_000_000)
     new.turn(items: [.giveUpShapes(order)])
     guard case .failure(let error) = old.turn(Self.renewal)[0] else {
       Issue.record("it acts on what it does not know")

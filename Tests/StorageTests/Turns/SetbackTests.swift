@@ -176,6 +176,25 @@ import Testing
     #expect(try second.owner(of: "key") == "a" && second.owner(of: "of third") == "t")
   }
 
+  /// Also by who has only seen it.
+  @Test(arguments: [true, false]) func whatIsPutBackStaysWhoseItWas(isBySeer: Bool) throws {
+    var (granting, seeing): (TurnBench?, TurnBench) = (try bench(), try bench())
+    var claim = Claim(kind: .lock, owner: "a", lease: Lease(seconds: 60)!)
+    claim.caller = Caller(identity: "mine", mayBreak: false)
+    lose {
+      granting?.turn(.claim(key: "key", claim))
+      if isBySeer {
+        pass(seeing)
+        granting = nil
+      }
+      seeing.turn(.hold("noticed by", "s"))
+    }
+    pass(isBySeer ? seeing : granting!, seeing)
+    claim.caller.identity = "other"
+    #expect(seeing.turn(.claim(key: "key", claim)) == [.heldByAnother])
+    #expect(database.stored("key", .all)?.record.holder?.identity == "mine")
+  }
+
   /// It comes with what was read before.
   @Test func whatWasReadLongAgoDoesNotHideWhatIsHeldNow() throws {
     let server = try bench()

@@ -3,19 +3,22 @@ import Storage
 import Testing
 
 extension StoreConformance {
+  /// The first that servers do not know.
+  private static let unknownShape = KnownShapes.all.newest + 1
+
   /// What `needs_shape` asks of a server that does not know the shape.
   static let newerShapeChecks = [
     Check("a newer server's lock is shown as held and not touched") { database in
       // The kind is one that only newer servers know.
-      let row = S1Row.held(id: 1, key: "key", owner: "a", needsShape: 3, kind: 7, value: "v")
+      let row = S1Row.held(id: 1, key: "key", owner: "a", needsShape: unknownShape, kind: 7, value: "v")
       try database.put(row)
       let node = try StoreNode(database)
       defer { node.close() }
       for (command, outcome) in [
         (Command.hold("key", "b"), Outcome.heldByAnother),
-        (.hold("key", "a"), .needsNewerServer(shape: 3)),
+        (.hold("key", "a"), .needsNewerServer(shape: unknownShape)),
         (.release(key: "key", owner: "b"), .notTheHolder),
-        (.release(key: "key", owner: "a"), .needsNewerServer(shape: 3)),
+        (.release(key: "key", owner: "a"), .needsNewerServer(shape: unknownShape)),
       ] {
         #expect(try await node.perform(command) == outcome)
         try expectSame(try database.row(forKey: "key"), row)
@@ -25,28 +28,28 @@ extension StoreConformance {
       #expect(shown.token == row.token)
     },
     Check("a newer server's lock without an owner to show is not free either") { database in
-      let row = S1Row.held(id: 1, key: "key", owner: nil, needsShape: 3, freeEpoch: nil)
+      let row = S1Row.held(id: 1, key: "key", owner: nil, needsShape: unknownShape, freeEpoch: nil)
       try database.put(row)
       let node = try StoreNode(database)
       defer { node.close() }
       for command in [Command.hold("key", "a"), .release(key: "key", owner: "a")] {
-        #expect(try await node.perform(command) == .needsNewerServer(shape: 3))
+        #expect(try await node.perform(command) == .needsNewerServer(shape: unknownShape))
         try expectSame(try database.row(forKey: "key"), row)
       }
       #expect(
-        try await node.store.ask(.fetch(key: "key")).get() == .needsNewerServer(shape: 3))
+        try await node.store.ask(.fetch(key: "key")).get() == .needsNewerServer(shape: unknownShape))
     },
     Check("a newer server's row is read whatever its own columns mean there") { database in
       // What must be right in every shape is; the rest is not as s1 says.
       let all: [S1Row] = [
-        .held(id: 1, key: "lease", owner: "a", needsShape: 3, leaseSeconds: 0),
+        .held(id: 1, key: "lease", owner: "a", needsShape: unknownShape, leaseSeconds: 0),
         .held(
-          id: 2, key: "long lease", owner: "a", needsShape: 3, leaseSeconds: Lease.secondsMax + 1),
-        .held(id: 3, key: "value", owner: "a", needsShape: 3, value: nil),
-        .held(id: 4, key: "kind", owner: "a", needsShape: 3, kind: .min),
-        .held(id: 5, key: "owner", owner: "", needsShape: 3),
-        .held(id: 6, key: "owner's bytes", owner: nil, needsShape: 3, ownerIsDamaged: true),
-        .held(id: 7, key: "epoch", owner: "a", needsShape: 3, freeEpoch: -1),
+          id: 2, key: "long lease", owner: "a", needsShape: unknownShape, leaseSeconds: Lease.secondsMax + 1),
+        .held(id: 3, key: "value", owner: "a", needsShape: unknownShape, value: nil),
+        .held(id: 4, key: "kind", owner: "a", needsShape: unknownShape, kind: .min),
+        .held(id: 5, key: "owner", owner: "", needsShape: unknownShape),
+        .held(id: 6, key: "owner's bytes", owner: nil, needsShape: unknownShape, ownerIsDamaged: true),
+        .held(id: 7, key: "epoch", owner: "a", needsShape: unknownShape, freeEpoch: -1),
       ]
       let rows = all.filter { !(database.isTyped && $0.hasDamagedText) }
       for row in rows { try database.put(row) }
@@ -56,10 +59,10 @@ extension StoreConformance {
         let isOwned = row.owner == "a"
         #expect(
           try await node.perform(.hold(row.key!, "b"))
-            == (isOwned ? .heldByAnother : .needsNewerServer(shape: 3)))
+            == (isOwned ? .heldByAnother : .needsNewerServer(shape: unknownShape)))
         let shown = try await node.store.ask(.fetch(key: row.key!)).get()
         guard isOwned else {
-          #expect(shown == .needsNewerServer(shape: 3))
+          #expect(shown == .needsNewerServer(shape: unknownShape))
           continue
         }
         guard case .found(let record?) = shown else { throw Unexpected(outcome: shown) }
@@ -70,9 +73,9 @@ extension StoreConformance {
       #expect(listed.count >= 4)
     },
     Check("lists show a newer server's lock, of an unknown kind too") { database in
-      try database.put(.held(id: 1, key: "known", owner: "a", needsShape: 3, kind: 1))
-      try database.put(.held(id: 2, key: "unknown", owner: "a", needsShape: 3, kind: 7))
-      try database.put(.held(id: 3, key: "unowned", owner: nil, needsShape: 3, kind: 1))
+      try database.put(.held(id: 1, key: "known", owner: "a", needsShape: unknownShape, kind: 1))
+      try database.put(.held(id: 2, key: "unknown", owner: "a", needsShape: unknownShape, kind: 7))
+      try database.put(.held(id: 3, key: "unowned", owner: nil, needsShape: unknownShape, kind: 1))
       let node = try StoreNode(database)
       defer { node.close() }
       #expect(try await node.list(.lock).map(\.key) == ["known", "unknown"])
@@ -81,7 +84,7 @@ extension StoreConformance {
     Check("a newer server's lease ends by the common rule, and clears needs_shape") { database in
       let clock = ManualClock()
       for (id, owner) in [(Int64(1), "a"), (2, nil)] {
-        try database.put(.held(id: id, key: "key-\(id)", owner: owner, needsShape: 3, kind: 7))
+        try database.put(.held(id: id, key: "key-\(id)", owner: owner, needsShape: unknownShape, kind: 7))
       }
       // Scans go by row number: who has seen this one has seen the others.
       try database.put(.held(id: 9, key: "last", kind: 2, leaseSeconds: Lease.secondsMax))
@@ -93,7 +96,7 @@ extension StoreConformance {
       clock.advance(seconds: 14)
       for (id, owner) in [(Int64(1), "a"), (2, nil)] {
         try database.put(
-          .held(id: id, key: "key-\(id)", owner: owner, needsShape: 3, revision: 10, kind: 7))
+          .held(id: id, key: "key-\(id)", owner: owner, needsShape: unknownShape, revision: 10, kind: 7))
         _ = try await node.perform(.hold("key-\(id)", "b"))
       }
       clock.advance(seconds: 14)
@@ -114,8 +117,8 @@ extension StoreConformance {
       let node = try StoreNode(database)
       defer { node.close() }
       let grant = try await node.claim("key", "a")
-      try database.set(.newestShape, to: 4, note: "")
-      try database.set(.oldestShape, to: 3, note: "release 0.9.0")
+      try database.set(.newestShape, to: unknownShape + 1, note: "")
+      try database.set(.oldestShape, to: unknownShape, note: "release 0.9.0")
       for result in [
         await node.store.perform(.hold("key", "a")),
         await node.store.perform(.release(key: "key", owner: "a")),
@@ -128,7 +131,7 @@ extension StoreConformance {
           continue
         }
         #expect(error.code == .tooOldServer)
-        #expect(error.message.contains("shapes s3 to s4"))
+        #expect(error.message.contains("shapes s\(unknownShape) to s\(unknownShape + 1)"))
         #expect(error.message.contains("release 0.9.0"))
       }
       node.clock.advance(seconds: 60)

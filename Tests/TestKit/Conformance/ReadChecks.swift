@@ -167,10 +167,10 @@ extension StoreConformance {
     Check("the store says of itself what its meta rows say") { database in
       let node = try StoreNode(database)
       defer { node.close() }
-      try database.set(.newestShape, to: 2, note: "")
+      try database.set(.newestShape, to: 9, note: "")
       try database.set(.tokenFloor, to: 41, note: "")
       guard case .meta(let meta, _) = try await node.store.ask(.meta).get() else { return }
-      #expect((meta.newestShape, meta.oldestShape, meta.tokenFloor) == (2, 1, 41))
+      #expect((meta.newestShape, meta.oldestShape, meta.tokenFloor) == (9, 1, 41))
       #expect(try await node.claim("key", "a").token == 42)
     },
   ]

@@ -30,20 +30,20 @@ extension StoreConformance {
       var claim = Claim(kind: .lock, owner: "a", lease: Lease(seconds: 60)!, content: "v")
       claim.labels = ["team": "payments"]
       claim.grantedAt = time
-      let token = try await fleet[3].perform(.claim(key: "key", claim)).token
+      let token = try await fleet[4].perform(.claim(key: "key", claim)).token
       for (round, writer) in fleet.orders.enumerated() {
         #expect(try await fleet[writer].claim("key", "a", value: "\(round)").token == token)
         let seen = try #require(try await fleet[2].fetch("key")?.holder)
         #expect(seen.labels == ["team": "payments"])
         #expect(seen.grantedAt == StatedTime(milliseconds: time.milliseconds))
-        #expect(try await fleet[3].fetch("key")?.holder?.grantedAt == time)
+        #expect(try await fleet[4].fetch("key")?.holder?.grantedAt == time)
         #expect(try await fleet[1].fetch("key")?.holder?.labels == [:])
       }
       // A change of one of them by the server between is brought in, and leaves the other.
       let renewal = Renewal(key: "key", token: token!, labels: ["team": "", "zone": "z1"])
       _ = try await fleet[2].perform(.renew(renewal))
       _ = try await fleet[1].claim("key", "a", value: "last")
-      let seen = try #require(try await fleet[3].fetch("key")?.holder)
+      let seen = try #require(try await fleet[4].fetch("key")?.holder)
       #expect(seen.labels == ["zone": "z1"] && seen.grantedAt == time && seen.content == "last")
     },
     Check("an older server's change of a text to another spelling is a change") { database in
@@ -51,11 +51,11 @@ extension StoreConformance {
       defer { fleet.close() }
       var claim = Claim(kind: .lock, owner: "a", lease: Lease(seconds: 60)!, content: "\u{E9}")
       claim.labels = ["e": "\u{E9}"]
-      _ = try await fleet[3].perform(.claim(key: "key", claim))
+      _ = try await fleet[4].perform(.claim(key: "key", claim))
       claim.labels = ["e": "e\u{301}"]
       claim.content = "e\u{301}"
       _ = try await fleet[2].perform(.claim(key: "key", claim))
-      for reader in [2, 3] as [Int64] {
+      for reader in [2, 3, 4] as [Int64] {
         let seen = try #require(try await fleet[reader].fetch("key")?.holder)
         #expect(seen.labels["e"].map { Array($0.utf8) } == Array("e\u{301}".utf8))
         #expect(Array(seen.content.text.utf8) == Array("e\u{301}".utf8))
@@ -65,15 +65,15 @@ extension StoreConformance {
       let fleet = try MixedFleet(database)
       defer { fleet.close() }
       for older in [1, 2] as [Int64] {
-        for hasReleased in [1, 2, 3] as [Int64] {
+        for hasReleased in [1, 2, 3, 4] as [Int64] {
           var claim = Claim(kind: .lock, owner: "a", lease: Lease(seconds: 60)!, content: "v")
           claim.labels = ["team": "payments"]
           claim.grantedAt = StatedTime(seconds: 1, nanoseconds: 1)
-          _ = try await fleet[3].perform(.claim(key: "key", claim))
+          _ = try await fleet[4].perform(.claim(key: "key", claim))
           _ = try await fleet[hasReleased].perform(.release(key: "key", owner: "a"))
           // The same owner, the same value: only the token tells the grants apart.
           _ = try await fleet[older].claim("key", "a", value: "v")
-          for newer in [2, 3] as [Int64] {
+          for newer in [2, 3, 4] as [Int64] {
             let seen = try #require(try await fleet[newer].fetch("key")?.holder)
             #expect(seen.labels == [:] && seen.grantedAt == nil)
           }
@@ -91,8 +91,8 @@ extension StoreConformance {
         (Lease(nanoseconds: 250_000_001)!, 1, Lease(seconds: 1)!),
       ] as [(Lease, Int64, Lease)] {
         let claim = Claim(kind: .lock, owner: "a", lease: lease, content: "v")
-        let token = try await fleet[3].perform(.claim(key: "key", claim)).token!
-        #expect(try await fleet[3].fetch("key")?.holder?.lease == lease)
+        let token = try await fleet[4].perform(.claim(key: "key", claim)).token!
+        #expect(try await fleet[4].fetch("key")?.holder?.lease == lease)
         #expect(try await fleet[older].fetch("key")?.holder?.lease == accepted)
         // The older one renews by what it sees.
         _ = try await fleet[older].perform(.renew(Renewal(key: "key", token: token)))
@@ -102,7 +102,7 @@ extension StoreConformance {
           let wanted = Wanted(page: .leases(afterID: 0, limit: 9))
           #expect(try reading.read(wanted).leases.map(\.lease) == [accepted])
         }
-        _ = try await fleet[3].perform(.release(key: "key", owner: "a"))
+        _ = try await fleet[4].perform(.release(key: "key", owner: "a"))
       }
     },
     Check("a value that somebody writes into the old column is not lost") { database in
@@ -196,7 +196,7 @@ extension StoreConformance {
           continue
         }
         #expect(error.code == .tooOldServer)
-        #expect(error.message.contains("holds shapes s2 to s2, this server knows only s1"))
+        #expect(error.message.contains("holds shapes s2 to s3, this server knows only s1"))
         #expect(error.message.hasSuffix("it needs 0.3.0 or newer"))
       }
       #expect(throws: StoreError.self) { try StoreNode(database, shapes: .upTo(1)) }
@@ -221,25 +221,25 @@ extension StoreConformance {
       let time = StatedTime(seconds: 1, nanoseconds: 1)!
       var claim = Claim(kind: .lock, owner: "a", lease: Lease(seconds: 60)!, content: "v")
       claim.grantedAt = time
-      _ = try await fleet[3].perform(.claim(key: "key", claim))
+      _ = try await fleet[4].perform(.claim(key: "key", claim))
       _ = try await fleet[1].claim("key", "a", value: "by s1")
-      fleet[3].store.giveUpShapes(
-        before: 3, neededRelease: "0.9.0", deadline: .distantFuture)
-      await fleet[3].observer.reaches { $0.oldestShape == 3 }
-      for older in [1, 2] as [Int64] {
+      fleet[4].store.giveUpShapes(
+        before: 4, neededRelease: "0.9.0", deadline: .distantFuture)
+      await fleet[4].observer.reaches { $0.oldestShape == 4 }
+      for older in [1, 2, 3] as [Int64] {
         let result = await fleet[older].store.ask(.fetch(key: "key"))
         guard case .failure(let error) = result, error.code == .tooOldServer else {
           Issue.record("a fenced server answered \(result)")
           continue
         }
       }
-      #expect(try await fleet[3].fetch("key")?.holder?.content == "by s1")
-      let seen = try #require(try await fleet[3].fetch("key")?.holder)
+      #expect(try await fleet[4].fetch("key")?.holder?.content == "by s1")
+      let seen = try #require(try await fleet[4].fetch("key")?.holder)
       #expect(seen.content == "by s1" && seen.grantedAt == time)
       // What is written from now on has the newest columns only.
-      _ = try await fleet[3].claim("key", "a", value: "by s3")
+      _ = try await fleet[4].claim("key", "a", value: "by s4")
       let cells = try database.cells(forKey: "key")
-      #expect(cells.keys.allSatisfy { $0.hasPrefix("s3_") } && cells.count > 4)
+      #expect(cells.keys.allSatisfy { $0.hasPrefix("s4_") } && cells.count > 4)
     },
   ]
 }
@@ -247,7 +247,7 @@ extension StoreConformance {
 /// A server of each shape on one database.
 private struct MixedFleet {
   /// The newest shape of each.
-  let newest: [Int64] = [1, 2, 3]
+  let newest: [Int64] = [1, 2, 3, 4]
   private let nodes: [StoreNode]
 
   init(_ database: any TestDatabase) throws {
@@ -257,7 +257,7 @@ private struct MixedFleet {
   subscript(newest: Int64) -> StoreNode { nodes[Int(newest) - 1] }
 
   /// Who writes one after the other: every pair in either order, and the same one twice.
-  var orders: [Int64] { [3, 1, 2, 1, 3, 2, 3, 3, 1, 1, 2, 2] }
+  var orders: [Int64] { [4, 1, 2, 1, 3, 1, 4, 2, 3, 2, 4, 3, 4, 4, 1, 1, 2, 2, 3, 3] }
 
   func close() { for node in nodes { node.close() } }
 }

@@ -23,5 +23,5 @@ package enum StoreConformance {
 
   package static let checks: [Check] =
     claimChecks + tokenChecks + newerShapeChecks + fleetChecks + readChecks + damageChecks
-    + boundChecks + sharedShapeChecks + termChecks
+    + boundChecks + sharedShapeChecks + termChecks + identityChecks
 }

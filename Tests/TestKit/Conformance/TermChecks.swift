@@ -9,7 +9,7 @@ extension StoreConformance {
     Check("the terms of a key are those of its holder, whoever wrote") { database in
       let older = try StoreNode(database, shapes: .upTo(1))
       let node = try StoreNode(database)
-      let newer = try StoreNode(database, shapes: .upTo(3))
+      let newer = try StoreNode(database, shapes: .upTo(4))
       defer { for node in [older, node, newer] { node.close() } }
       func terms() throws -> [String] { try database.terms(ofKey: "key").sorted() }
       let claim = Claim(

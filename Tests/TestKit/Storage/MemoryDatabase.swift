@@ -190,7 +190,7 @@ struct MemoryRow: Sendable {
   }
 
   private func leaseWithoutKey(_ shapes: KnownShapes) -> SeenLease {
-    let columns = shapes.newer.flatMap { $0.columns.prefix(3).map(\.name) }
+    let columns = SeenLease.newerColumnNames(shapes)
     let own: [Cell] = [s1.id, s1.token, s1.revision, s1.leaseSeconds, s1.kind, s1.needsShape]
       .map { .integer($0) }
     return SeenLease(CellRow(cells: own + columns.map { newer[$0] ?? .null }), shapes)

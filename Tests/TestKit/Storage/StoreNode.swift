@@ -107,6 +107,7 @@ package struct Unexpected: Error {
 extension Outcome {
   package static let heldByAnother = Outcome.refused(.heldByAnother, nil)
   package static let notTheHolder = Outcome.refused(.notTheHolder, nil)
+  package static let ofAnotherIdentity = Outcome.refused(.ofAnotherIdentity, nil)
   package static func needsNewerServer(shape: Int64) -> Outcome {
     .refused(.needsNewerServer(shape: shape), nil)
   }

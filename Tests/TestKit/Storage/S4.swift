@@ -5,15 +5,15 @@ package import Storage
 ///
 /// It keeps content and labels in a column of another format, counts leases and times in nanoseconds, and
 /// adds who acquired it: so it can say what s2 cannot.
-package enum S3: NewerShape {
-  package static let number: Int64 = 3
-  package static let shapes = KnownShapes(after: [S2.self, S3.self])
+package enum S4: NewerShape {
+  package static let number: Int64 = 4
+  package static let shapes = KnownShapes(after: KnownShapes.all.newer + [S4.self])
 
   package static let columns: [ShapeColumn] = [
-    ShapeColumn("s3_token", .integer), ShapeColumn("s3_revision", .integer),
-    ShapeColumn("s3_lease_nanoseconds", .integer), ShapeColumn("s3_said", .bytes),
-    ShapeColumn("s3_granted_at_seconds", .integer),
-    ShapeColumn("s3_granted_at_nanoseconds", .integer), ShapeColumn("s3_identity", .bytes),
+    ShapeColumn("s4_token", .integer), ShapeColumn("s4_revision", .integer),
+    ShapeColumn("s4_lease_nanoseconds", .integer), ShapeColumn("s4_said", .bytes),
+    ShapeColumn("s4_granted_at_seconds", .integer),
+    ShapeColumn("s4_granted_at_nanoseconds", .integer), ShapeColumn("s4_identity", .bytes),
   ]
 
   package static let parts = HolderPart.allCases
@@ -67,6 +67,6 @@ package enum S3: NewerShape {
 extension KnownShapes {
   /// Those of a server that knows nothing after `newest`.
   package static func upTo(_ newest: Int64) -> KnownShapes {
-    KnownShapes(after: Array(S3.shapes.newer.prefix(Int(newest - S1.number))))
+    KnownShapes(after: Array(S4.shapes.newer.prefix(Int(newest - S1.number))))
   }
 }
