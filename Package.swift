@@ -22,6 +22,8 @@ let metrics = Target.Dependency.product(name: "Metrics", package: "swift-metrics
 let heap = Target.Dependency.product(name: "HeapModule", package: "swift-collections")
 let deque = Target.Dependency.product(name: "DequeModule", package: "swift-collections")
 let crypto = Target.Dependency.product(name: "Crypto", package: "swift-crypto")
+let cryptoExtras = Target.Dependency.product(name: "CryptoExtras", package: "swift-crypto")
+let jwt = Target.Dependency.product(name: "JWTKit", package: "jwt-kit")
 // Tests issue certificates.
 let x509 = Target.Dependency.product(name: "X509", package: "swift-certificates")
 let lifecycle = Target.Dependency.product(
@@ -67,6 +69,7 @@ let package = Package(
     .package(url: "https://github.com/apple/swift-metrics", from: "2.5.0"),
     .package(url: "https://github.com/apple/swift-collections", from: "1.1.0"),
     .package(url: "https://github.com/swift-server/swift-service-lifecycle", from: "2.6.0"),
+    .package(url: "https://github.com/vapor/jwt-kit", from: "5.7.0"),
   ],
   targets: [
     // The C libraries, as Debian ships them.
@@ -101,7 +104,8 @@ let package = Package(
     .target(name: "RPC", dependencies: ["HTTP", "WireSchema", "CZlib"], swiftSettings: strict),
 
     // Who asks, and what they may.
-    .target(name: "Access", dependencies: ["Files", "LockCore", crypto], swiftSettings: strict),
+    .target(
+      name: "Access", dependencies: ["Files", "LockCore", crypto, jwt], swiftSettings: strict),
 
     // From decisions to disk.
     .target(name: "Storage", dependencies: ["LockCore", "LockContent"], swiftSettings: strict),
@@ -174,7 +178,8 @@ let package = Package(
     .testTarget(
       name: "LockCoreTests", dependencies: ["LockCore", "LockContent"], swiftSettings: strict),
     .testTarget(
-      name: "AccessTests", dependencies: ["Access", "Files", "LockCore", "TestKit"],
+      name: "AccessTests",
+      dependencies: ["Access", "Files", "LockCore", "TestKit", jwt, cryptoExtras],
       swiftSettings: strict),
     .testTarget(
       name: "WireSchemaTests", dependencies: ["WireSchema", "LockContent", "TestKit", protobuf],
@@ -200,7 +205,7 @@ let package = Package(
       name: "LatchkeyServerTests",
       dependencies: [
         "Access", "LatchkeyServer", "LockCore", "HTTP", "HTTPServer", "RPC", "Storage", "TestKit",
-        "WireSchema", "TLS", logging, metrics, nio.core, nio.posix, nio.embedded, nio.ssl,
+        "WireSchema", "TLS", jwt, logging, metrics, nio.core, nio.posix, nio.embedded, nio.ssl,
         "latchkeyd",
         "latchkey",
       ],

@@ -1,16 +1,24 @@
 package import Files
 import Synchronization
 
-/// The policy and the tokens of a server, made from files, and made anew where they change.
+/// Who is known to a server and what they may do, made from files, and made anew where they change.
 package final class AccessControl: Sendable {
-  /// Paths; nil where there is none of that kind.
-  package struct Paths: Hashable, Sendable {
+  /// Where it comes from. Paths are nil where there is none of that kind.
+  package struct Sources: Hashable, Sendable {
     package var policy: String?
     package var tokens: String?
+    package var jwtKeys: String?
+    /// With ``jwtKeys``.
+    package var jwtTerms: JWTs.Terms?
 
-    package init(policy: String? = nil, tokens: String? = nil) {
+    package init(
+      policy: String? = nil, tokens: String? = nil, jwtKeys: String? = nil,
+      jwtTerms: JWTs.Terms? = nil
+    ) {
       self.policy = policy
       self.tokens = tokens
+      self.jwtKeys = jwtKeys
+      self.jwtTerms = jwtTerms
     }
   }
 
@@ -20,23 +28,26 @@ package final class AccessControl: Sendable {
     package let policy: Policy?
     /// Nil where nobody has one.
     package let tokens: Tokens?
+    /// Nil where none are taken.
+    package let jwts: JWTs?
     /// Another one with each change.
     package let number: Int
   }
 
   private struct Contents: Equatable {
-    let policy: [UInt8]?
-    let tokens: [UInt8]?
+    var policy: [UInt8]?
+    var tokens: [UInt8]?
+    var jwtKeys: [UInt8]?
   }
 
-  package let paths: Paths
+  private let sources: Sources
   private let state: Mutex<(current: Current, contents: Contents)>
 
   /// Reads the files, which may block.
-  package init(_ paths: Paths) throws(FileError) {
-    self.paths = paths
-    let contents = try Self.read(paths)
-    state = Mutex((try Self.make(contents, paths, number: 1), contents))
+  package init(_ sources: Sources) throws(FileError) {
+    self.sources = sources
+    let contents = try Self.read(sources)
+    state = Mutex((try Self.make(contents, sources, number: 1), contents))
   }
 
   package var current: Current { state.withLock { $0.current } }
@@ -47,41 +58,43 @@ package final class AccessControl: Sendable {
   /// - Throws: Where the new contents cannot be used, with each call as long as that is so: what was used before
   ///   stays in use.
   package func refresh() throws(FileError) -> Bool {
-    let contents = try Self.read(paths)
+    let contents = try Self.read(sources)
     guard contents != state.withLock({ $0.contents }) else { return false }
-    let new = try Self.make(contents, paths, number: current.number + 1)
+    let new = try Self.make(contents, sources, number: current.number + 1)
     state.withLock { $0 = (new, contents) }
     return true
   }
 
-  private static func read(_ paths: Paths) throws(FileError) -> Contents {
-    var (policy, tokens): ([UInt8]?, [UInt8]?)
-    if let path = paths.policy {
-      policy = try FileReading.bytes(of: path, max: Policy.bytesMax)
+  private static func read(_ sources: Sources) throws(FileError) -> Contents {
+    var contents = Contents()
+    if let path = sources.policy {
+      contents.policy = try FileReading.bytes(of: path, max: Policy.bytesMax)
     }
-    if let path = paths.tokens {
-      tokens = try FileReading.bytes(of: path, max: Tokens.bytesMax)
+    if let path = sources.tokens {
+      contents.tokens = try FileReading.bytes(of: path, max: Tokens.bytesMax)
     }
-    return Contents(policy: policy, tokens: tokens)
+    if let path = sources.jwtKeys {
+      contents.jwtKeys = try FileReading.bytes(of: path, max: JSONWebKeys.bytesMax)
+    }
+    return contents
   }
 
   private static func make(
-    _ contents: Contents, _ paths: Paths, number: Int
+    _ contents: Contents, _ sources: Sources, number: Int
   ) throws(FileError) -> Current {
-    var (policy, tokens): (Policy?, Tokens?)
-    var path = ""
-    do throws(LineError) {
-      if let bytes = contents.policy {
-        path = paths.policy ?? ""
-        policy = try Policy(reading: bytes)
+    func used<Made>(
+      _ bytes: [UInt8]?, of path: String?, _ make: ([UInt8]) throws -> Made
+    ) throws(FileError) -> Made? {
+      do {
+        return try bytes.map(make)
+      } catch {
+        throw FileError("\(path ?? ""), \(error)")
       }
-      if let bytes = contents.tokens {
-        path = paths.tokens ?? ""
-        tokens = try Tokens(reading: bytes)
-      }
-    } catch {
-      throw FileError("\(path), \(error)")
     }
-    return Current(policy: policy, tokens: tokens, number: number)
+    let keys = try used(contents.jwtKeys, of: sources.jwtKeys) { try JSONWebKeys(reading: $0) }
+    return Current(
+      policy: try used(contents.policy, of: sources.policy) { try Policy(reading: $0) },
+      tokens: try used(contents.tokens, of: sources.tokens) { try Tokens(reading: $0) },
+      jwts: keys.flatMap { keys in sources.jwtTerms.map { JWTs(keys, $0) } }, number: number)
   }
 }

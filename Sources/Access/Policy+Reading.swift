@@ -15,7 +15,7 @@ extension Policy {
 
   /// - Throws: ``LineError`` for the first line that is not understood: a policy is used as a whole or not at all.
   package init(reading bytes: [UInt8]) throws(LineError) {
-    var rules: [Rule] = []
+    var (rules, limits): ([Rule], [Limit]) = ([], [])
     var number = 0
     for line in bytes.split(separator: UInt8(ascii: "\n"), omittingEmptySubsequences: false) {
       number += 1
@@ -24,15 +24,58 @@ extension Policy {
       }
       var words = Words(line, number)
       guard let first = try words.next() else { continue }
-      rules.append(try Self.rule(first, &words, number, text))
+      if first.whole == "limit" {
+        limits.append(try Self.limit(&words, number, text))
+      } else {
+        rules.append(try Self.rule(first, &words, number, text))
+      }
       if let more = try words.next() {
         throw LineError(line: number, reason: "\"\(more.text)\" is one word too many")
       }
-      guard rules.count <= Self.rulesMax else {
+      guard rules.count + limits.count <= Self.rulesMax else {
         throw LineError(line: number, reason: "there are more than \(Self.rulesMax) rules")
       }
     }
-    self.init(rules: rules)
+    self.init(rules: rules, limits: limits)
+  }
+
+  private static func limit(
+    _ words: inout Words, _ line: Int, _ text: String
+  ) throws(LineError) -> Limit {
+    guard let who = try words.next(), let list = try words.next() else {
+      throw LineError(
+        line: line,
+        reason: "a limit says whose, and how much: limit token:ci held=100,waiting=20,requests=50")
+    }
+    var limits = Limits()
+    for part in list.text.split(separator: ",", omittingEmptySubsequences: false) {
+      let sides = part.split(separator: "=", maxSplits: 1, omittingEmptySubsequences: false)
+      guard let limit = Limits.Name(rawValue: String(sides[0])) else {
+        let known = Limits.Name.allCases.map(\.rawValue).joined(separator: ", ")
+        throw LineError(line: line, reason: "\"\(sides[0])\" is no limit; there are \(known)")
+      }
+      guard sides.count == 2, let number = Int(sides[1]), (0...Limits.max).contains(number) else {
+        throw LineError(
+          line: line,
+          reason: "\(sides[0]) is a number of 0 to \(Limits.max), such as \(sides[0])=100")
+      }
+      limits[limit] = number
+    }
+    return Limit(who: try pattern(who, line), limits: limits, line: line, text: text)
+  }
+
+  private static func pattern(
+    _ who: Words.Word, _ line: Int
+  ) throws(LineError) -> IdentityPattern {
+    let pattern = IdentityPattern(who.whole)
+    guard pattern.mayMatch else {
+      throw LineError(
+        line: line,
+        reason:
+          "\"\(pattern)\" names nobody; names are like token:\(pattern), user:\(pattern), dns:\(pattern), "
+          + "cn:\(pattern) or a URI, and anybody, somebody and nobody are words")
+    }
+    return pattern
   }
 
   private static func rule(
@@ -58,15 +101,7 @@ extension Policy {
         line: line,
         reason: "on which keys? Write jobs/* for all that begin with jobs/, or * for all there are")
     }
-    let pattern = IdentityPattern(who.whole)
-    guard pattern.mayMatch else {
-      throw LineError(
-        line: line,
-        reason:
-          "\"\(pattern)\" names nobody; names are like token:\(pattern), user:\(pattern), dns:\(pattern), "
-          + "cn:\(pattern) or a URI, and anybody, somebody and nobody are words")
-    }
-    return Rule(who: pattern, rights: rights, keys: keys, line: line, text: text)
+    return Rule(who: try pattern(who, line), rights: rights, keys: keys, line: line, text: text)
   }
 }
 

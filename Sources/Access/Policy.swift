@@ -13,6 +13,12 @@ package import LockCore
 /// anybody                              read             public/motd
 /// ```
 ///
+/// A line that begins with "limit" says how much each of those may use whom it names:
+///
+/// ```
+/// limit token:ci/*  held=100,waiting=20,requests=50
+/// ```
+///
 /// A key ends with "*" where all are meant that begin so; "*" alone is every key. Between quotation marks, JSON's
 /// escapes may be used, and a "*" behind them.
 package struct Policy: Sendable, Equatable {
@@ -39,9 +45,23 @@ package struct Policy: Sendable, Equatable {
     }
   }
 
-  package let rules: [Rule]
+  /// How much somebody may use.
+  package struct Limit: Sendable, Equatable {
+    package let who: IdentityPattern
+    package let limits: Limits
+    /// Where it stands.
+    package let line: Int
+    /// As it stands there.
+    package let text: String
+  }
 
-  package init(rules: [Rule]) { self.rules = rules }
+  package let rules: [Rule]
+  package let limits: [Limit]
+
+  package init(rules: [Rule], limits: [Limit] = []) {
+    self.rules = rules
+    self.limits = limits
+  }
 
   /// What `identity` may do.
   package func permissions(of identity: Identity?) -> Permissions {
@@ -59,7 +79,21 @@ package struct Policy: Sendable, Equatable {
     }
     return Permissions(
       read: keys(.read), hold: keys(.hold), break: keys(.break),
-      mayOperate: own.contains { $0.rights.contains(.operate) })
+      mayOperate: own.contains { $0.rights.contains(.operate) }, limits: limits(of: identity))
+  }
+
+  /// Of each kind the first that is said of `identity`.
+  private func limits(of identity: Identity?) -> Limits {
+    limitLines(of: identity).reduce(into: Limits()) { limits, line in
+      limits.held = limits.held ?? line.limits.held
+      limits.waiting = limits.waiting ?? line.limits.waiting
+      limits.requests = limits.requests ?? line.limits.requests
+    }
+  }
+
+  /// The limits that are said of `identity`, those first that come first.
+  package func limitLines(of identity: Identity?) -> [Limit] {
+    limits.filter { $0.who.matches(identity) }
   }
 
   /// The first rule that gives `right` on `key` to `identity`.
@@ -77,6 +111,7 @@ package struct Permissions: Sendable, Equatable {
   package let hold: KeySet
   package let `break`: KeySet
   package let mayOperate: Bool
+  package let limits: Limits
 
   package func may(_ right: Right, on key: String) -> Bool {
     switch right {

@@ -115,11 +115,13 @@ package final class LatchkeyServer: Service {
     for loop in loops { try await loop.eventLoop.submit { loop.start() }.get() }
     // What is offered to the first client is what the fleet can do.
     await lookAtFleet()
+    let quotas = Quotas()
     let routers = LoopLocal(
       loops.map { loop in
         Router(
           loop: loop, operations: operations,
-          doorkeeper: Doorkeeper(configuration.access) { Int64(time(nil)) }, metrics: metrics,
+          doorkeeper: Doorkeeper(configuration.access, quotas: quotas) { Int64(time(nil)) },
+          metrics: metrics,
           bodyBytesMax: configuration.limits.bodyBytesMax)
       }, loops: loops)
     for listener in configuration.listeners {

@@ -47,6 +47,7 @@ package struct LeaseTable: Sendable {
   private var queue = Heap<Place>()
   private var locks = 0
   private var presences = 0
+  private var holdings = Holdings()
 
   package init() {}
 
@@ -57,6 +58,9 @@ package struct LeaseTable: Sendable {
 
   /// How many entries are of `kind`.
   package func count(of kind: Kind) -> Int { kind == .lock ? locks : presences }
+
+  /// How many entries are an identity's.
+  package func count(ofIdentity name: String) -> Int { holdings.count(of: name) }
 
   /// Where a state of a record was seen.
   package enum Source: Sendable {
@@ -70,10 +74,12 @@ package struct LeaseTable: Sendable {
   /// changes nothing, nor does an older one from a snapshot. An older one from a transaction counts:
   /// somebody put an old copy of the store in place.
   ///
-  /// - Parameter kind: Nil where the record is of a kind that only newer servers know.
+  /// - Parameters:
+  ///   - kind: Nil where the record is of a kind that only newer servers know.
+  ///   - identity: Whose it is; empty where that is not known.
   package mutating func see(
-    id: Int64, as sighting: Sighting, lease: Lease, kind: Kind?, in source: Source = .transaction,
-    at now: MonotonicTime
+    id: Int64, as sighting: Sighting, lease: Lease, kind: Kind?, identity: String = "",
+    in source: Source = .transaction, at now: MonotonicTime
   ) {
     let new = Entry(sighting: sighting, deadline: now + lease.nanoseconds, kind: kind)
     if let known = entries[id] {
@@ -89,6 +95,7 @@ package struct LeaseTable: Sendable {
     }
     tally(kind, 1)
     entries[id] = new
+    holdings.see(id, of: identity)
     if queue.count > 2 * entries.count + Self.sparePlacesMax { dropSparePlaces() }
   }
 
@@ -111,7 +118,9 @@ package struct LeaseTable: Sendable {
 
   /// Notes that nobody holds the record `id` any more.
   package mutating func forget(id: Int64) {
-    if let entry = entries.removeValue(forKey: id) { tally(entry.kind, -1) }
+    guard let entry = entries.removeValue(forKey: id) else { return }
+    tally(entry.kind, -1)
+    holdings.forget(id)
   }
 
   /// The same, as of when it was seen so.

@@ -105,10 +105,13 @@ package struct Caller: Equatable, Sendable {
   package var identity: String
   /// Whether it may keep and give back what another identity has taken.
   package var mayBreak: Bool
+  /// How many keys its identity may hold at the same time; nil for as many as it likes.
+  package var heldMax: Int?
 
-  package init(identity: String, mayBreak: Bool) {
+  package init(identity: String, mayBreak: Bool, heldMax: Int? = nil) {
     self.identity = identity
     self.mayBreak = mayBreak
+    self.heldMax = heldMax
   }
 
   /// The server itself, and everybody where nobody's rights are looked at.

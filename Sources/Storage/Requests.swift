@@ -216,6 +216,8 @@ package enum Outcome: Equatable, Sendable {
     case tooManyWaiters
     /// It would have more labels than there is room for.
     case tooManyLabels
+    /// The caller's identity holds as many keys as it may.
+    case tooManyHeld
     /// Another call of the same request waits in this one's place.
     case superseded
   }

@@ -16,12 +16,17 @@ struct PolicyCommand: ParsableCommand {
         anybody                              read             public/motd
 
       Who is a name as a proof gives it: a certificate's URI, dns:NAME or cn:NAME of a certificate without one, \
-      token:NAME, user:NAME of a socket of this machine. "*" stands for some of what is between two of "/" and ":". \
+      token:NAME, jwt:SUBJECT, user:NAME of a socket of this machine. "*" stands for some of what is between two of "/" and ":". \
       anybody, somebody (who has proved a name) and nobody (who has not) are words.
 
       read is to see who holds a key; hold to take it, keep it and give back what the same name has taken; break to \
       keep or give back what another name has taken; operate to see /status and /metrics. A key that ends with "*" \
       stands for all that begin so. With "\"" around it, it may have blanks.
+
+        limit token:ci/*  held=100,waiting=20,requests=50
+
+      is how much each name like token:ci/7 may use: keys that it holds, in the whole store; its requests that wait, and \
+      its requests in a second, at each server. Of each kind the first line counts that is about a name.
       """, subcommands: [Check.self, Explain.self])
 
   struct Check: ParsableCommand {
@@ -73,13 +78,17 @@ struct PolicyCommand: ParsableCommand {
         isAnything = true
         print("\(right): yes, by line \(rule.line): \(rule.text)")
       }
+      for line in policy.limitLines(of: identity) {
+        print("limit: by line \(line.line): \(line.text)")
+      }
       if !isAnything { throw ExitCode.failure }
     }
   }
 
   fileprivate static func read(_ path: String) -> Policy {
     do {
-      guard let policy = try AccessControl(AccessControl.Paths(policy: path)).current.policy else {
+      guard let policy = try AccessControl(AccessControl.Sources(policy: path)).current.policy
+      else {
         preconditionFailure("a policy that was named was not read")
       }
       return policy

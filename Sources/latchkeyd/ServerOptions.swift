@@ -64,6 +64,26 @@ struct ServerOptions: ParsableArguments {
   @Option(
     help: ArgumentHelp(
       """
+      The public keys of whoever issues JWTs, as a JWK set: those of Kubernetes' service accounts, or of an OpenID \
+      provider. It is read again where it changes. With --jwt-issuer and --jwt-audience. [LATCHKEY_JWT_KEYS]
+      """, valueName: "path"))
+  var jwtKeys: String?
+
+  @Option(
+    help: ArgumentHelp(
+      "Whose JWTs are taken (iss), such as https://issuer.example. [LATCHKEY_JWT_ISSUER]",
+      valueName: "issuer"))
+  var jwtIssuer: String?
+
+  @Option(
+    help: ArgumentHelp(
+      "For whom JWTs have to be (aud), such as latchkey. [LATCHKEY_JWT_AUDIENCE]",
+      valueName: "audience"))
+  var jwtAudience: String?
+
+  @Option(
+    help: ArgumentHelp(
+      """
       The store: sqlite:PATH, postgresql://USER@HOST,HOST/DATABASE?PARAMETER=VALUE as libpq knows it, or \
       mariadb://USER@HOST,HOST/DATABASE. [LATCHKEY_STORE, default sqlite:./latchkey-data/latchkey.db]
       """, valueName: "url"))

@@ -112,12 +112,23 @@ struct ServerSettings {
   private static func access(
     _ options: ServerOptions, _ environment: Environment
   ) throws(SettingError) -> AccessControl? {
-    let paths = AccessControl.Paths(
+    var sources = AccessControl.Sources(
       policy: options.policy ?? environment.value("LATCHKEY_POLICY"),
-      tokens: options.tokens ?? environment.value("LATCHKEY_TOKENS"))
-    guard paths != AccessControl.Paths() else { return nil }
+      tokens: options.tokens ?? environment.value("LATCHKEY_TOKENS"),
+      jwtKeys: options.jwtKeys ?? environment.value("LATCHKEY_JWT_KEYS"))
+    let issuer = options.jwtIssuer ?? environment.value("LATCHKEY_JWT_ISSUER")
+    let audience = options.jwtAudience ?? environment.value("LATCHKEY_JWT_AUDIENCE")
+    switch (sources.jwtKeys, issuer, audience) {
+    case (nil, nil, nil): break
+    case (_?, let issuer?, let audience?):
+      sources.jwtTerms = JWTs.Terms(issuer: issuer, audience: audience)
+    default:
+      throw SettingError(
+        message: "--jwt-keys, --jwt-issuer and --jwt-audience go together: one of them is missing")
+    }
+    guard sources != AccessControl.Sources() else { return nil }
     do {
-      return try AccessControl(paths)
+      return try AccessControl(sources)
     } catch {
       throw SettingError(message: error.description)
     }

@@ -79,6 +79,43 @@ import Testing
     #expect(error.map { "\($0)" } == "line 3: \(reason)")
   }
 
+  @Test func ofEachLimitTheFirstLineCounts() throws {
+    let policy = try Self.policy(
+      """
+      limit token:ci/7  requests=5
+      limit token:ci/*  held=100,waiting=20,requests=50   # each of them
+      limit anybody     waiting=0
+      token:ci/7        hold  *
+      """)
+    func limits(_ name: String) -> Limits {
+      policy.permissions(of: Identity(name)).limits
+    }
+    #expect(limits("token:ci/7") == Limits(held: 100, waiting: 20, requests: 5))
+    #expect(limits("token:ci/8") == Limits(held: 100, waiting: 20, requests: 50))
+    #expect(limits("token:other") == Limits(waiting: 0))
+    #expect(policy.permissions(of: nil).limits == Limits(waiting: 0))
+    #expect(policy.limitLines(of: Identity("token:ci/7")).map(\.line) == [1, 2, 3])
+    #expect(policy.rules.count == 1)
+  }
+
+  @Test(arguments: [
+    ("limit", "a limit says whose"), ("limit token:a", "a limit says whose"),
+    ("limit a held=1", "names nobody"), ("limit token:a hold=1", "\"hold\" is no limit"),
+    ("limit token:a held", "held is a number"), ("limit token:a held=", "held is a number"),
+    ("limit token:a held=-1", "held is a number"), ("limit token:a held=1.5", "held is a number"),
+    ("limit token:a held=10000000000", "held is a number"),
+    ("limit token:a held=1, waiting=2", "\"\" is no limit"),
+    ("limit token:a held=1 *", "one word too many"),
+  ])
+  func limitsThatAreNotUnderstoodAreNamed(_ line: String, _ reason: String) {
+    do {
+      _ = try Self.policy(line)
+      Issue.record("\(line) is understood")
+    } catch {
+      #expect("\(error)".contains(reason), "\(error)")
+    }
+  }
+
   @Test func whatIsNoTextIsRefused() {
     for bytes: [UInt8] in [[0xff], [0x61, 0, 0x62]] {
       #expect(throws: LineError.self) { try Policy(reading: bytes) }

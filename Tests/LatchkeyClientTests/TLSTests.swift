@@ -267,7 +267,7 @@ import Testing
       cn:plain read *
       uri:token://deployer read *
       """, to: "policy")
-    let access = try AccessControl(AccessControl.Paths(policy: folder.path("policy")))
+    let access = try AccessControl(AccessControl.Sources(policy: folder.path("policy")))
     let issued = try authority.issue("server")
     let material = try TLSMaterial(
       TLSFiles(certificate: issued.certificate, key: issued.key, authorities: authority.path),
@@ -317,7 +317,7 @@ import Testing
   @Test func aSocketOfThisMachineSaysWhoAsks() async throws {
     let name = try #require(getpwuid(getuid()).map { String(cString: $0.pointee.pw_name) })
     try folder.write("user:\(name) hold mine/*", to: "policy")
-    let access = try AccessControl(AccessControl.Paths(policy: folder.path("policy")))
+    let access = try AccessControl(AccessControl.Sources(policy: folder.path("policy")))
     let path = folder.path("latchkey.sock")
     let server = try await InProcessServer.start(store: folder.file) {
       $0.listeners = [Listener(.unix(UnixSocket(path: path)))]
@@ -339,7 +339,7 @@ import Testing
     try folder.write("token:* hold *", to: "policy")
     try folder.write(old + "\n", to: "token")
     let access = try AccessControl(
-      AccessControl.Paths(policy: folder.path("policy"), tokens: folder.path("tokens")))
+      AccessControl.Sources(policy: folder.path("policy"), tokens: folder.path("tokens")))
     let server = try await InProcessServer.start(store: folder.file) { $0.access = access }
     var configuration = LatchkeyClient.Configuration(
       endpoints: [try Endpoint("127.0.0.1:\(server.port)")])

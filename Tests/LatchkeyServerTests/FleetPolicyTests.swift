@@ -12,7 +12,7 @@ import Testing
   @Test func whoCannotHoldItIsNamedUntilItIsGone() async throws {
     let folder = try StoreFolder()
     try folder.write("anybody operate\nanybody hold *", to: "policy")
-    let access = try AccessControl(AccessControl.Paths(policy: folder.path("policy")))
+    let access = try AccessControl(AccessControl.Sources(policy: folder.path("policy")))
     let lines = Lines()
     let server = try await InProcessServer.start(store: folder.file) {
       $0.access = access
@@ -36,7 +36,8 @@ import Testing
       content:
         #"{"software":"0.4.0","wireOldest":1,"wireNewest":3,"shapeOldest":1,"shapeNewest":2}"#)
     let older = try Store(
-      engine: SQLiteEngine(path: folder.file), clock: ManualClock().reading, observer: RecordingObserver())
+      engine: SQLiteEngine(path: folder.file), clock: ManualClock().reading,
+      observer: RecordingObserver())
     _ = try await older.perform(.claim(key: "_latchkey/servers/old/1", presence)).get()
     older.shutdown()
     try await said("warning the policy is not held by every server")

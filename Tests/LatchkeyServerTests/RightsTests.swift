@@ -60,7 +60,7 @@ import Testing
 
   private func server() async throws -> InProcessServer {
     let access = try AccessControl(
-      AccessControl.Paths(policy: folder.path("policy"), tokens: folder.path("tokens")))
+      AccessControl.Sources(policy: folder.path("policy"), tokens: folder.path("tokens")))
     return try await InProcessServer.start(store: folder.file) { $0.access = access }
   }
 
@@ -223,7 +223,7 @@ import Testing
 
   /// As before there were identities.
   @Test func withoutAPolicyWhoKnowsAnOwnersNameMayFreeItsGrant() async throws {
-    let access = try AccessControl(AccessControl.Paths(tokens: folder.path("tokens")))
+    let access = try AccessControl(AccessControl.Sources(tokens: folder.path("tokens")))
     let server = try await InProcessServer.start(store: folder.file) { $0.access = access }
     let (take, free) = (
       try #require(Action.acquire.call(wire: 3, key: "k")),

@@ -1,4 +1,6 @@
 import Access
+import LockCore
+import RPC
 import WireSchema
 
 /// Who asks, and what they may.
@@ -7,6 +9,8 @@ struct Asker {
   let identity: Identity?
   /// Nil where nobody's rights are looked at.
   let permissions: Permissions?
+  /// What it uses; nil where it has no limits.
+  var quota: Quota?
 
   /// As people call it.
   var name: String { identity?.name ?? "nobody who is known" }
@@ -21,4 +25,30 @@ struct Asker {
   }
 
   static let word = "permission-denied"
+  static let limitWord = "limit-reached"
+
+  // MARK: - Limits
+
+  /// Takes account of a request that comes.
+  ///
+  /// - Throws: Where it is one too many.
+  func takeRequest(at now: MonotonicTime) throws(RPCError) {
+    guard let quota, let max = permissions?.limits.requests else { return }
+    guard quota.takesRequest(max: max, at: now) else {
+      throw RPCError(
+        .resourceExhausted, "\(Self.limitWord): \(name) may make \(max) requests in a second")
+    }
+  }
+
+  /// Takes a place for a request that may wait; nil where there is no limit.
+  ///
+  /// - Throws: Where as many wait as may.
+  func takePlace() throws(WireError) -> Quota.Place? {
+    guard let quota, let max = permissions?.limits.waiting else { return nil }
+    guard let place = quota.takesPlace(max: max) else {
+      throw WireError(
+        .resourceExhausted, Self.limitWord, "\(name) may have \(max) requests that wait")
+    }
+    return place
+  }
 }

@@ -64,6 +64,8 @@ extension Asker {
   }
 
   private func caller(on key: String) -> Caller {
-    Caller(identity: identity?.name ?? "", mayBreak: may(.break, on: key))
+    Caller(
+      identity: identity?.name ?? "", mayBreak: may(.break, on: key),
+      heldMax: permissions?.limits.held)
   }
 }

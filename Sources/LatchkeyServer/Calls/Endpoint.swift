@@ -75,10 +75,10 @@ final class Endpoint: Sendable {
     case .command(let command):
       let answerBytesMax = Locks.answerBytesMax(of: command, read.request.codec)
       let share = try context.connection.share(of: \.renewals, ofAnswer: answerBytesMax)
-      let call = UnaryCall(.command(command), self, context, read.request, share: share)
+      let call = try UnaryCall(.command(command), self, context, read.request, share: share)
       store.submit(command, deadline: call.deadline, call: call)
     case .get(let key):
-      let call = UnaryCall(.get(key: key), self, context, read.request)
+      let call = try UnaryCall(.get(key: key), self, context, read.request)
       store.ask(.fetch(key: key), deadline: call.deadline, call: call)
     case .list(var range):
       // What v1 promises of FetchAll; later versions promise less, so that no list holds up the
@@ -86,7 +86,7 @@ final class Endpoint: Sendable {
       range.isOfOneMoment = version == V1.number
       let share = context.connection.answerBudget(\.lists).share()
       let list = ResourceList(of: self, codec: read.request.codec, share: share)
-      let call = UnaryCall(.list(list), self, context, read.request, share: share)
+      let call = try UnaryCall(.list(list), self, context, read.request, share: share)
       store.ask(
         .list(range, into: list), from: ObjectIdentifier(context.connection),
         deadline: call.deadline, call: call)

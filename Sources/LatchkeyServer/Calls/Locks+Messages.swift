@@ -91,6 +91,9 @@ extension NewestWire.Refusal {
     case .tooManyWaiters:
       self.reason = "too-many-waiters"
       retry = .later
+    case .tooManyHeld:
+      self.reason = Asker.limitWord
+      retry = .later
     case .superseded:
       self.reason = "superseded"
     }
@@ -141,6 +144,10 @@ extension WireError {
       self.init(
         .resourceExhausted, refusal.reason, "as many wait as there is room for",
         details: [refusal])
+    case .tooManyHeld:
+      self.init(
+        .resourceExhausted, refusal.reason,
+        "this identity holds as many keys as the policy lets it", details: [refusal])
     case .tooManyLabels:
       self.init(
         .failedPrecondition, refusal.reason,

@@ -61,15 +61,53 @@ final class Router {
     }
     let time = loop.clock()
     // Who asks is looked at before the message is read.
-    let asker: Asker
-    do throws(RPCError) {
-      asker = try doorkeeper.asker(of: head, on: connection)
-    } catch {
-      route.metrics.answered(error.code, nanoseconds: loop.clock() - time)
-      return loop.answers.refuse(exchange, error, Self.authenticate)
+    func receive(_ asker: Asker) throws(RPCError) {
+      try asker.takeRequest(at: time)
+      let context = CallContext(
+        connection: connection, asker: asker, exchange: exchange, metrics: route.metrics,
+        time: time)
+      self.receive(head, body, route, context)
     }
-    let context = CallContext(
-      connection: connection, asker: asker, exchange: exchange, metrics: route.metrics, time: time)
+    func refuse(_ error: RPCError) {
+      route.metrics.answered(error.code, nanoseconds: loop.clock() - time)
+      refuseWho(asks: exchange, error)
+    }
+    do throws(RPCError) {
+      switch try doorkeeper.look(at: head, on: connection) {
+      case .asker(let asker): try receive(asker)
+      case .unverified(let unverified):
+        verify(unverified, bodyBytes: body.count, exchange, connection) { result in
+          do throws(RPCError) { try receive(try result.get()) } catch { refuse(error) }
+        }
+      }
+    } catch {
+      refuse(error)
+    }
+  }
+
+  /// Has another thread look at what a request shows, and calls `then` with who it is.
+  private func verify(
+    _ unverified: Doorkeeper.Unverified, bodyBytes: Int, _ exchange: any Exchange,
+    _ connection: Connection, _ then: @escaping (Result<Asker, RPCError>) -> Void
+  ) {
+    let isAdmitted = loop.heavyRequests.add(
+      exchange, of: connection, bodyBytes: bodyBytes + unverified.bytes,
+      cost: JWTs.verificationCost
+    ) {
+      unverified.verify()
+    } then: { [doorkeeper] verdict in
+      then(
+        Result { () throws(RPCError) in try doorkeeper.asker(of: unverified, verdict) })
+    } dropped: {
+      then(.failure(Self.noRoom))
+    }
+    if !isAdmitted { then(.failure(Self.noRoom)) }
+  }
+
+  /// Reads a request of somebody who is known, or known to be nobody.
+  private func receive(_ head: HeaderBlock, _ body: [UInt8], _ route: Route, _ context: CallContext)
+  {
+    let (exchange, connection, time) = (context.exchange, context.connection, context.time)
     let (endpoint, bytesMax) = (route.endpoint, bodyBytesMax)
     guard HeavyRequests.isHeavy(body) else {
       return begin(route, context) { () throws(RPCError) in
@@ -139,19 +177,38 @@ final class Router {
     _ operation: Operations.Operation, _ head: HeaderBlock, _ exchange: any Exchange,
     _ connection: Connection
   ) {
+    let method = head.value(of: ":method") ?? ""
     guard operation.needsRight else {
-      return operations.answer(operation, method: head.value(of: ":method") ?? "", exchange, loop)
+      return operations.answer(operation, method: method, exchange, loop)
+    }
+    func answer(_ asker: Asker) {
+      guard asker.may(.operate) else {
+        return refuseWho(
+          asks: exchange,
+          RPCError(
+            .permissionDenied, "\(Asker.word): \(asker.name) may not \(Right.operate) this server"))
+      }
+      operations.answer(operation, method: method, exchange, loop)
     }
     do throws(RPCError) {
-      let asker = try doorkeeper.asker(of: head, on: connection)
-      guard asker.may(.operate) else {
-        throw RPCError(
-          .permissionDenied, "\(Asker.word): \(asker.name) may not \(Right.operate) this server")
+      switch try doorkeeper.look(at: head, on: connection) {
+      case .asker(let asker): answer(asker)
+      case .unverified(let unverified):
+        verify(unverified, bodyBytes: 0, exchange, connection) { [self] result in
+          do throws(RPCError) {
+            answer(try result.get())
+          } catch {
+            refuseWho(asks: exchange, error)
+          }
+        }
       }
-      operations.answer(operation, method: head.value(of: ":method") ?? "", exchange, loop)
     } catch {
-      loop.answers.refuse(exchange, error, error.code == .unauthenticated ? Self.authenticate : [])
+      refuseWho(asks: exchange, error)
     }
+  }
+
+  private func refuseWho(asks exchange: any Exchange, _ error: RPCError) {
+    loop.answers.refuse(exchange, error, error.code == .unauthenticated ? Self.authenticate : [])
   }
 
   /// How to prove who one is (RFC 9110, section 11.6.1).

@@ -30,17 +30,28 @@ final class UnaryCall: StoreCall, TimedCall, ExchangeWatcher, @unchecked Sendabl
   let deadline: MonotonicTime?
   /// Until when the store is waited for, where it may be cut off; nil for as long as it takes.
   private var patienceEnd: MonotonicTime?
-  private var isAnswered = false
+  private var isAnswered = false {
+    didSet { place = nil }
+  }
   /// What a call that may wait was answered with, until its end.
   private var told: Outcome?
   private let hasEnded = Atomic<Bool>(false)
   /// What a long answer may take, until it is written or nobody waits for it.
   private var share: AnswerBudget.Share?
+  /// Of those that its identity may have for requests that wait, until it is answered.
+  private var place: Quota.Place?
 
   init(
     _ kind: Kind, _ endpoint: Endpoint, _ context: CallContext, _ request: UnaryRequest,
     share: AnswerBudget.Share? = nil
-  ) {
+  ) throws(RPCError) {
+    if kind.mayWait {
+      do throws(WireError) {
+        place = try context.asker.takePlace()
+      } catch {
+        throw endpoint.refusal(error)
+      }
+    }
     self.kind = kind
     self.endpoint = endpoint
     exchange = context.exchange

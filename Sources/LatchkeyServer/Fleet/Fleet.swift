@@ -263,7 +263,8 @@ final class Fleet: Sendable {
           : "shape s\(meta.oldestShape) is kept \(needed.reason)")
     }
     if meta.backfill.row != BackfillState.done || meta.backfill.since < meta.oldestShape {
-      waiting.append("rows are brought into shape s\(KnownShapes.all.newestWhole) in the background")
+      waiting.append(
+        "rows are brought into shape s\(KnownShapes.all.newestWhole) in the background")
     }
     if offer.range.newest < WireVersions.spoken.newest {
       waiting.append(

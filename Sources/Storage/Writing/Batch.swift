@@ -88,6 +88,10 @@ struct Batch {
   private let nanosecondsLeft: (StoredRow) -> Int64?
   /// Who is to have a key that becomes free.
   private let waiting: WaitingRoom?
+  /// How many keys an identity held before, as far as this server knows.
+  private let heldBefore: (String) -> Int
+  /// How many more by what was decided so far.
+  private var heldSince: [NameBytes: Int] = [:]
   private let due: [LeaseTable.Due]
   private let rowsDue: [StoredRow?]
   private(set) var slots: [Slot]
@@ -97,6 +101,7 @@ struct Batch {
   /// - Parameter facts: What the store says to the wishes of `scope`.
   init(
     _ scope: Scope, _ facts: Facts, waiting: WaitingRoom? = nil,
+    heldBefore: @escaping (String) -> Int = { _ in 0 },
     nanosecondsLeft: @escaping (StoredRow) -> Int64? = { _ in nil }
   ) {
     meta = facts.meta
@@ -105,6 +110,7 @@ struct Batch {
     due = scope.due
     rowsDue = facts.byID
     self.waiting = waiting
+    self.heldBefore = heldBefore
     self.nanosecondsLeft = nanosecondsLeft
   }
 
@@ -181,6 +187,9 @@ struct Batch {
       setbackFloor: meta.setbackFloor)
     switch verdict {
     case .granted(let next):
+      guard mayHoldMore(claim.caller) else {
+        return .success(.refused(.tooManyHeld, nil))
+      }
       change(slot, to: next)
       return .success(.claimed(token: next.token, revision: next.revision, isNewGrant: true))
     case .renewed(let next):
@@ -285,7 +294,23 @@ struct Batch {
     }
   }
 
+  private func mayHoldMore(_ caller: Caller) -> Bool {
+    guard let max = caller.heldMax, !caller.identity.isEmpty else { return true }
+    return heldBefore(caller.identity) + heldSince[NameBytes(caller.identity), default: 0] < max
+  }
+
+  private mutating func count(_ change: Int, of identity: String) {
+    if !identity.isEmpty { heldSince[NameBytes(identity), default: 0] += change }
+  }
+
   private mutating func change(_ slot: Int, to record: LockRecord) {
+    let (before, after) = (
+      slots[slot].row?.record.holder?.identity ?? "", record.holder?.identity ?? ""
+    )
+    if !before.isSameText(as: after) {
+      count(-1, of: before)
+      count(1, of: after)
+    }
     slots[slot].change(to: record, epoch: meta.epoch)
   }
 

@@ -253,8 +253,8 @@ final class CommandWriter {
     for lease in seen {
       if engine.keepsAccount { noteForSetback(lease) }
       leases.see(
-        id: lease.id, as: lease.sighting, lease: lease.lease, kind: lease.kind, in: .snapshot,
-        at: now)
+        id: lease.id, as: lease.sighting, lease: lease.lease, kind: lease.kind,
+        identity: lease.identity ?? "", in: .snapshot, at: now)
     }
   }
 
@@ -458,9 +458,12 @@ final class CommandWriter {
           guard look(at: facts, writer, at: start) == .asBefore else { throw setback.refusal }
           memory.note(facts.meta)
         }
-        var batch = Batch(scope, facts, waiting: waiting) { [unowned self] row in
-          leases.nanosecondsLeft(of: row.id, as: row.record.sighting, at: start)
-        }
+        var batch = Batch(
+          scope, facts, waiting: waiting,
+          heldBefore: { [unowned self] in leases.count(ofIdentity: $0) },
+          nanosecondsLeft: { [unowned self] row in
+            leases.nanosecondsLeft(of: row.id, as: row.record.sighting, at: start)
+          })
         batch.handOver(looked, slots: lookedSlots[...])
         let results = decide(work, part, slots[...], in: &batch, at: start)
         let dueSlots = batch.expire()
@@ -575,7 +578,8 @@ final class CommandWriter {
           id: row.id, as: row.record.sighting, lease: row.lease ?? .longest, kind: nil, at: now)
       } else if let holder = row.record.holder {
         leases.see(
-          id: row.id, as: row.record.sighting, lease: holder.lease, kind: holder.kind, at: now)
+          id: row.id, as: row.record.sighting, lease: holder.lease, kind: holder.kind,
+          identity: holder.identity, at: now)
       } else {
         leases.forget(id: row.id)
       }

@@ -31,7 +31,9 @@ struct StatusReport {
       ])
     }
     if status.hasAccess {
-      facts.append(["policy", status.access.hasPolicy_p ? "in force" : "none: everybody may do everything"])
+      facts.append([
+        "policy", status.access.hasPolicy_p ? "in force" : "none: everybody may do everything",
+      ])
       for remark in status.access.remarks { facts.append(["", "NOT HELD: \(remark)"]) }
     }
     facts.append(["store", status.store.location])

@@ -46,7 +46,9 @@ struct FleetSimulationTests {
         + "\(givenUp) times shapes were given up, \(interludes) transactions between reading and writing "
         + "of another one, \(conflicts) decided anew")
     // What never happened was not tested.
-    for count in [fenced, grants, brokenOff, givenUp, renewals, keptIdentities, found] { #expect(count > 0) }
+    for count in [fenced, grants, brokenOff, givenUp, renewals, keptIdentities, found] {
+      #expect(count > 0)
+    }
     if concurrency == .optimistic { #expect(interludes > 0 && conflicts > 0) }
   }
 }

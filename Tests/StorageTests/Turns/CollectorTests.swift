@@ -65,7 +65,9 @@ import Testing
     let bench = try TurnBench(limits: Self.limits)
     let kept: [S1Row] = [
       .held(id: 1, key: "held", leaseSeconds: 3_600),
-      .held(id: 2, key: "newer", owner: nil, needsShape: KnownShapes.all.newest + 1, leaseSeconds: 3_600, freeEpoch: 0),
+      .held(
+        id: 2, key: "newer", owner: nil, needsShape: KnownShapes.all.newest + 1,
+        leaseSeconds: 3_600, freeEpoch: 0),
       .held(id: 3, key: "damaged", owner: nil, token: 0, freeEpoch: 0),
       .held(id: 4, key: "exhausted", owner: nil, token: .max, freeEpoch: 0),
       .held(id: 5, key: "of an unknown epoch", owner: nil, freeEpoch: nil),

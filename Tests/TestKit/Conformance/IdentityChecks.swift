@@ -53,7 +53,8 @@ extension StoreConformance {
       _ = try await node.perform(.claim(key: "key", claim))
       let cells = try database.cells(forKey: "key")
       #expect(cells["s2_token"] == .integer(1) && cells["s2_labels"] != nil)
-      #expect(cells["s3_token"] == .integer(1) && cells["s3_identity"] == .bytes(Array("mine".utf8)))
+      #expect(
+        cells["s3_token"] == .integer(1) && cells["s3_identity"] == .bytes(Array("mine".utf8)))
       let row = try #require(try database.row(forKey: "key"))
       #expect((row.value, row.leaseSeconds) == ("", -1))
       let seen = try #require(try await node.fetch("key")?.holder)

@@ -10,7 +10,8 @@ extension StoreConformance {
   static let newerShapeChecks = [
     Check("a newer server's lock is shown as held and not touched") { database in
       // The kind is one that only newer servers know.
-      let row = S1Row.held(id: 1, key: "key", owner: "a", needsShape: unknownShape, kind: 7, value: "v")
+      let row = S1Row.held(
+        id: 1, key: "key", owner: "a", needsShape: unknownShape, kind: 7, value: "v")
       try database.put(row)
       let node = try StoreNode(database)
       defer { node.close() }
@@ -37,18 +38,21 @@ extension StoreConformance {
         try expectSame(try database.row(forKey: "key"), row)
       }
       #expect(
-        try await node.store.ask(.fetch(key: "key")).get() == .needsNewerServer(shape: unknownShape))
+        try await node.store.ask(.fetch(key: "key")).get() == .needsNewerServer(shape: unknownShape)
+      )
     },
     Check("a newer server's row is read whatever its own columns mean there") { database in
       // What must be right in every shape is; the rest is not as s1 says.
       let all: [S1Row] = [
         .held(id: 1, key: "lease", owner: "a", needsShape: unknownShape, leaseSeconds: 0),
         .held(
-          id: 2, key: "long lease", owner: "a", needsShape: unknownShape, leaseSeconds: Lease.secondsMax + 1),
+          id: 2, key: "long lease", owner: "a", needsShape: unknownShape,
+          leaseSeconds: Lease.secondsMax + 1),
         .held(id: 3, key: "value", owner: "a", needsShape: unknownShape, value: nil),
         .held(id: 4, key: "kind", owner: "a", needsShape: unknownShape, kind: .min),
         .held(id: 5, key: "owner", owner: "", needsShape: unknownShape),
-        .held(id: 6, key: "owner's bytes", owner: nil, needsShape: unknownShape, ownerIsDamaged: true),
+        .held(
+          id: 6, key: "owner's bytes", owner: nil, needsShape: unknownShape, ownerIsDamaged: true),
         .held(id: 7, key: "epoch", owner: "a", needsShape: unknownShape, freeEpoch: -1),
       ]
       let rows = all.filter { !(database.isTyped && $0.hasDamagedText) }
@@ -84,7 +88,8 @@ extension StoreConformance {
     Check("a newer server's lease ends by the common rule, and clears needs_shape") { database in
       let clock = ManualClock()
       for (id, owner) in [(Int64(1), "a"), (2, nil)] {
-        try database.put(.held(id: id, key: "key-\(id)", owner: owner, needsShape: unknownShape, kind: 7))
+        try database.put(
+          .held(id: id, key: "key-\(id)", owner: owner, needsShape: unknownShape, kind: 7))
       }
       // Scans go by row number: who has seen this one has seen the others.
       try database.put(.held(id: 9, key: "last", kind: 2, leaseSeconds: Lease.secondsMax))
@@ -96,7 +101,9 @@ extension StoreConformance {
       clock.advance(seconds: 14)
       for (id, owner) in [(Int64(1), "a"), (2, nil)] {
         try database.put(
-          .held(id: id, key: "key-\(id)", owner: owner, needsShape: unknownShape, revision: 10, kind: 7))
+          .held(
+            id: id, key: "key-\(id)", owner: owner, needsShape: unknownShape, revision: 10, kind: 7)
+        )
         _ = try await node.perform(.hold("key-\(id)", "b"))
       }
       clock.advance(seconds: 14)
