@@ -7,6 +7,11 @@ let strict: [SwiftSetting] = [
   .enableUpcomingFeature("InternalImportsByDefault"),
 ]
 
+/// Nobody loads the programs as libraries: the names of all their functions would be a tenth of what they take.
+let program: [LinkerSetting] = [
+  .unsafeFlags(["-Xlinker", "--no-export-dynamic"], .when(configuration: .release))
+]
+
 let nio = (
   core: Target.Dependency.product(name: "NIOCore", package: "swift-nio"),
   posix: Target.Dependency.product(name: "NIOPosix", package: "swift-nio"),
@@ -157,14 +162,14 @@ let package = Package(
         nio.core, nio.posix,
         "CLinux",
       ],
-      swiftSettings: strict),
+      swiftSettings: strict, linkerSettings: program),
     .executableTarget(
       name: "latchkey",
       dependencies: [
         "LatchkeyClient", "LockContent", "WireSchema", "HTTP", "CLinux", protobuf, arguments,
         logging, nio.core, nio.posix,
       ],
-      swiftSettings: strict),
+      swiftSettings: strict, linkerSettings: program),
 
     .target(
       name: "TestKit",
@@ -205,7 +210,8 @@ let package = Package(
       name: "LatchkeyServerTests",
       dependencies: [
         "Access", "LatchkeyServer", "LockCore", "HTTP", "HTTPServer", "RPC", "Storage", "TestKit",
-        "WireSchema", "TLS", jwt, logging, metrics, nio.core, nio.posix, nio.embedded, nio.ssl,
+        "WireSchema", "TLS", "Files", "LockContent", jwt, logging, metrics, nio.core, nio.posix,
+        nio.embedded, nio.ssl,
         "latchkeyd",
         "latchkey",
       ],

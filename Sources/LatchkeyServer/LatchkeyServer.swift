@@ -56,16 +56,21 @@ package final class LatchkeyServer: Service {
     let fleet = Fleet(configuration, metrics: serverMetrics)
     let store = try Store(
       engine: engine, limits: configuration.store, clock: clock,
-      observer: Observer(metrics: serverMetrics, fleet: fleet))
+      observer: Observer(
+        metrics: serverMetrics, fleet: fleet, audit: configuration.audit))
     self.metrics = serverMetrics
     surroundings = ConnectionSurroundings(
       serverID: configuration.serverID, random: configuration.random, metrics: serverMetrics,
       failures: ConnectionFailures(factory: metrics, logger: configuration.logger),
       logger: configuration.logger)
     certificates = configuration.tls.map {
-      CertificateWatch($0, metrics: serverMetrics, logger: configuration.logger)
+      CertificateWatch(
+        $0, metrics: serverMetrics, logger: configuration.logger, audit: configuration.audit)
     }
-    rules = configuration.access.map { Reload(ofRules: $0, logger: configuration.logger) }
+    rules = configuration.access.map {
+      Reload(ofRules: $0, logger: configuration.logger, audit: configuration.audit)
+    }
+    configuration.audit?.reportDrops { [serverMetrics] in serverMetrics.droppedAuditLines($0) }
     self.fleet = fleet
     self.store = store
     operations = Operations(fleet: fleet, metricsText: metricsText)
@@ -121,6 +126,7 @@ package final class LatchkeyServer: Service {
         Router(
           loop: loop, operations: operations,
           doorkeeper: Doorkeeper(configuration.access, quotas: quotas) { Int64(time(nil)) },
+          audit: configuration.audit,
           metrics: metrics,
           bodyBytesMax: configuration.limits.bodyBytesMax)
       }, loops: loops)
@@ -139,6 +145,12 @@ package final class LatchkeyServer: Service {
     memory.keepSmall(
       loops[0], connectionCount: { [self] in connectionCount.load(ordering: .relaxed) },
       trim: configuration.trimMemory)
+    configuration.audit?.changed(
+      "started",
+      [
+        "release": "\(Release.version)", "server": "\(configuration.serverID)",
+        "store": "\(store.location)", "policy": "\(configuration.access?.current.policy != nil)",
+      ])
     for address in addresses {
       logger.info("listening", metadata: ["address": "\(address)", "store": "\(store.location)"])
     }
@@ -213,6 +225,8 @@ package final class LatchkeyServer: Service {
       self.beginDrain()
     }
     await stop()
+    configuration.audit?.changed("stopped", ["server": "\(configuration.serverID)"])
+    configuration.audit?.flush(nanoseconds: configuration.limits.storeTimeout.nanoseconds)
   }
 
   // MARK: - Connections
@@ -272,7 +286,10 @@ package final class LatchkeyServer: Service {
   ///
   /// - Returns: Whether there is anything of that kind.
   package func reload() -> Bool {
-    guard readsAgain else { return false }
+    if let audit = configuration.audit {
+      NIOThreadPool.singleton.submit { _ in audit.reopen() }
+    }
+    guard readsAgain else { return configuration.audit != nil }
     look(isAsked: true)
     return true
   }
@@ -388,7 +405,10 @@ package struct ListenError: Error {
 private struct Observer: StoreObserver {
   let metrics: ServerMetrics
   let fleet: Fleet
+  let audit: AuditLog?
 
+  var wantsEvents: Bool { audit != nil }
+  func happened(_ events: [GrantEvent]) { audit?.note(events) }
   func committed(commands: Int, expiries: Int, nanoseconds: Int64) {
     metrics.committed(commands: commands, expiries: expiries, nanoseconds: nanoseconds)
   }

@@ -11,19 +11,23 @@ final class Reload: Sendable {
   private let refresh: @Sendable () throws(FileError) -> Bool
   private let facts: @Sendable () -> Logger.Metadata
   private let logger: Logger
+  private let audit: AuditLog?
   /// Why the files could not be used the last time, and whether that was said.
   private let refusal = Mutex<(reason: String, isSaid: Bool)?>(nil)
 
   /// - Parameters:
   ///   - what: As it is called in the log.
+  ///   - audit: Told of what changes as well.
   ///   - facts: What is told of it where there is a new one.
   ///   - refresh: Returns whether there is; throws where there is one that cannot be used.
   init(
-    _ what: String, logger: Logger, facts: @escaping @Sendable () -> Logger.Metadata,
+    _ what: String, logger: Logger, audit: AuditLog?,
+    facts: @escaping @Sendable () -> Logger.Metadata,
     refresh: @escaping @Sendable () throws(FileError) -> Bool
   ) {
     self.what = what
     self.logger = logger
+    self.audit = audit
     self.facts = facts
     self.refresh = refresh
   }
@@ -36,7 +40,9 @@ final class Reload: Sendable {
       let isNew = try refresh()
       refusal.withLock { $0 = nil }
       if isNew {
-        logger.notice("a new \(what) is in use", metadata: facts())
+        let facts = facts()
+        logger.notice("a new \(what) is in use", metadata: facts)
+        audit?.changed("\(what)-changed", facts)
       } else if isAsked {
         logger.notice("the \(what) has not changed")
       }
@@ -55,6 +61,7 @@ final class Reload: Sendable {
       return isNews
     }
     guard isNews else { return }
+    audit?.changed("\(what)-refused", ["reason": "\(reason)"])
     logger.error(
       "the new \(what) cannot be used; the one before stays in use",
       metadata: ["reason": "\(reason)"])

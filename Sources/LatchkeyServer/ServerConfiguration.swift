@@ -13,6 +13,8 @@ package struct ServerConfiguration: Sendable {
   package var listeners = [Listener(.tcp(host: "127.0.0.1", port: 7_420))]
   /// Who may do what; nil where everybody may do everything.
   package var access: AccessControl?
+  /// Told who does what; nil where no account is kept.
+  package var audit: AuditLog?
   /// For the listeners that are secure.
   package var tls: TLSMaterial?
   /// The server's name in its fleet: 1 to 128 bytes of letters, digits, ".", "-" and "_".

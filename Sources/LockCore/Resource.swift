@@ -107,11 +107,16 @@ package struct Caller: Equatable, Sendable {
   package var mayBreak: Bool
   /// How many keys its identity may hold at the same time; nil for as many as it likes.
   package var heldMax: Int?
+  /// Where it asks from; nil where no account is kept.
+  package var origin: CallOrigin?
 
-  package init(identity: String, mayBreak: Bool, heldMax: Int? = nil) {
+  package init(
+    identity: String, mayBreak: Bool, heldMax: Int? = nil, origin: CallOrigin? = nil
+  ) {
     self.identity = identity
     self.mayBreak = mayBreak
     self.heldMax = heldMax
+    self.origin = origin
   }
 
   /// The server itself, and everybody where nobody's rights are looked at.

@@ -40,6 +40,14 @@ package indirect enum Command: Equatable, Sendable {
     }
   }
 
+  /// Whether it takes or gives back nothing, whatever there is.
+  package var isRenewal: Bool {
+    switch self {
+    case .renew, .renewMany, .renewOwn: true
+    case .claim, .claimWaiting, .withdraw, .release: false
+    }
+  }
+
   /// How many keys it is about.
   var keyCount: Int { if case .renewMany(let renewals) = self { renewals.count } else { 1 } }
 

@@ -1,5 +1,11 @@
+package import LockCore
+
 /// Learns what the store does, for metrics and logs. Called on the store's threads.
 package protocol StoreObserver: Sendable {
+  /// Whether it is to be told what becomes of grants.
+  var wantsEvents: Bool { get }
+  /// That became of grants in a transaction that is committed. Nobody has been answered yet.
+  func happened(_ events: [GrantEvent])
   /// A transaction was committed for so many commands and expiries.
   func committed(commands: Int, expiries: Int, nanoseconds: Int64)
   /// A transaction failed; the commands in it got this error.
@@ -48,6 +54,11 @@ package protocol StoreObserver: Sendable {
   func logTakes(bytes: Int64)
   /// It has passed ``StoreLimits/logWarningBytes``.
   func logIsLong(bytes: Int64)
+}
+
+extension StoreObserver {
+  package var wantsEvents: Bool { false }
+  package func happened(_ events: [GrantEvent]) {}
 }
 
 /// Whether the store can be used.

@@ -84,6 +84,22 @@ struct ServerOptions: ParsableArguments {
   @Option(
     help: ArgumentHelp(
       """
+      An account of who did what to which key, as lines of JSON: a file, or - for stderr. SIGHUP has it go on in a new \
+      file where that was moved away. [LATCHKEY_AUDIT_LOG]
+      """, valueName: "path"))
+  var auditLog: String?
+
+  @Flag(
+    help: ArgumentHelp(
+      """
+      Nothing is granted or released that is not in the account: where it cannot be written, leases are only renewed, and \
+      end. Without it they are kept in memory until it can, up to 1 MiB. [LATCHKEY_AUDIT_REQUIRED=true]
+      """))
+  var auditRequired = false
+
+  @Option(
+    help: ArgumentHelp(
+      """
       The store: sqlite:PATH, postgresql://USER@HOST,HOST/DATABASE?PARAMETER=VALUE as libpq knows it, or \
       mariadb://USER@HOST,HOST/DATABASE. [LATCHKEY_STORE, default sqlite:./latchkey-data/latchkey.db]
       """, valueName: "url"))

@@ -58,6 +58,7 @@ struct ServerSettings {
     let listening = try ListenSettings(options, environment: environment)
     (configuration.listeners, configuration.tls) = (listening.listeners, listening.tls)
     configuration.access = try Self.access(options, environment)
+    configuration.audit = try Self.audit(options, environment, logger)
     store = try StoreURL(
       text(options.store, "LATCHKEY_STORE", "sqlite:./latchkey-data/latchkey.db"),
       name("--store", options.store, "LATCHKEY_STORE"), isPublic: options.store != nil)
@@ -107,6 +108,28 @@ struct ServerSettings {
       1...31_536_000)
     configuration.store.epochNanoseconds = Int64(free) * 1_000_000_000
     self.configuration = configuration
+  }
+
+  private static func audit(
+    _ options: ServerOptions, _ environment: Environment, _ logger: Logger
+  ) throws(SettingError) -> AuditLog? {
+    let required = environment.value("LATCHKEY_AUDIT_REQUIRED") ?? "false"
+    guard ["true", "false"].contains(required) else {
+      throw SettingError(
+        message: "LATCHKEY_AUDIT_REQUIRED must be true or false, got \"\(required)\"")
+    }
+    let isRequired = options.auditRequired || required == "true"
+    guard let path = options.auditLog ?? environment.value("LATCHKEY_AUDIT_LOG") else {
+      guard !isRequired else {
+        throw SettingError(message: "--audit-required needs --audit-log, which says where to")
+      }
+      return nil
+    }
+    do {
+      return try AuditLog(path, isRequired: isRequired, logger: logger)
+    } catch {
+      throw SettingError(message: error.description)
+    }
   }
 
   private static func access(

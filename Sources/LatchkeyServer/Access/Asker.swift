@@ -1,6 +1,5 @@
 import Access
 import LockCore
-import RPC
 import WireSchema
 
 /// Who asks, and what they may.

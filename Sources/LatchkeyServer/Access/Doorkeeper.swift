@@ -125,8 +125,8 @@ final class Doorkeeper {
 
 extension Reload {
   /// Of the policy, the tokens, and the keys of JWTs.
-  convenience init(ofRules control: AccessControl, logger: Logger) {
-    self.init("policy", logger: logger) {
+  convenience init(ofRules control: AccessControl, logger: Logger, audit: AuditLog?) {
+    self.init("policy", logger: logger, audit: audit) {
       let rules = control.current
       return [
         "rules": "\(rules.policy?.rules.count ?? 0)", "tokens": "\(rules.tokens?.count ?? 0)",

@@ -5,6 +5,8 @@ import LockCore
 struct CallContext {
   let connection: Connection
   let asker: Asker
+  /// What the audit log is told of it; nil where there is none.
+  let account: CallAccount?
   let exchange: any Exchange
   let metrics: MethodMetrics
   let time: MonotonicTime

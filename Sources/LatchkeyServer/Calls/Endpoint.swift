@@ -71,8 +71,9 @@ final class Endpoint: Sendable {
   /// Hands a request to the store, on its event loop.
   func begin(_ read: ReadRequest, _ context: CallContext) throws(RPCError) {
     let store = context.connection.loop.store
-    switch try permitted(read.work, to: context.asker) {
+    switch try permitted(read.work, context) {
     case .command(let command):
+      if !command.isRenewal, let refusal = context.account?.refusal { throw refusal }
       let answerBytesMax = Locks.answerBytesMax(of: command, read.request.codec)
       let share = try context.connection.share(of: \.renewals, ofAnswer: answerBytesMax)
       let call = try UnaryCall(.command(command), self, context, read.request, share: share)
@@ -93,9 +94,10 @@ final class Endpoint: Sendable {
     }
   }
 
-  private func permitted(_ work: Locks.Work, to asker: Asker) throws(RPCError) -> Locks.Work {
+  private func permitted(_ work: Locks.Work, _ context: CallContext) throws(RPCError) -> Locks.Work
+  {
     do throws(WireError) {
-      return try work.permitted(to: asker)
+      return try work.permitted(to: context.asker, from: context.account?.origin)
     } catch {
       throw refusal(error)
     }

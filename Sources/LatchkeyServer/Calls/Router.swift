@@ -22,18 +22,20 @@ final class Router {
   private let loop: EventLoopContext
   private let operations: Operations
   private let doorkeeper: Doorkeeper
+  private let audit: AuditLog?
   private let bodyBytesMax: Int
   private let routes: [Route]
   /// Calls in a version or method that there is not.
   private let unknownCalls: MethodMetrics
 
   init(
-    loop: EventLoopContext, operations: Operations, doorkeeper: Doorkeeper,
+    loop: EventLoopContext, operations: Operations, doorkeeper: Doorkeeper, audit: AuditLog?,
     metrics: ServerMetrics, bodyBytesMax: Int
   ) {
     self.loop = loop
     self.operations = operations
     self.doorkeeper = doorkeeper
+    self.audit = audit
     self.bodyBytesMax = bodyBytesMax
     routes = Endpoint.all.map { endpoint in
       Route(endpoint, metrics.method(endpoint.method, wire: endpoint.version))
@@ -61,16 +63,17 @@ final class Router {
     }
     let time = loop.clock()
     // Who asks is looked at before the message is read.
+    let account = account(of: head, on: connection)
     func receive(_ asker: Asker) throws(RPCError) {
       try asker.takeRequest(at: time)
       let context = CallContext(
-        connection: connection, asker: asker, exchange: exchange, metrics: route.metrics,
-        time: time)
+        connection: connection, asker: asker, account: account?.of(asker), exchange: exchange,
+        metrics: route.metrics, time: time)
       self.receive(head, body, route, context)
     }
     func refuse(_ error: RPCError) {
       route.metrics.answered(error.code, nanoseconds: loop.clock() - time)
-      refuseWho(asks: exchange, error)
+      refuseWho(asks: exchange, account, error)
     }
     do throws(RPCError) {
       switch try doorkeeper.look(at: head, on: connection) {
@@ -84,6 +87,17 @@ final class Router {
       refuse(error)
     }
   }
+
+  /// What the audit log is told of a request; nil where there is none.
+  private func account(of head: HeaderBlock, on connection: Connection) -> CallAccount? {
+    guard let audit else { return nil }
+    let id = head.withValue(of: "x-request-id") { value in
+      value.map { String(decoding: $0.prefix(Self.requestIDBytesMax), as: UTF8.self) }
+    }
+    return CallAccount(audit, of: CallOrigin(peer: connection.peerName, requestID: id ?? ""))
+  }
+
+  private static let requestIDBytesMax = 128
 
   /// Has another thread look at what a request shows, and calls `then` with who it is.
   private func verify(
@@ -144,6 +158,7 @@ final class Router {
 
   private func refuse(_ error: RPCError, _ route: Route, _ context: CallContext) {
     route.metrics.answered(error.code, nanoseconds: loop.clock() - context.time)
+    context.account?.refused(error)
     let acceptPost: [(String, String)] =
       error.httpStatus == 415
       ? [("accept-post", Codec.allCases.map(\.contentType).joined(separator: ", "))] : []
@@ -181,10 +196,11 @@ final class Router {
     guard operation.needsRight else {
       return operations.answer(operation, method: method, exchange, loop)
     }
+    let account = account(of: head, on: connection)
     func answer(_ asker: Asker) {
       guard asker.may(.operate) else {
         return refuseWho(
-          asks: exchange,
+          asks: exchange, account?.of(asker),
           RPCError(
             .permissionDenied, "\(Asker.word): \(asker.name) may not \(Right.operate) this server"))
       }
@@ -198,16 +214,19 @@ final class Router {
           do throws(RPCError) {
             answer(try result.get())
           } catch {
-            refuseWho(asks: exchange, error)
+            refuseWho(asks: exchange, account, error)
           }
         }
       }
     } catch {
-      refuseWho(asks: exchange, error)
+      refuseWho(asks: exchange, account, error)
     }
   }
 
-  private func refuseWho(asks exchange: any Exchange, _ error: RPCError) {
+  private func refuseWho(
+    asks exchange: any Exchange, _ account: CallAccount?, _ error: RPCError
+  ) {
+    account?.refused(error)
     loop.answers.refuse(exchange, error, error.code == .unauthenticated ? Self.authenticate : [])
   }
 

@@ -26,6 +26,7 @@ final class UnaryCall: StoreCall, TimedCall, ExchangeWatcher, @unchecked Sendabl
   private let endpoint: Endpoint
   private let codec: Codec
   private let metrics: MethodMetrics
+  private let account: CallAccount?
   private let start: MonotonicTime
   let deadline: MonotonicTime?
   /// Until when the store is waited for, where it may be cut off; nil for as long as it takes.
@@ -58,6 +59,7 @@ final class UnaryCall: StoreCall, TimedCall, ExchangeWatcher, @unchecked Sendabl
     connection = context.connection
     codec = request.codec
     metrics = context.metrics
+    account = context.account
     start = context.time
     self.share = share
     peer = kind.mayWait ? context.connection.waitingPeer(at: context.time) : nil
@@ -158,6 +160,7 @@ final class UnaryCall: StoreCall, TimedCall, ExchangeWatcher, @unchecked Sendabl
       case .success(let outcome):
         let body = try body(of: outcome)
         if mayWait { told = outcome }
+        account?.denied(outcome)
         answer(body)
       case .failure(let error): throw RPCError(error)
       }
@@ -204,6 +207,7 @@ final class UnaryCall: StoreCall, TimedCall, ExchangeWatcher, @unchecked Sendabl
     guard !isAnswered else { return }
     isAnswered = true
     metrics.answered(error.code, nanoseconds: loop.clock() - start, mayWait: mayWait)
+    account?.refused(error)
     loop.answers.refuse(exchange, error)
   }
 }

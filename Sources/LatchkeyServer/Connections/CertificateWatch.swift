@@ -15,11 +15,11 @@ final class CertificateWatch: Sendable {
   /// Of which certificate it was said that it ends, and how many days were left.
   private let warned = Mutex<(TLSMaterial.Certificate, daysLeft: Int64)?>(nil)
 
-  init(_ material: TLSMaterial, metrics: ServerMetrics, logger: Logger) {
+  init(_ material: TLSMaterial, metrics: ServerMetrics, logger: Logger, audit: AuditLog?) {
     self.material = material
     self.metrics = metrics
     self.logger = logger
-    reload = Reload("certificate", logger: logger) {
+    reload = Reload("certificate", logger: logger, audit: audit) {
       guard let certificate = material.current.certificate else { return [:] }
       return [
         "certificate": "\(certificate.name)", "until": "\(UTC.text(certificate.notAfter))",

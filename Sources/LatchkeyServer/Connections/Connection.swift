@@ -87,6 +87,13 @@ final class Connection: RequestReceiver {
     return budgets[keyPath: kind]
   }
 
+  /// The address of its other end, as people write it.
+  private(set) lazy var peerName: String = {
+    guard let address = channel.remoteAddress, let ip = address.ipAddress else { return "unix" }
+    let host = ip.contains(":") ? "[\(ip)]" : ip
+    return "\(host):\(address.port ?? 0)"
+  }()
+
   /// The other side, which has just sent a request that may wait; nil where it is gone by now.
   func waitingPeer(at now: MonotonicTime) -> WaitingPeer? {
     guard isOpen else { return nil }

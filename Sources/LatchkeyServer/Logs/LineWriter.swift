@@ -1,7 +1,8 @@
 import Glibc
 
 /// Writes lines to a descriptor on a thread of its own, so that nobody waits for who reads them: not even
-/// where that is nobody. What does not fit into the queue is dropped and counted.
+/// where that is nobody. What does not fit into the queue is dropped and counted; so is what cannot be written, unless
+/// it is to be kept until it can.
 ///
 /// The descriptor's flags are never touched: it may be shared with other processes.
 ///
@@ -10,7 +11,13 @@ package final class LineWriter: @unchecked Sendable {
   /// Bytes of lines that wait to be written.
   package static let queueBytesMax = 1 << 20
 
-  private let descriptor: Int32
+  private var descriptor: Int32
+  /// The one that is to take its place.
+  private var nextDescriptor: Int32?
+  /// Whether what cannot be written is tried again.
+  private let keepsTrying: Bool
+  /// What is written where so many lines were dropped.
+  private let notice: @Sendable (Int) -> String
   private let mutex = UnsafeMutablePointer<pthread_mutex_t>.allocate(capacity: 1)
   private let changed = UnsafeMutablePointer<pthread_cond_t>.allocate(capacity: 1)
   private var queue: [UInt8] = []
@@ -18,13 +25,23 @@ package final class LineWriter: @unchecked Sendable {
   private var isWriting = false
   /// Lines dropped that no line has told of yet.
   private var untold = 0
+  /// Why nothing can be written at the moment; nil where it can, as far as is known.
+  private var latestFailure: Int32?
+  private var reportFailure: (@Sendable (Int32?) -> Void)?
   private var reportDrops: (@Sendable (Int) -> Void)?
   /// Lines dropped before there was anybody to report them to.
   private var unreported = 0
 
   /// Lives as long as the process: so does its thread.
-  package init(_ descriptor: Int32) {
+  package init(
+    _ descriptor: Int32, keepsTrying: Bool = false,
+    notice: @escaping @Sendable (Int) -> String = {
+      "(\($0) lines were dropped here: nobody read them in time)"
+    }
+  ) {
     self.descriptor = descriptor
+    self.keepsTrying = keepsTrying
+    self.notice = notice
     pthread_mutex_init(mutex, nil)
     var attributes = pthread_condattr_t()
     pthread_condattr_init(&attributes)
@@ -46,7 +63,7 @@ package final class LineWriter: @unchecked Sendable {
   package func write(_ line: String) {
     let bytes = Array(line.utf8) + [UInt8(ascii: "\n")]
     locked {
-      let notice = untold == 0 ? [] : Self.notice(of: untold)
+      let notice = untold == 0 ? [] : Array("\(notice(untold))\n".utf8)
       guard queue.count + notice.count + bytes.count <= Self.queueBytesMax else {
         untold += 1
         return drop(1)
@@ -64,6 +81,23 @@ package final class LineWriter: @unchecked Sendable {
       if unreported > 0 { body(unreported) }
       unreported = 0
     }
+  }
+
+  /// Writes to another one from the next line on, and closes the one before.
+  package func replace(with descriptor: Int32) {
+    locked {
+      if let unused = nextDescriptor { close(unused) }
+      nextDescriptor = descriptor
+      pthread_cond_broadcast(changed)
+    }
+  }
+
+  /// Why nothing can be written at the moment, as an `errno`; nil where it can, as far as is known.
+  package var failure: Int32? { locked { latestFailure } }
+
+  /// Has `body` told where that changes. On the thread that writes.
+  package func reportFailure(to body: @escaping @Sendable (Int32?) -> Void) {
+    locked { reportFailure = body }
   }
 
   /// Waits until everything is written, or `nanoseconds` have passed. Returns whether it was.
@@ -89,12 +123,17 @@ package final class LineWriter: @unchecked Sendable {
       let bytes = locked { () -> [UInt8] in
         isWriting = false
         pthread_cond_broadcast(changed)
-        while queue.isEmpty { pthread_cond_wait(changed, mutex) }
+        while queue.isEmpty, nextDescriptor == nil { pthread_cond_wait(changed, mutex) }
+        takeNextDescriptor()
         isWriting = true
         defer { queue = [] }
         return queue
       }
-      let written = writeAll(bytes)
+      var written = writeAll(bytes, from: 0)
+      while written < bytes.count, keepsTrying {
+        written = waitForAnotherTry(bytes, from: written)
+        written = writeAll(bytes, from: written)
+      }
       if written < bytes.count {
         // Nobody will ever read them: a pipe without a reader, a full disk.
         let lost = bytes[written...].count { $0 == UInt8(ascii: "\n") }
@@ -106,10 +145,40 @@ package final class LineWriter: @unchecked Sendable {
     }
   }
 
-  /// Returns how many bytes were written.
-  private func writeAll(_ bytes: [UInt8]) -> Int {
+  private static let pauseSeconds = 1
+
+  /// - Returns: From where to go on: from the beginning of a line, where that is in another file.
+  private func waitForAnotherTry(_ bytes: [UInt8], from written: Int) -> Int {
+    var deadline = timespec()
+    clock_gettime(CLOCK_MONOTONIC, &deadline)
+    deadline.tv_sec += Self.pauseSeconds
+    return locked {
+      while nextDescriptor == nil {
+        if pthread_cond_timedwait(changed, mutex, &deadline) == ETIMEDOUT { return written }
+      }
+      takeNextDescriptor()
+      return (bytes[..<written].lastIndex(of: UInt8(ascii: "\n")) ?? -1) + 1
+    }
+  }
+
+  private func takeNextDescriptor() {
+    guard let next = nextDescriptor else { return }
+    close(descriptor)
+    (descriptor, nextDescriptor) = (next, nil)
+  }
+
+  private func note(failure: Int32?) {
+    let report = locked { () -> (@Sendable (Int32?) -> Void)? in
+      defer { latestFailure = failure }
+      return (latestFailure == nil) == (failure == nil) ? nil : reportFailure
+    }
+    report?(failure)
+  }
+
+  /// Returns where it has come to.
+  private func writeAll(_ bytes: [UInt8], from start: Int) -> Int {
     bytes.withUnsafeBytes { bytes in
-      var written = 0
+      var written = start
       while written < bytes.count {
         let count = Glibc.write(descriptor, bytes.baseAddress! + written, bytes.count - written)
         if count > 0 {
@@ -119,9 +188,11 @@ package final class LineWriter: @unchecked Sendable {
           var ready = pollfd(fd: descriptor, events: Int16(POLLOUT), revents: 0)
           poll(&ready, 1, -1)
         } else if errno != EINTR {
-          break
+          note(failure: errno)
+          return written
         }
       }
+      note(failure: nil)
       return written
     }
   }
@@ -132,10 +203,6 @@ package final class LineWriter: @unchecked Sendable {
       return
     }
     reportDrops(count)
-  }
-
-  private static func notice(of count: Int) -> [UInt8] {
-    Array("(\(count) lines were dropped here: nobody read them in time)\n".utf8)
   }
 
   private func locked<R>(_ body: () -> R) -> R {

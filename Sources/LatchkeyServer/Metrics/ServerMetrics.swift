@@ -48,6 +48,8 @@ package final class ServerMetrics: Sendable {
     "latchkey_tls_certificate_days_left":
       "Whole days until this server's certificate is not valid any more; -1 after that.",
     "latchkey_build_info": "Always 1; the labels say what runs.",
+    "latchkey_audit_lines_dropped_total":
+      "Lines of the audit log that there was no room for: it could not be written.",
     "latchkey_log_lines_dropped_total": "Lines of the log that nobody read in time.",
   ]
 
@@ -187,6 +189,10 @@ extension ServerMetrics {
     for release in known {
       gauge("latchkey_fleet_servers", ("software", release)).record(counts[release] ?? 0)
     }
+  }
+
+  func droppedAuditLines(_ count: Int) {
+    Counter(label: "latchkey_audit_lines_dropped_total", factory: factory).increment(by: count)
   }
 
   func certificate(daysLeft: Int64) {

@@ -97,11 +97,14 @@ struct Batch {
   private(set) var slots: [Slot]
   private var slotOfKey: [NameBytes: Int]
   private(set) var expired = 0
+  /// What became of grants; empty where nobody wants to know.
+  private(set) var events: [GrantEvent] = []
+  private let wantsEvents: Bool
 
   /// - Parameter facts: What the store says to the wishes of `scope`.
   init(
     _ scope: Scope, _ facts: Facts, waiting: WaitingRoom? = nil,
-    heldBefore: @escaping (String) -> Int = { _ in 0 },
+    wantsEvents: Bool = false, heldBefore: @escaping (String) -> Int = { _ in 0 },
     nanosecondsLeft: @escaping (StoredRow) -> Int64? = { _ in nil }
   ) {
     meta = facts.meta
@@ -111,6 +114,7 @@ struct Batch {
     rowsDue = facts.byID
     self.waiting = waiting
     self.heldBefore = heldBefore
+    self.wantsEvents = wantsEvents
     self.nanosecondsLeft = nanosecondsLeft
   }
 
@@ -152,6 +156,7 @@ struct Batch {
       return self.claim(key, claim, slot: slot)
     case .withdraw(let key, let sighting):
       if let freed = Decisions.expire(seenAs: sighting, on: row?.record) {
+        note(.released, freed, of: row?.record.holder)
         change(slot, to: freed)
         handOver(key, slot: slot)
       }
@@ -163,6 +168,7 @@ struct Batch {
         on: row?.record)
       switch verdict {
       case .renewed(let next):
+        note(.renewed, next, of: next.holder, by: renewal.caller)
         change(slot, to: next)
         return .success(.renewed(next))
       case .refused(let refusal): return result(of: refusal, on: row)
@@ -171,6 +177,7 @@ struct Batch {
     case .release(let key, let name):
       switch Decisions.release(name, on: row?.record) {
       case .released(let next):
+        note(.released, next, of: row?.record.holder, by: name.caller)
         change(slot, to: next)
         handOver(key, slot: slot)
         return .success(.released)
@@ -190,9 +197,11 @@ struct Batch {
       guard mayHoldMore(claim.caller) else {
         return .success(.refused(.tooManyHeld, nil))
       }
+      note(.granted, next, of: next.holder, by: claim.caller)
       change(slot, to: next)
       return .success(.claimed(token: next.token, revision: next.revision, isNewGrant: true))
     case .renewed(let next):
+      note(.renewed, next, of: next.holder, by: claim.caller)
       change(slot, to: next)
       return .success(.claimed(token: next.token, revision: next.revision, isNewGrant: false))
     case .refused(let refusal): return result(of: refusal, on: row)
@@ -238,6 +247,7 @@ struct Batch {
       positions.append(slot)
       guard let current = slots[slot].row, current.damage == nil else { continue }
       if let freed = Decisions.expire(seenAs: due.sighting, on: expirable(current)) {
+        note(.ended, freed, of: current.record.holder)
         change(slot, to: freed)
         expired += 1
         handOver(current.record.key, slot: slot)
@@ -260,10 +270,10 @@ struct Batch {
     var holder = Holder(
       kind: hold.kind, owner: hold.owner, content: .empty, lease: hold.lease)
     holder.identity = hold.identity
-    change(
-      slot,
-      to: LockRecord(
-        key: hold.key, holder: holder, token: hold.sighting.token, revision: revision + 1))
+    let record = LockRecord(
+      key: hold.key, holder: holder, token: hold.sighting.token, revision: revision + 1)
+    note(.putBack, record, of: holder)
+    change(slot, to: record)
   }
 
   private var changedSlots: [Int] { slots.indices.filter { slots[$0].isChanged } }
@@ -292,6 +302,14 @@ struct Batch {
       slots[slot].id = id
       slots[slot].row!.id = id
     }
+  }
+
+  private mutating func note(
+    _ what: GrantEvent.What, _ record: LockRecord, of holder: Holder?, by caller: Caller? = nil
+  ) {
+    guard wantsEvents, let holder else { return }
+    let event = GrantEvent(what, record, of: holder, by: caller)
+    if what != .renewed || event.isBreak { events.append(event) }
   }
 
   private func mayHoldMore(_ caller: Caller) -> Bool {

@@ -384,7 +384,7 @@ final class CommandWriter {
     let facts = try writer.read(wanted)
     try Fence.check(facts.meta, engine)
     let step = setback.step(look(at: facts, writer, at: now), facts, at: now)
-    var batch = Batch(scope, facts)
+    var batch = Batch(scope, facts, wantsEvents: observer.wantsEvents)
     if case .putBack = step {
       for (hold, slot) in zip(holds, slots) { batch.putBack(hold, slot: slot) }
     }
@@ -398,6 +398,7 @@ final class CommandWriter {
         return false
       }
       batch.done(ids: ids)
+      if !batch.events.isEmpty { observer.happened(batch.events) }
     }
     if case .putBack = step {
       for row in batch.slots.compactMap(\.row) where row.damage == nil { noteForSetback(row) }
@@ -459,7 +460,7 @@ final class CommandWriter {
           memory.note(facts.meta)
         }
         var batch = Batch(
-          scope, facts, waiting: waiting,
+          scope, facts, waiting: waiting, wantsEvents: observer.wantsEvents,
           heldBefore: { [unowned self] in leases.count(ofIdentity: $0) },
           nanosecondsLeft: { [unowned self] row in
             leases.nanosecondsLeft(of: row.id, as: row.record.sighting, at: start)
@@ -566,6 +567,7 @@ final class CommandWriter {
     _ batch: borrowing Batch, due: [LeaseTable.Due], dueSlots: [Int?], commands: Int,
     start: MonotonicTime
   ) {
+    if !batch.events.isEmpty { observer.happened(batch.events) }
     let now = clock()
     for slot in batch.slots {
       guard let row = slot.row, row.damage == nil else { continue }

@@ -1,0 +1,180 @@
+import Access
+package import Files
+import Glibc
+import HTTP
+import LockCore
+package import Logging
+import Synchronization
+import WireSchema
+
+/// An account of who did what to which key, as lines of JSON: in a file that only grows, or at stderr.
+///
+/// Nobody waits for it, and what cannot be written, such as to a full disk, is kept until it can, up to 1 MiB. Where
+/// it is required, what is done is answered only when it is written, and where it cannot be, nothing is granted or given
+/// back: only leases are renewed, and end.
+package final class AuditLog: Sendable {
+  /// Of denials so many are written in a second; the others are counted.
+  static let denialsOfSecondMax: Int64 = 100
+  /// How long what is done waits to be written, where that is required.
+  private static let patienceNanoseconds: Int64 = 1_000_000_000
+  /// Stands for stderr in the place of a path.
+  package static let stderr = "-"
+
+  private let path: String
+  private let isRequired: Bool
+  private let writer: LineWriter
+  private let logger: Logger
+  private let denials = Mutex(Denials())
+  /// Whether what is written took too long, and is not written yet.
+  private let isStuck = Atomic<Bool>(false)
+
+  private struct Denials {
+    var second = 0
+    var count: Int64 = 0
+    var leftOut: Int64 = 0
+  }
+
+  /// Opens the file, which is made where it is missing.
+  ///
+  /// - Parameters:
+  ///   - path: ``stderr`` for that.
+  ///   - isRequired: Whether what cannot be written must not be done.
+  package init(_ path: String, isRequired: Bool, logger: Logger) throws(FileError) {
+    self.path = path
+    self.isRequired = isRequired
+    self.logger = logger
+    writer = LineWriter(
+      path == Self.stderr ? STDERR_FILENO : try Self.open(path), keepsTrying: true
+    ) {
+      var line = AuditLine("dropped", at: AuditLine.now)
+      line.add("lines", Int64($0))
+      return line.ended
+    }
+    writer.reportFailure { [logger] failure in
+      guard let failure else {
+        return logger.notice("the audit log is written again", metadata: ["path": "\(path)"])
+      }
+      logger.error(
+        "the audit log cannot be written; what happens is kept until it can, up to 1 MiB",
+        metadata: ["path": "\(path)", "error": "\(String(cString: strerror(failure)))"])
+    }
+  }
+
+  private static func open(_ path: String) throws(FileError) -> Int32 {
+    let file = Glibc.open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0o600)
+    guard file >= 0 else {
+      throw FileError("cannot write \(path): \(String(cString: strerror(errno)))")
+    }
+    return file
+  }
+
+  /// Goes on in a new file of the same name, where the one before was moved away. May block.
+  func reopen() {
+    guard path != Self.stderr else { return }
+    do throws(FileError) {
+      writer.replace(with: try Self.open(path))
+    } catch {
+      logger.error(
+        "the audit log goes on in the file before", metadata: ["reason": "\(error.description)"])
+    }
+  }
+
+  /// Has `body` told of lines that there was no room for.
+  func reportDrops(to body: @escaping @Sendable (Int) -> Void) { writer.reportDrops(to: body) }
+
+  @discardableResult
+  func flush(nanoseconds: Int64) -> Bool { writer.flush(nanoseconds: nanoseconds) }
+
+  /// Why nothing is granted or given back at the moment; nil where it is.
+  var refusal: RPCError? {
+    guard isRequired else { return nil }
+    if let failure = writer.failure {
+      return RPCError(
+        .unavailable, "the audit log cannot be written: \(String(cString: strerror(failure)))")
+    }
+    guard isStuck.load(ordering: .relaxed) else { return nil }
+    if writer.flush(nanoseconds: 0) {
+      isStuck.store(false, ordering: .relaxed)
+      return nil
+    }
+    return RPCError(.unavailable, "the audit log takes too long to be written")
+  }
+
+  // MARK: - What happens
+
+  /// On a thread of the store, which waits where the log is required.
+  func note(_ events: [GrantEvent]) {
+    let now = AuditLine.now
+    var isAnything = false
+    for event in events where !ReservedKeys.contains(event.key) {
+      isAnything = true
+      writer.write(Self.line(event, at: now))
+    }
+    guard isRequired, isAnything, refusal == nil else { return }
+    if !writer.flush(nanoseconds: Self.patienceNanoseconds) {
+      isStuck.store(true, ordering: .relaxed)
+    }
+  }
+
+  private static func line(_ event: GrantEvent, at now: timespec) -> String {
+    var line = AuditLine(event.what.name, at: now)
+    if event.isBreak { line.add("break", true) }
+    line.add("key", event.key)
+    line.add("kind", event.holder.kind == .lock ? "lock" : "presence")
+    line.add("owner", event.holder.owner)
+    line.add("token", event.token)
+    line.add("identity", event.holder.identity)
+    if let caller = event.caller {
+      line.add("by", caller.identity)
+      line.add("peer", caller.origin?.peer ?? "")
+      line.add("requestId", caller.origin?.requestID ?? "")
+    }
+    return line.ended
+  }
+
+  /// Who may not do something, or has shown what proves nothing. Other refusals are not looked at.
+  func refused(_ error: RPCError, to asker: Asker?, from origin: CallOrigin) {
+    guard error.code == .permissionDenied || error.code == .unauthenticated else { return }
+    let now = AuditLine.now
+    let leftOut = denials.withLock { denials -> Int64? in
+      if denials.second != now.tv_sec { (denials.second, denials.count) = (now.tv_sec, 0) }
+      denials.count += 1
+      guard denials.count <= Self.denialsOfSecondMax else {
+        denials.leftOut += 1
+        return nil
+      }
+      defer { denials.leftOut = 0 }
+      return denials.leftOut
+    }
+    guard let leftOut else { return }
+    var line = AuditLine("denied", at: now)
+    line.add("code", error.code.rawValue)
+    line.add("reason", LineLog.text(error.message))
+    line.add("by", asker?.identity?.name ?? "")
+    line.add("peer", origin.peer)
+    line.add("requestId", origin.requestID)
+    if leftOut > 0 { line.add("leftOutBefore", leftOut) }
+    writer.write(line.ended)
+  }
+
+  /// Of the server itself: that it begins or ends, and what it reads anew.
+  func changed(_ what: String, _ facts: Logger.Metadata) {
+    var line = AuditLine(what, at: AuditLine.now)
+    for (name, fact) in facts.sorted(by: { $0.key < $1.key }) {
+      line.add(name, LineLog.text("\(fact)"))
+    }
+    writer.write(line.ended)
+  }
+}
+
+extension GrantEvent.What {
+  fileprivate var name: String {
+    switch self {
+    case .granted: "granted"
+    case .renewed: "renewed"
+    case .released: "released"
+    case .ended: "ended"
+    case .putBack: "put-back"
+    }
+  }
+}

@@ -1,0 +1,48 @@
+/// What became of a grant, for whoever keeps an account of it.
+package struct GrantEvent: Equatable, Sendable {
+  package enum What: String, Sendable {
+    case granted
+    /// By another identity than the one whose it is: other renewals are no events.
+    case renewed
+    case released
+    /// Its lease was over.
+    case ended
+    /// The database had lost it.
+    case putBack
+  }
+
+  package let what: What
+  package let key: String
+  /// Whose it is, or was.
+  package let holder: Holder
+  package let token: Int64
+  /// Who did it; nil where nobody asked for it.
+  package let caller: Caller?
+
+  package init(_ what: What, _ record: LockRecord, of holder: Holder, by caller: Caller? = nil) {
+    self.what = what
+    key = record.key
+    self.holder = holder
+    token = record.token
+    self.caller = caller
+  }
+
+  /// Whether somebody has kept or given back what another identity had taken.
+  package var isBreak: Bool {
+    guard let caller, what == .renewed || what == .released else { return false }
+    return !holder.identity.isEmpty && !holder.identity.isSameName(as: caller.identity)
+  }
+}
+
+/// Where a request came from, as an account of events tells it.
+package struct CallOrigin: Equatable, Sendable {
+  /// The address of the peer.
+  package var peer: String
+  /// What the client calls the request; empty where it does not.
+  package var requestID: String
+
+  package init(peer: String, requestID: String) {
+    self.peer = peer
+    self.requestID = requestID
+  }
+}
