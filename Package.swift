@@ -1,11 +1,14 @@
 // swift-tools-version: 6.2
 import PackageDescription
 
-let strict: [SwiftSetting] = [
-  .treatAllWarnings(as: .error),
-  .enableUpcomingFeature("ExistentialAny"),
-  .enableUpcomingFeature("InternalImportsByDefault"),
-]
+let strict: [SwiftSetting] =
+  [
+    .treatAllWarnings(as: .error),
+    .enableUpcomingFeature("ExistentialAny"),
+    .enableUpcomingFeature("InternalImportsByDefault"),
+  ]
+  // For `swift build --sanitize=thread`.
+  + (Context.environment["LATCHKEY_TSAN"] == nil ? [] : [.define("LATCHKEY_TSAN")])
 
 /// Nobody loads the programs as libraries: the names of all their functions would be a tenth of what they take.
 let program: [LinkerSetting] = [
@@ -86,6 +89,8 @@ let package = Package(
     .systemLibrary(name: "CSQLite", pkgConfig: "sqlite3", providers: [.apt(["libsqlite3-dev"])]),
     .systemLibrary(name: "CZlib", pkgConfig: "zlib", providers: [.apt(["zlib1g-dev"])]),
 
+    // Seen by one thread at a time.
+    .target(name: "Exclusion", swiftSettings: strict),
     // What of Linux can only be said in C.
     .target(name: "CLinux"),
 
@@ -99,7 +104,7 @@ let package = Package(
     .target(name: "HTTP", dependencies: ["CNghttp2", nio.core], swiftSettings: strict),
     .target(name: "Files", swiftSettings: strict),
     // What TLS works with: files, certificates, and what can be wrong with them.
-    .target(name: "TLS", dependencies: ["Files", nio.ssl], swiftSettings: strict),
+    .target(name: "TLS", dependencies: ["Exclusion", "Files", nio.ssl], swiftSettings: strict),
     // What only servers need: HTTP/1.1, and how a connection comes to its protocol.
     .target(
       name: "HTTPServer",
@@ -110,15 +115,19 @@ let package = Package(
 
     // Who asks, and what they may.
     .target(
-      name: "Access", dependencies: ["Files", "LockCore", crypto, jwt], swiftSettings: strict),
+      name: "Access", dependencies: ["Exclusion", "Files", "LockCore", crypto, jwt],
+      swiftSettings: strict),
 
     // From decisions to disk.
-    .target(name: "Storage", dependencies: ["LockCore", "LockContent"], swiftSettings: strict),
+    .target(
+      name: "Storage", dependencies: ["Exclusion", "LockCore", "LockContent"], swiftSettings: strict
+    ),
     // Statements, the order of their parameters, and dialects.
-    .target(name: "StorageSQL", dependencies: ["Storage", "LockCore"], swiftSettings: strict),
+    .target(
+      name: "StorageSQL", dependencies: ["Exclusion", "Storage", "LockCore"], swiftSettings: strict),
     .target(
       name: "StorageSQLite",
-      dependencies: ["Storage", "StorageSQL", "LockCore", "CSQLite", "CLinux"],
+      dependencies: ["Exclusion", "Storage", "StorageSQL", "LockCore", "CSQLite", "CLinux"],
       swiftSettings: strict),
 
     // Empty without their traits, and then nothing of them has to be installed.
@@ -132,6 +141,7 @@ let package = Package(
     .target(
       name: "StoragePostgreSQL",
       dependencies: [
+        "Exclusion",
         "Storage", "StorageSQL", "LockCore",
         .target(name: "CPostgres", condition: .when(traits: ["PostgreSQL"])),
       ],
@@ -141,6 +151,7 @@ let package = Package(
     .target(
       name: "LatchkeyServer",
       dependencies: [
+        "Exclusion",
         "Access", "Files", "LockContent", "LockCore", "WireSchema", "HTTP", "HTTPServer", "RPC",
         "Storage", "TLS", protobuf, nio.core, nio.posix, nio.ssl, logging, metrics, lifecycle, heap,
       ],
@@ -148,6 +159,7 @@ let package = Package(
     .target(
       name: "LatchkeyClient",
       dependencies: [
+        "Exclusion",
         "LockContent", "WireSchema", "HTTP", "TLS", "Files", protobuf, nio.core, nio.posix, nio.ssl,
         logging, lifecycle,
       ],
@@ -155,6 +167,7 @@ let package = Package(
     .executableTarget(
       name: "latchkeyd",
       dependencies: [
+        "Exclusion",
         "LatchkeyServer", "LockCore", "Storage", "StorageSQL", "StorageSQLite",
         "StoragePostgreSQL", "StorageMariaDB", "Access", "Files", "TLS", "WireSchema", arguments,
         logging, metrics,
@@ -166,6 +179,7 @@ let package = Package(
     .executableTarget(
       name: "latchkey",
       dependencies: [
+        "Exclusion",
         "LatchkeyClient", "LockContent", "WireSchema", "HTTP", "CLinux", protobuf, arguments,
         logging, nio.core, nio.posix,
       ],
@@ -174,6 +188,7 @@ let package = Package(
     .target(
       name: "TestKit",
       dependencies: [
+        "Exclusion",
         "LockContent", "LockCore", "Storage", "StorageSQL", "StorageSQLite", "LatchkeyServer",
         "HTTP", "TLS", "WireSchema", "CSQLite", nio.core, nio.posix, logging, x509, crypto,
       ],
@@ -202,6 +217,7 @@ let package = Package(
     .testTarget(
       name: "StorageTests",
       dependencies: [
+        "Exclusion",
         "Storage", "StorageSQL", "StorageSQLite", "StoragePostgreSQL", "StorageMariaDB",
         "LockContent", "LockCore", "TestKit",
       ],
@@ -209,6 +225,7 @@ let package = Package(
     .testTarget(
       name: "LatchkeyServerTests",
       dependencies: [
+        "Exclusion",
         "Access", "LatchkeyServer", "LockCore", "HTTP", "HTTPServer", "RPC", "Storage", "TestKit",
         "WireSchema", "TLS", "Files", "LockContent", jwt, logging, metrics, nio.core, nio.posix,
         nio.embedded, nio.ssl,
@@ -219,6 +236,7 @@ let package = Package(
     .testTarget(
       name: "LatchkeyClientTests",
       dependencies: [
+        "Exclusion",
         "LatchkeyClient", "LatchkeyServer", "Access", "Files", "HTTP", "TLS", "WireSchema",
         "TestKit",
         "latchkeyd",
@@ -229,6 +247,7 @@ let package = Package(
     .testTarget(
       name: "CompatibilityTests",
       dependencies: [
+        "Exclusion",
         "LatchkeyServer", "LatchkeyClient", "HTTP", "HTTPServer", "Storage", "StorageSQL",
         "StorageSQLite", "LockCore", "TestKit", "WireSchema", "latchkeyd", "latchkey", protobuf,
       ],

@@ -1,5 +1,5 @@
 package import Files
-import Synchronization
+import Exclusion
 
 /// Who is known to a server and what they may do, made from files, and made anew where they change.
 package final class AccessControl: Sendable {

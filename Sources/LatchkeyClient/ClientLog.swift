@@ -1,5 +1,5 @@
 import Logging
-import Synchronization
+import Exclusion
 
 /// What a client says to the user's logger. It is said on a thread of its own, one line after the
 /// other: a handler that blocks (a pipe that nobody reads) must not hold up the event loop that

@@ -8,7 +8,8 @@ import NIOPosix
 import HTTPServer
 import ServiceLifecycle
 package import Storage
-import Synchronization
+import Exclusion
+import struct Synchronization.Atomic
 import WireSchema
 
 /// A lock server: listens, serves until it is told to stop, then finishes what it has in hand.

@@ -1,6 +1,6 @@
 import Files
 import Logging
-import Synchronization
+import Exclusion
 
 /// Has something read again where its files change, and says what became of it.
 final class Reload: Sendable {

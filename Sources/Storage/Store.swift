@@ -1,5 +1,6 @@
 package import LockCore
-import Synchronization
+import Exclusion
+import struct Synchronization.Atomic
 
 /// The durable table of locks that a server works on: commands in, decisions committed, results out.
 ///

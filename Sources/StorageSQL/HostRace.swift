@@ -1,5 +1,5 @@
 package import Storage
-import Synchronization
+import Exclusion
 
 /// Connects to one of several hosts: the first that can be used, where each has a head start before the next one
 /// is tried beside it. So one that stays silent, as behind a cut link, keeps nobody waiting.

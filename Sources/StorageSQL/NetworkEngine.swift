@@ -1,7 +1,8 @@
 import Glibc
 package import LockCore
 package import Storage
-import Synchronization
+import Exclusion
+import struct Synchronization.Atomic
 
 /// A database across a network that servers on several machines use at once, as far as it differs from others.
 package protocol NetworkEngine: StoreEngine {

@@ -1,7 +1,7 @@
 import CLinux
 import Glibc
 import Storage
-import Synchronization
+import Exclusion
 
 /// A file, whatever it is called.
 struct FileIdentity: Equatable {

@@ -1,7 +1,7 @@
 package import Files
 import Glibc
 package import NIOSSL
-import Synchronization
+import Exclusion
 
 /// What one side of TLS works with, made from files, and made anew where they change.
 package final class TLSMaterial: Sendable {

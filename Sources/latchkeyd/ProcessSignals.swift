@@ -1,5 +1,5 @@
 import Glibc
-import Synchronization
+import Exclusion
 
 /// The signals that others send this process. None of them ends it but those that are meant to.
 enum ProcessSignals {

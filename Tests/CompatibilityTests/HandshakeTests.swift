@@ -1,5 +1,5 @@
 import HTTPServer
-import Synchronization
+import Exclusion
 import TestKit
 import Testing
 import WireSchema

@@ -1,7 +1,8 @@
 import LatchkeyServer
 import Logging
 import NIOCore
-import Synchronization
+import Exclusion
+import struct Synchronization.Atomic
 import Testing
 
 @Suite struct BoundedLogTests {

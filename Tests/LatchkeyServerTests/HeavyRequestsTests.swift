@@ -1,7 +1,7 @@
 import HTTP
 import NIOCore
 import NIOEmbedded
-import Synchronization
+import Exclusion
 import Testing
 
 @testable import LatchkeyServer

@@ -1,6 +1,7 @@
 import Glibc
 import Logging
-import Synchronization
+import Exclusion
+import struct Synchronization.Atomic
 import TestKit
 import Testing
 

@@ -4,7 +4,7 @@ import NIOCore
 import NIOPosix
 import NIOSSL
 import HTTPServer
-import Synchronization
+import Exclusion
 import TestKit
 import Testing
 

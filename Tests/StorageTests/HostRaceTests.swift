@@ -1,5 +1,5 @@
 import Dispatch
-import Synchronization
+import Exclusion
 import Testing
 
 @testable import Storage

@@ -1,5 +1,5 @@
 package import Glibc
-import Synchronization
+import Exclusion
 
 /// How a process ended.
 package enum ProgramEnd: Equatable, Sendable {

@@ -3,7 +3,7 @@ import Glibc
 import HTTP
 import NIOCore
 import NIOSSL
-import Synchronization
+import Exclusion
 import TLS
 
 /// What a client's connections speak TLS with. Its files are read when the first one is opened, and again for each

@@ -1,7 +1,7 @@
 import Files
 import Glibc
 import NIOCore
-import Synchronization
+import Exclusion
 
 /// The bearer token of a client, read again now and then.
 final class ClientToken: Sendable {

@@ -1,6 +1,6 @@
 import Logging
 import NIOCore
-import Synchronization
+import Exclusion
 import WireSchema
 
 /// A lease in somebody's hands: its state, and those who want to hear of its end.

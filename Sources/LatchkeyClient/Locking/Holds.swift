@@ -1,4 +1,4 @@
-import Synchronization
+import Exclusion
 
 /// What a client has in hand that its end has to wait for: acquisitions under way and leases that
 /// are held.

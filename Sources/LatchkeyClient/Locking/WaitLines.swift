@@ -1,5 +1,5 @@
 import NIOCore
-import Synchronization
+import Exclusion
 
 /// Decides who of a client's callers asks for which key, and whose request waits at the server.
 /// Does no I/O: what returns tickets has them told.

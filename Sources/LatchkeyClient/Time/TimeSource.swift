@@ -1,5 +1,5 @@
 package import NIOCore
-import Synchronization
+import Exclusion
 
 /// A point on a clock that goes on while the machine sleeps (CLOCK_BOOTTIME on Linux): a holder must
 /// not believe in its lease longer because its machine was suspended.

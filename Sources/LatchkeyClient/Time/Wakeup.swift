@@ -1,4 +1,4 @@
-import Synchronization
+import Exclusion
 
 /// Lets one task wait for one event.
 final class Wakeup: Sendable {

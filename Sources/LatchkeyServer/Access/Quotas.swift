@@ -1,6 +1,7 @@
 import Access
 import LockCore
-import Synchronization
+import Exclusion
+import struct Synchronization.Atomic
 
 /// What one identity uses of this server at the moment, on all of its event loops.
 final class Quota: Sendable {

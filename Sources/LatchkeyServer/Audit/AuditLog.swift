@@ -4,7 +4,8 @@ import Glibc
 import HTTP
 import LockCore
 package import Logging
-import Synchronization
+import Exclusion
+import struct Synchronization.Atomic
 import WireSchema
 
 /// An account of who did what to which key, as lines of JSON: in a file that only grows, or at stderr.

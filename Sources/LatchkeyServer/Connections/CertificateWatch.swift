@@ -1,6 +1,6 @@
 import Files
 import Logging
-import Synchronization
+import Exclusion
 import TLS
 
 /// Has the server's certificate read again where its files change, and says when it ends.

@@ -5,7 +5,8 @@ import LockCore
 import Logging
 import NIOCore
 import Storage
-import Synchronization
+import Exclusion
+import struct Synchronization.Atomic
 import TLS
 import WireSchema
 

@@ -1,6 +1,6 @@
 package import Logging
 package import NIOCore
-import Synchronization
+import Exclusion
 
 /// Log lines of one kind that others can cause: at most one in an interval, which says how many
 /// were left out since the one before.

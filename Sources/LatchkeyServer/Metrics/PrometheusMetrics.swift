@@ -1,5 +1,6 @@
 import CoreMetrics
-import Synchronization
+import Exclusion
+import struct Synchronization.Atomic
 
 /// A metric that can write itself in Prometheus' text format.
 protocol PrometheusMetric: AnyObject, Sendable {

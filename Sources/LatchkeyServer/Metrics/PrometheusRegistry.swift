@@ -1,5 +1,5 @@
 package import CoreMetrics
-import Synchronization
+import Exclusion
 
 /// Keeps what is reported through swift-metrics and writes it in Prometheus' text format.
 ///

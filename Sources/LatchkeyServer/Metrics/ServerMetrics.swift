@@ -2,7 +2,8 @@ package import CoreMetrics
 package import Logging
 import Metrics
 package import Storage
-import Synchronization
+import Exclusion
+import struct Synchronization.Atomic
 import WireSchema
 
 /// What the server reports of itself, and the names under which it does.

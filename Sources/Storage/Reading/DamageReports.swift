@@ -1,5 +1,5 @@
 import LockCore
-import Synchronization
+import Exclusion
 
 /// Which damaged rows were told of: each once an hour, however often it is met.
 final class DamageReports: Sendable {

@@ -1,4 +1,4 @@
-import Synchronization
+import Exclusion
 
 /// The wish to end a run early.
 final class Interruption: Sendable {

@@ -1,6 +1,6 @@
 import Glibc
 import LatchkeyClient
-import Synchronization
+import Exclusion
 
 /// A run of `lock` or `presence`: waits for the key, holds it while a command runs or until a
 /// signal, and gives it back.

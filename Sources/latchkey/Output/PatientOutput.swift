@@ -1,6 +1,6 @@
 import Glibc
 import LatchkeyClient
-import Synchronization
+import Exclusion
 
 /// An output for whose reader nobody waits but a thread of its own. What is not written yet is kept, up
 /// to a bound; texts beyond that are dropped, and counted.

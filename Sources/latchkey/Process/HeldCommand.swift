@@ -1,6 +1,6 @@
 import Glibc
 import LatchkeyClient
-import Synchronization
+import Exclusion
 
 /// A command that runs for as long as a resource is held, and not a moment longer.
 ///

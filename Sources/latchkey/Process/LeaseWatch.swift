@@ -1,7 +1,7 @@
 import LatchkeyClient
 import NIOCore
 import NIOPosix
-import Synchronization
+import Exclusion
 
 /// Tells a command's supervisor of renewals, for as long as there is more than the last moment of the
 /// lease left, and then sees to it that the supervisor does its part.

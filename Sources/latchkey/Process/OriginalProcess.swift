@@ -1,6 +1,6 @@
 import CLinux
 import Glibc
-import Synchronization
+import Exclusion
 
 /// The process as its caller started it. A command that runs under a lock shall find it like this,
 /// whatever libraries have done to it since.

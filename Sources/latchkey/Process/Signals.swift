@@ -1,6 +1,6 @@
 import ArgumentParser
 import Glibc
-import Synchronization
+import Exclusion
 
 /// A signal that reached this process.
 struct ReceivedSignal: Equatable, Sendable {

@@ -1,6 +1,6 @@
 import Glibc
 import LatchkeyClient
-import Synchronization
+import Exclusion
 
 /// The supervisor of a command, as `latchkey` sees it.
 ///

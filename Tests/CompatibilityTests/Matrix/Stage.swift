@@ -1,6 +1,6 @@
 import Foundation
 import SwiftProtobuf
-import Synchronization
+import Exclusion
 import TestKit
 import Testing
 

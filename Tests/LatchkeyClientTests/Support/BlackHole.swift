@@ -1,7 +1,8 @@
 import LatchkeyClient
 import NIOCore
 import NIOPosix
-import Synchronization
+import Exclusion
+import struct Synchronization.Atomic
 
 /// Takes connections and whatever comes, and never says a word, or not more than its first one: a
 /// host that was cut off.

@@ -1,5 +1,5 @@
 import Logging
-import Synchronization
+import Exclusion
 
 /// What a client has to complain about: what it logs at notice and above.
 final class Complaints: LogHandler, Sendable {

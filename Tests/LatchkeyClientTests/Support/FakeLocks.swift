@@ -1,6 +1,6 @@
 import LatchkeyClient
 import SwiftProtobuf
-import Synchronization
+import Exclusion
 import WireSchema
 
 typealias SwiftProtobufMessage = SwiftProtobuf.Message

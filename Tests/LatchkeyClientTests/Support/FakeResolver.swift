@@ -1,6 +1,6 @@
 import LatchkeyClient
 import NIOCore
-import Synchronization
+import Exclusion
 
 /// Knows what a test tells it.
 final class FakeResolver: NameResolver {

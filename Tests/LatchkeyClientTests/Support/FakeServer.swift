@@ -2,7 +2,7 @@ import HTTP
 import LatchkeyClient
 import NIOCore
 import NIOPosix
-import Synchronization
+import Exclusion
 import TestKit
 import Testing
 import WireSchema

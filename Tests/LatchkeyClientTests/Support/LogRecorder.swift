@@ -1,5 +1,5 @@
 import Logging
-import Synchronization
+import Exclusion
 
 /// Keeps what is logged.
 final class LogRecorder: Sendable {

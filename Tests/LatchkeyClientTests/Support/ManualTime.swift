@@ -1,6 +1,6 @@
 import LatchkeyClient
 import NIOCore
-import Synchronization
+import Exclusion
 
 /// Time that a test moves by hand.
 final class ManualTime: TimeSource {

@@ -1,5 +1,5 @@
 import NIOPosix
-import Synchronization
+import Exclusion
 import Testing
 import WireSchema
 

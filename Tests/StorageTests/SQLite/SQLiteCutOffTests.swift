@@ -1,7 +1,7 @@
 import Glibc
 import LockContent
 import LockCore
-import Synchronization
+import Exclusion
 import TestKit
 import Testing
 

@@ -1,6 +1,7 @@
 import Glibc
 import LockCore
-import Synchronization
+import Exclusion
+import struct Synchronization.Atomic
 import TestKit
 import Testing
 

@@ -1,6 +1,6 @@
 import Glibc
 import LockCore
-import Synchronization
+import Exclusion
 import TestKit
 import Testing
 

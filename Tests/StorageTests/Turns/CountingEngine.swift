@@ -1,6 +1,6 @@
 import LockCore
 import Storage
-import Synchronization
+import Exclusion
 
 /// What a ``CountingEngine`` was asked.
 final class CallCounts: Sendable {

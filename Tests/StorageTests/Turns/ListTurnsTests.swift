@@ -1,5 +1,5 @@
 import LockCore
-import Synchronization
+import Exclusion
 import TestKit
 import Testing
 

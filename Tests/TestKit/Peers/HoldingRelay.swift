@@ -1,5 +1,5 @@
 import NIOCore
-import Synchronization
+import Exclusion
 
 /// A relay at a port of its own between an HTTP/2 client and a server. On each connection it holds back
 /// all that the server says until the client has sent a whole request: a client that waits for anything

@@ -1,4 +1,4 @@
-import Synchronization
+import Exclusion
 
 /// A relay at a port of its own in front of a server, as a network that loses something when a test says so:
 /// a connection on which nothing arrives any more, and which nobody closes.

@@ -1,6 +1,6 @@
 import NIOCore
 import NIOPosix
-import Synchronization
+import Exclusion
 
 /// A TCP connection that sends whatever bytes a test likes and keeps all that it gets.
 package final class RawConnection: Sendable {

@@ -1,6 +1,6 @@
 import Dispatch
 package import Storage
-import Synchronization
+import Exclusion
 
 /// Where a ``FaultyEngine`` may fail.
 package enum FaultPoint: String, CaseIterable, Sendable {

@@ -1,7 +1,7 @@
 import Glibc
 import LockCore
 package import Storage
-import Synchronization
+import Exclusion
 
 /// The rows that several ``MemoryEngine`` share.
 ///

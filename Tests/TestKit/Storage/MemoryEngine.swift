@@ -1,6 +1,6 @@
 import LockCore
 package import Storage
-import Synchronization
+import Exclusion
 
 /// A store that lives in memory, for tests. It shows that nothing in the store protocol rests on SQLite:
 /// as ``MemoryDatabase/Concurrency`` has it, its servers keep each other from writing, or meet.

@@ -1,5 +1,5 @@
 package import Storage
-import Synchronization
+import Exclusion
 
 /// Keeps what the store tells its observer, and lets a test wait for it.
 package final class RecordingObserver: StoreObserver {

@@ -1,7 +1,7 @@
 import Dispatch
 package import LockCore
 package import Storage
-import Synchronization
+import Exclusion
 
 extension Store {
   /// Submits `command` and waits for its result.
