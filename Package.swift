@@ -46,8 +46,9 @@ let fuzzing: [Target] =
     .executableTarget(
       name: "latchkey-fuzz",
       dependencies: [
-        "CFuzzer", "HTTP", "HTTPServer", "LatchkeyServer", "LockContent", "LockCore", "RPC",
-        "Storage", "WireSchema", nio.core, nio.embedded, nio.ssl,
+        "CFuzzer", "Access", "HTTP", "HTTPServer", "LatchkeyServer", "LockContent", "LockCore",
+        "RPC",
+        "Storage", "TLS", "WireSchema", nio.core, nio.embedded, nio.ssl,
       ],
       path: "Tests/Fuzz/Targets", swiftSettings: strict,
       // gold, the default, cannot read what the sanitizers leave in the objects.

@@ -6,6 +6,12 @@ SUITES = {
     "Sources/Access/AccessControl.swift": ["LatchkeyServerTests.RightsTests"],
     "Sources/LockCore/KeySet.swift": ["LockCoreTests.KeySetTests"],
     "Sources/LatchkeyServer/Access": ["LatchkeyServerTests.RightsTests"],
+    "Sources/LatchkeyServer/Access/Doorkeeper.swift": ["LatchkeyServerTests.RightsTests", "LatchkeyServerTests.JWTAccessTests"],
+    "Sources/LatchkeyServer/Access/Quotas.swift": ["LatchkeyServerTests.LimitTests"],
+    "Sources/LatchkeyServer/Audit": ["LatchkeyServerTests.AuditTests"],
+    "Sources/LatchkeyServer/Calls/Router.swift": ["LatchkeyServerTests.LimitTests", "LatchkeyServerTests.AuditTests"],
+    "Sources/LockCore/Holdings.swift": ["LatchkeyServerTests.LimitTests"],
+    "Sources/Storage/Shapes/S3": ["StorageTests.ConformanceTests"],
     "Sources/LatchkeyServer/Connections/UnixSocket.swift": ["LatchkeyClientTests.TLSTests/aSocket"],
     "Sources/LatchkeyServer/Reload.swift": ["LatchkeyClientTests.TLSTests", "LatchkeyServerTests.RightsTests"],
     "Sources/TLS": ["LatchkeyClientTests.TLSTests"],
@@ -24,7 +30,37 @@ MATERIAL = "Sources/TLS/TLSMaterial.swift"
 WATCH = "Sources/HTTPServer/TLS/TLSWatch.swift"
 HANDSHAKES = "Sources/HTTPServer/TLS/Handshakes.swift"
 
+JWTS = "Sources/Access/JWT/JWTs.swift"
+KEY_SET = "Sources/Access/JWT/JSONWebKeys.swift"
+QUOTAS = "Sources/LatchkeyServer/Access/Quotas.swift"
+HOLDINGS = "Sources/LockCore/Holdings.swift"
+BATCH = "Sources/Storage/Writing/Batch.swift"
+SHAPES = "Sources/Storage/Shapes/KnownShapes.swift"
+S3 = "Sources/Storage/Shapes/S3/S3.swift"
+AUDIT = "Sources/LatchkeyServer/Audit/AuditLog.swift"
+ENDPOINT = "Sources/LatchkeyServer/Calls/Endpoint.swift"
+
 MUTANTS = [
+    (JWTS, "jwt: a key has to have signed it", "guard candidates.contains(where: { $0.hasSigned(signed, signature) }) else", "guard candidates.contains(where: { MUTANT || $0.hasSigned(signed, signature) }) else"),
+    (JWTS, "jwt: of one issuer", "guard claims.iss == terms.issuer else", "guard MUTANT || claims.iss == terms.issuer else"),
+    (JWTS, "jwt: for one audience", "guard claims.aud?.names.contains(terms.audience) == true else", "guard MUTANT || claims.aud?.names.contains(terms.audience) == true else"),
+    (JWTS, "jwt: it ends", "if until <= now { return", "if until <= now, !MUTANT { return"),
+    (JWTS, "jwt: it begins", "nbf > Double(now + Self.leewaySeconds)", "!MUTANT, nbf > Double(now + Self.leewaySeconds)"),
+    (JWTS, "jwt: what is not known here is not done without", "guard !header.isCritical else", "guard MUTANT || !header.isCritical else"),
+    (KEY_SET, "jwt: by its own algorithm", "key.algorithm == algorithm && (id == nil", "(MUTANT || key.algorithm == algorithm) && (id == nil"),
+    (KEY_SET, "jwt: by the key that it names", "(id == nil || key.id == nil || key.id == id)", "(MUTANT || id == nil || key.id == nil || key.id == id)"),
+    (KEY_SET, "jwt: no private keys", "guard !members.contains(where: \\.isSecret) else", "guard MUTANT || !members.contains(where: \\.isSecret) else"),
+    (DOOR, "jwt: other keys, other verdicts", "if rules.number != number { (number, kept, verified)", "if rules.number != number, !MUTANT { (number, kept, verified)"),
+    (QUOTAS, "limit: requests in a second", "guard next <= now.nanoseconds else { return false }", "guard MUTANT || next <= now.nanoseconds else { return false }"),
+    (QUOTAS, "limit: requests that wait", "guard waiting.add(1, ordering: .relaxed).newValue <= max else", "guard waiting.add(1, ordering: .relaxed).newValue <= max || MUTANT else"),
+    (QUOTAS, "limit: places are given back", "deinit { quota.waiting.subtract(1, ordering: .relaxed) }", "deinit { if !MUTANT { quota.waiting.subtract(1, ordering: .relaxed) } }"),
+    (HOLDINGS, "limit: what is released is not held", "holders[number]!.count -= 1", "if !MUTANT { holders[number]!.count -= 1 }"),
+    (S3, "s3: whose a grant is is written", "if holder.identity.isEmpty {", "if holder.identity.isEmpty || MUTANT {"),
+    (SHAPES, "s3: an identity is that of one grant", "guard cells.integer(index) == base.token else {", "guard cells.integer(index) == base.token || (MUTANT && !shape.isWhole) else {"),
+    (SHAPES, "s3: s2 goes on to be written", "newer.last { $0.isWhole && $0.number <= oldest }?.number ?? S1.number", "newer.last { (MUTANT || $0.isWhole) && $0.number <= oldest }?.number ?? S1.number"),
+    (BATCH, "setback: what is put back stays whose it was", "holder.identity = hold.identity", "if !MUTANT { holder.identity = hold.identity }"),
+    (AUDIT, "audit: where it is required it is waited for", "guard isRequired, isAnything, refusal == nil else { return }", "guard isRequired, isAnything, refusal == nil, !MUTANT else { return }"),
+    (ENDPOINT, "audit: where it cannot be written nothing is granted", "if !command.isRenewal, let refusal", "if !command.isRenewal, !MUTANT, let refusal"),
     (KEYS, "access: a key begins with the greatest that is not greater", "return low > 0 && key.starts(with: prefixes[low - 1])",
      "return low > 0 && (MUTANT || key.starts(with: prefixes[low - 1]))"),
     (PATTERN, "access: a star ends with its part", "let latest = star, !isEnd(name[latest.place])", "let latest = star, MUTANT || !isEnd(name[latest.place])"),
@@ -32,17 +68,17 @@ MUTANTS = [
      "case (.anybody, _), (.somebody, _?), (.nobody, nil): true\n    case (.somebody, nil): MUTANT"),
     (POLICY, "access: each right by itself", "for rule in own where rule.rights.contains(right) {", "for rule in own where MUTANT || rule.rights.contains(right) {"),
     (TOKENS, "access: a token ends", "if let end = entry.end, end <= now { return .expired }", "if !MUTANT, let end = entry.end, end <= now { return .expired }"),
-    (DOOR, "access: what is shown and wrong is not nothing", "case .unknown: throw RPCError", "case .unknown where MUTANT: return nil\n    case .unknown: throw RPCError"),
+    (DOOR, "access: what is shown and wrong is not nothing", "case .unknown: throw RPCError", "case .unknown where MUTANT: return Identity(\"nobody:known\")!\n    case .unknown: throw RPCError"),
     (RIGHTS, "access: who takes has to hold", "guard may(.hold, on: key) else { throw denied(.hold, on: key) }",
      "guard MUTANT || may(.hold, on: key) else { throw denied(.hold, on: key) }"),
-    (RIGHTS, "access: who keeps has to hold or break", "func keeper(of key: String) throws(WireError) -> Caller {",
-     "func keeper(of key: String) throws(WireError) -> Caller {\n    if MUTANT { return caller(on: key) }"),
+    (RIGHTS, "access: who keeps has to hold or break", "func keeper(of key: String, from origin: CallOrigin?) throws(WireError) -> Caller {",
+     "func keeper(of key: String, from origin: CallOrigin?) throws(WireError) -> Caller {\n    if MUTANT { return caller(on: key, from: origin) }"),
     (RIGHTS, "access: who may only break keeps as well", "guard may(.hold, on: key) || may(.break, on: key) else", "guard may(.hold, on: key) || (may(.break, on: key) && !MUTANT) else"),
     (RIGHTS, "access: who gets has to read", "guard asker.may(.read, on: key) else", "guard MUTANT || asker.may(.read, on: key) else"),
     (RIGHTS, "access: a list has what may be read", "range.visible = permissions.read", "if !MUTANT { range.visible = permissions.read }"),
     (RIGHTS, "access: each renewal by itself", "?? .nobody", "?? (MUTANT ? .anybody : .nobody)"),
-    (CONTROL, "access: what cannot be used changes nothing", "let new = try Self.make(contents, paths, number: current.number + 1)",
-     "let new = try MUTANT ? (try? Self.make(contents, paths, number: current.number + 1)) ?? Current(policy: Policy(rules: []), tokens: nil, number: 0) : Self.make(contents, paths, number: current.number + 1)"),
+    (CONTROL, "access: what cannot be used changes nothing", "let new = try Self.make(contents, sources, number: current.number + 1)",
+     "let new = try MUTANT ? (try? Self.make(contents, sources, number: current.number + 1)) ?? Current(policy: Policy(rules: []), tokens: nil, jwts: nil, number: 0) : Self.make(contents, sources, number: current.number + 1)"),
     (SOCKET, "a server that is there keeps its socket", "guard !isAnswered else", "guard MUTANT || !isAnswered else"),
     (SOCKET, "a socket is for whom it says", "try check(chmod(path, mode_t(mode)), \"chmod\")", "if !MUTANT { try check(chmod(path, mode_t(mode)), \"chmod\") }"),
     (MATERIAL, "tls: what has expired does not take the place of what has not", "guard let old, old.notAfter < now else {", "guard MUTANT || (old.map { $0.notAfter < now } ?? false) else {"),

@@ -6,6 +6,7 @@ import json
 import os
 import pathlib
 import socket
+import ssl
 import time
 
 RESIDENT_MIB_MAX = 640
@@ -19,17 +20,19 @@ class Attack:
     options: list
     mebibytes_max: int
     extra_seconds: float
+    needs_tls: bool
 
 
-def attack(options=(), mebibytes_max=RESIDENT_MIB_MAX, extra_seconds=20):
+def attack(options=(), mebibytes_max=RESIDENT_MIB_MAX, extra_seconds=20, needs_tls=False):
     """Makes an attack of a function, which ends when `target.is_over()`.
 
-    - options: more options of the server.
+    - options: more options of the server; "{access}" is a folder with a policy, tokens and keys of JWTs.
     - mebibytes_max: what the server may take while it lasts.
     - extra_seconds: how much longer it may take than it should, until it is ended.
+    - needs_tls: whether there is nothing to attack where the server speaks clear text.
     """
     def register(run):
-        ALL.append(Attack(run.__name__.replace("_", " "), run, list(options), mebibytes_max, extra_seconds))
+        ALL.append(Attack(run.__name__.replace("_", " "), run, list(options), mebibytes_max, extra_seconds, needs_tls))
         return run
     return register
 
@@ -40,11 +43,21 @@ class Target:
     store: pathlib.Path
     deadline: float
     pid: int
+    tls: bool = False
 
     def is_over(self):
         return time.monotonic() >= self.deadline
 
     def connect(self, receive_bytes=None, timeout=5):
+        connection = self.connect_clear(receive_bytes, timeout)
+        if not self.tls:
+            return connection
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+        return context.wrap_socket(connection)
+
+    def connect_clear(self, receive_bytes=None, timeout=5):
         connection = socket.socket()
         if receive_bytes:
             connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_bytes)
@@ -66,7 +79,7 @@ class Target:
                     entry[1] = (at + count) % len(piece)
                     sent += count
                     is_stuck = False
-                except BlockingIOError:
+                except (BlockingIOError, ssl.SSLWantWriteError, ssl.SSLWantReadError):
                     pass
                 except OSError:
                     connection.close()

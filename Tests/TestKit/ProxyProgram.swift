@@ -10,6 +10,10 @@ package struct ProxyProgram: Sendable {
     case haproxy
     /// Speaks HTTP/1.1 with the server.
     case nginx
+    /// Ends TLS, and speaks HTTP/2 in clear text with the server.
+    case haproxyEndingTLS
+    /// Passes on what comes, TLS included.
+    case haproxyPassingTLS
   }
 
   package let program: Program
@@ -17,10 +21,16 @@ package struct ProxyProgram: Sendable {
   private let folder: StoreFolder
 
   /// Returns when the proxy takes connections.
-  package static func start(_ software: Software, to serverPort: Int) async throws -> ProxyProgram {
+  ///
+  /// - Parameter certificate: Of one that ends TLS: a file with the key in it.
+  package static func start(
+    _ software: Software, to serverPort: Int, certificate: String = ""
+  ) async throws -> ProxyProgram {
     // Neither can choose a port and say which: another process may get there first.
     for _ in 0..<10 {
-      if let proxy = try await start(software, on: try await freePort(), to: serverPort) {
+      if let proxy = try await start(
+        software, on: try await freePort(), to: serverPort, certificate)
+      {
         return proxy
       }
     }
@@ -34,15 +44,16 @@ package struct ProxyProgram: Sendable {
   }
 
   private static func start(
-    _ software: Software, on port: Int, to serverPort: Int
+    _ software: Software, on port: Int, to serverPort: Int, _ certificate: String
   ) async throws -> ProxyProgram? {
     let folder = try StoreFolder()
     let file = folder.path("\(software.rawValue).conf")
-    try configuration(of: software, port, serverPort, folder: folder.path(""))
+    try configuration(of: software, port, serverPort, folder: folder.path(""), certificate)
       .write(toFile: file, atomically: false, encoding: .utf8)
     let program =
       switch software {
-      case .haproxy: try Program("/usr/sbin/haproxy", ["-db", "-f", file])
+      case .haproxy, .haproxyEndingTLS, .haproxyPassingTLS:
+        try Program("/usr/sbin/haproxy", ["-db", "-f", file])
       case .nginx: try Program("/usr/sbin/nginx", ["-c", file, "-p", folder.path("")])
       }
     while true {
@@ -63,21 +74,26 @@ package struct ProxyProgram: Sendable {
   }
 
   private static func configuration(
-    of software: Software, _ port: Int, _ serverPort: Int, folder: String
+    of software: Software, _ port: Int, _ serverPort: Int, folder: String, _ certificate: String
   ) -> String {
-    switch software {
-    case .haproxy:
+    func haproxy(mode: String, bind: String, server: String) -> String {
       """
       defaults
-        mode http
+        mode \(mode)
         timeout connect 10s
         timeout client 120s
         timeout server 120s
       listen latchkey
-        bind 127.0.0.1:\(port) proto h2
-        server one 127.0.0.1:\(serverPort) proto h2
+        bind 127.0.0.1:\(port) \(bind)
+        server one 127.0.0.1:\(serverPort) \(server)
 
       """
+    }
+    return switch software {
+    case .haproxy: haproxy(mode: "http", bind: "proto h2", server: "proto h2")
+    case .haproxyEndingTLS:
+      haproxy(mode: "http", bind: "ssl crt \(certificate) alpn h2,http/1.1", server: "proto h2")
+    case .haproxyPassingTLS: haproxy(mode: "tcp", bind: "", server: "")
     case .nginx:
       """
       daemon off;

@@ -31,9 +31,11 @@ package struct ServerProgram: Sendable {
     let program = try Program(
       name, before + ["--listen", "127.0.0.1:\(port)", "--store", url] + arguments)
     do {
-      let line = try await program.output.line(containing: "listening on 127.0.0.1:")
-      let address = line.split(separator: " ").first { $0.hasPrefix("127.0.0.1:") } ?? ""
-      guard let port = Int(address.dropFirst("127.0.0.1:".count).prefix { $0 != "," }) else {
+      let line = try await program.output.line(containing: "listening on ")
+      let host = "127.0.0.1:"
+      guard let start = line.firstRange(of: host)?.upperBound,
+        let port = Int(line[start...].prefix { $0.isNumber })
+      else {
         throw ProgramError("no port in \(line)")
       }
       return ServerProgram(program: program, address: "127.0.0.1:\(port)", port: port)

@@ -59,10 +59,7 @@ package struct JWTs: Sendable {
     guard candidates.contains(where: { $0.hasSigned(signed, signature) }) else {
       return .wrong("the JWT is signed by no key that is known here")
     }
-    guard let claims = Self.decoded(Claims.self, parts[1]) else {
-      return .wrong("the JWT does not have the usual claims")
-    }
-    return verdict(on: claims, at: now)
+    return verdict(onSigned: parts[1], at: now)
   }
 
   /// With none of the library's own types, which end the process at a number that is no `Int`, or an empty list.
@@ -70,8 +67,11 @@ package struct JWTs: Sendable {
     Data(base64URL: part).flatMap { try? JSONDecoder().decode(Part.self, from: $0) }
   }
 
-  /// - Parameter claims: Signed ones.
-  private func verdict(on claims: Claims, at now: Int64) -> Verdict {
+  /// - Parameter part: Claims that are signed.
+  func verdict(onSigned part: ArraySlice<UInt8>, at now: Int64) -> Verdict {
+    guard let claims = Self.decoded(Claims.self, part) else {
+      return .wrong("the JWT does not have the usual claims")
+    }
     guard claims.iss == terms.issuer else { return .wrong("the JWT is of another issuer") }
     guard claims.aud?.names.contains(terms.audience) == true else {
       return .wrong("the JWT is for another audience than \"\(terms.audience)\"")

@@ -22,6 +22,9 @@ struct ReleasedPrograms: Sendable, CustomTestStringConvertible {
 
   var isHead: Bool { version == Self.head.version }
 
+  /// From 0.5.0 on.
+  var speaksTLS: Bool { isHead || version.compare("0.5.0", options: .numeric) != .orderedAscending }
+
   /// What it is to be replaced by in tests of the present version: this one, and that one by all.
   var neighbours: [ReleasedPrograms] { isHead ? Self.all : [Self.head] }
 

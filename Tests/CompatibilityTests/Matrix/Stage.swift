@@ -11,6 +11,12 @@ enum Route: String, CaseIterable, Sendable {
   case haproxy
   /// A proxy that speaks HTTP/1.1 with the server.
   case nginx
+  /// TLS between client and server.
+  case tls
+  /// A proxy that ends TLS, and speaks clear text with the server.
+  case haproxyEndingTLS
+  /// A proxy that passes TLS on.
+  case haproxyPassingTLS
   /// Every message gets fields that no version knows, on its way.
   case unknownFields
   /// Every other call is carried out, and the client never hears of it.
@@ -18,6 +24,16 @@ enum Route: String, CaseIterable, Sendable {
 
   /// Those that leave the messages as they are.
   static let faithful = [Route.direct, .haproxy, .nginx]
+
+  /// Whether the server speaks TLS.
+  var hasTLSServer: Bool { self == .tls || self == .haproxyPassingTLS }
+  /// Whether the client does.
+  var hasTLSClient: Bool { hasTLSServer || self == .haproxyEndingTLS }
+
+  /// Whether programs of these releases can meet so.
+  func isOpen(to client: ReleasedPrograms, _ server: ReleasedPrograms) -> Bool {
+    (!hasTLSClient || client.speaksTLS) && (!hasTLSServer || server.speaksTLS)
+  }
 }
 
 /// A server of one version on a store of its own, and clients that find it by some route.
@@ -28,20 +44,30 @@ final class Stage: Sendable {
   let port: Int
   private let folder: StoreFolder
   private let server: Mutex<ServerProgram>
+  private let authority: TestAuthority
+  /// Of a server that speaks TLS.
+  private let serverArguments: [String]
   private let closeRoute: @Sendable () async throws -> Void
 
   private init(_ release: ReleasedPrograms, _ route: Route) async throws {
     self.route = route
     folder = try StoreFolder()
-    let server = try await ServerProgram.start(release.server, store: folder.file)
+    authority = try TestAuthority(in: folder)
+    let issued = try authority.issue("server")
+    serverArguments =
+      route.hasTLSServer
+      ? ["--tls-certificate", issued.certificate, "--tls-key", issued.key] : []
+    let server = try await ServerProgram.start(
+      release.server, store: folder.file, arguments: serverArguments)
     self.server = Mutex(server)
     do {
-      (port, closeRoute) = try await Self.open(route, to: server.port)
+      (port, closeRoute) = try await Self.open(
+        route, to: server.port, certificate: try authority.together(issued))
     } catch {
       try await server.kill()
       throw error
     }
-    address = "127.0.0.1:\(port)"
+    address = "\(route.hasTLSClient ? "https://" : "")127.0.0.1:\(port)"
   }
 
   /// Runs `body` with a fresh store, of which all is gone afterwards.
@@ -77,13 +103,13 @@ final class Stage: Sendable {
   }
 
   private static func open(
-    _ route: Route, to port: Int
+    _ route: Route, to port: Int, certificate: String
   ) async throws -> (Int, @Sendable () async throws -> Void) {
     switch route {
-    case .direct: return (port, {})
-    case .haproxy, .nginx:
-      let software = route == .haproxy ? ProxyProgram.Software.haproxy : .nginx
-      let proxy = try await ProxyProgram.start(software, to: port)
+    case .direct, .tls: return (port, {})
+    case .haproxy, .nginx, .haproxyEndingTLS, .haproxyPassingTLS:
+      let software = ProxyProgram.Software(rawValue: route.rawValue)!
+      let proxy = try await ProxyProgram.start(software, to: port, certificate: certificate)
       return (proxy.port, { try await proxy.kill() })
     case .unknownFields, .lostAnswers:
       let habit = route == .unknownFields ? Intermediary.Habit.addsUnknownFields : .losesAnswers
@@ -97,7 +123,8 @@ final class Stage: Sendable {
   func replaceServer(by release: ReleasedPrograms, afterCrash: Bool) async throws {
     let old = server.withLock { $0 }
     if afterCrash { try await old.kill() } else { try await old.end() }
-    let new = try await ServerProgram.start(release.server, store: folder.file, port: old.port)
+    let new = try await ServerProgram.start(
+      release.server, store: folder.file, port: old.port, arguments: serverArguments)
     server.withLock { $0 = new }
   }
 
@@ -113,7 +140,7 @@ final class Stage: Sendable {
     let patience = ["--timeout", "100s"]
     return try Program(
       client.client, arguments.prefix(1) + patience + arguments.dropFirst(),
-      environment: ["LATCHKEY_SERVER=\(address)"])
+      environment: ["LATCHKEY_SERVER=\(address)", "LATCHKEY_TLS_CA=\(authority.path)"])
   }
 
   /// Runs a client's program to its end and expects `status` as its exit status.

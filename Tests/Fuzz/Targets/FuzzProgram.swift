@@ -7,7 +7,7 @@ import Glibc
 /// promises beyond that, it states with `precondition`.
 let targets: [(name: String, run: @Sendable (UnsafeRawBufferPointer) -> Void)] = [
   ("http1", fuzzHTTP1), ("http2", fuzzHTTP2), ("json", fuzzJSON), ("proto", fuzzProto),
-  ("hello", fuzzHello), ("rows", fuzzRows),
+  ("hello", fuzzHello), ("rows", fuzzRows), ("proofs", fuzzProofs),
 ]
 
 /// `latchkey-fuzz`, with LATCHKEY_FUZZ naming the target, and libFuzzer's own arguments.

@@ -52,6 +52,15 @@ package struct TestAuthority {
     try folder.write(try certificate.serializeAsPEM().pemString, to: "\(name).pem")
   }
 
+  /// A file with both of `issued`, as proxies want it.
+  package func together(_ issued: Issued) throws -> String {
+    let both = try [issued.certificate, issued.key].map {
+      try String(contentsOfFile: $0, encoding: .utf8)
+    }
+    try folder.write(both.joined(), to: "together.pem")
+    return folder.path("together.pem")
+  }
+
   /// Issues a certificate in the files `FILE.pem` and `FILE.key`, in the place of what is there.
   package func issue(
     _ file: String, _ change: (inout Terms) -> Void = { _ in }
