@@ -99,6 +99,12 @@ struct TimeCapsuleTests {
     #expect(try holder("labels")?.labels == labels && holder("labels")?.grantedAt == time)
     #expect(try holder("milliseconds")?.lease == Lease(milliseconds: 3_600_250))
     #expect(try holder("labels-released") == nil)
+    if version.compare("0.5.0", options: .numeric) != .orderedAscending {
+      let owned = try #require(try holder("owned"))
+      #expect(owned.identity == "token:worker" && owned.content == "by nobody who is known")
+      #expect(try holder("owned-released") == nil)
+    }
+    #expect(try holder("held")?.identity == "")
     let renewed = try #require(try holder("labels-renewed-by-v1"))
     #expect(renewed.labels == ["team": "payments"] && renewed.content.attributes == ["zone": "z2"])
     let spelled = try #require(try holder("spelled"))
