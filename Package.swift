@@ -162,7 +162,7 @@ let package = Package(
       dependencies: [
         "Exclusion",
         "LockContent", "WireSchema", "HTTP", "TLS", "Files", protobuf, nio.core, nio.posix, nio.ssl,
-        logging, lifecycle,
+        nio.tls, logging, lifecycle,
       ],
       swiftSettings: strict),
     .executableTarget(

@@ -1,5 +1,6 @@
 package import Files
 import Exclusion
+import struct Synchronization.Atomic
 
 /// Who is known to a server and what they may do, made from files, and made anew where they change.
 package final class AccessControl: Sendable {
@@ -42,6 +43,8 @@ package final class AccessControl: Sendable {
 
   private let sources: Sources
   private let state: Mutex<(current: Current, contents: Contents)>
+  /// That of ``current``, without waiting for anybody.
+  private let latestNumber = Atomic<Int>(1)
 
   /// Reads the files, which may block.
   package init(_ sources: Sources) throws(FileError) {
@@ -51,6 +54,7 @@ package final class AccessControl: Sendable {
   }
 
   package var current: Current { state.withLock { $0.current } }
+  package var number: Int { latestNumber.load(ordering: .acquiring) }
 
   /// Reads the files again, which may block.
   ///
@@ -60,21 +64,26 @@ package final class AccessControl: Sendable {
   package func refresh() throws(FileError) -> Bool {
     let contents = try Self.read(sources)
     guard contents != state.withLock({ $0.contents }) else { return false }
-    let new = try Self.make(contents, sources, number: current.number + 1)
-    state.withLock { $0 = (new, contents) }
-    return true
+    let new = try Self.make(contents, sources, number: number + 1)
+    return state.withLock { state in
+      // Somebody else may have read it at the same time.
+      guard new.number > state.current.number else { return false }
+      state = (new, contents)
+      latestNumber.store(new.number, ordering: .releasing)
+      return true
+    }
   }
 
   private static func read(_ sources: Sources) throws(FileError) -> Contents {
     var contents = Contents()
     if let path = sources.policy {
-      contents.policy = try FileReading.bytes(of: path, max: Policy.bytesMax)
+      contents.policy = try FileReading.bytes(of: path, max: Policy.bytesMax, isRegular: true)
     }
     if let path = sources.tokens {
-      contents.tokens = try FileReading.bytes(of: path, max: Tokens.bytesMax)
+      contents.tokens = try FileReading.bytes(of: path, max: Tokens.bytesMax, isRegular: true)
     }
     if let path = sources.jwtKeys {
-      contents.jwtKeys = try FileReading.bytes(of: path, max: JSONWebKeys.bytesMax)
+      contents.jwtKeys = try FileReading.bytes(of: path, max: JSONWebKeys.bytesMax, isRegular: true)
     }
     return contents
   }

@@ -6,8 +6,8 @@ package enum IdentityPattern: Hashable, Sendable, CustomStringConvertible {
   case somebody
   /// Whoever has proved nothing.
   case nobody
-  /// A name in which "*" stands for one part or for some of one: what is between two of "/" and ":".
-  case name(String)
+  /// A name in which "*" stands for one part or for some of one: what is between two of "/" and ":". In bytes.
+  case name([UInt8])
 
   package init(_ text: String) {
     self =
@@ -15,7 +15,7 @@ package enum IdentityPattern: Hashable, Sendable, CustomStringConvertible {
       case "anybody": .anybody
       case "somebody": .somebody
       case "nobody": .nobody
-      default: .name(text)
+      default: .name(Array(text.utf8))
       }
   }
 
@@ -24,20 +24,24 @@ package enum IdentityPattern: Hashable, Sendable, CustomStringConvertible {
     case .anybody: "anybody"
     case .somebody: "somebody"
     case .nobody: "nobody"
-    case .name(let text): text
+    case .name(let bytes): String(decoding: bytes, as: UTF8.self)
     }
   }
 
   /// Whether there can be anybody whom it matches: every name says how it was proved.
   package var mayMatch: Bool {
-    if case .name(let text) = self { text.utf8.contains(UInt8(ascii: ":")) } else { true }
+    if case .name(let bytes) = self { bytes.contains(UInt8(ascii: ":")) } else { true }
   }
 
   package func matches(_ identity: Identity?) -> Bool {
-    switch (self, identity) {
+    matches(identity.map { Array($0.name.utf8) })
+  }
+
+  /// - Parameter name: That of an identity, in bytes; nil for nobody.
+  func matches(_ name: [UInt8]?) -> Bool {
+    switch (self, name) {
     case (.anybody, _), (.somebody, _?), (.nobody, nil): true
-    case (.name(let pattern), let identity?):
-      Self.matches(Array(pattern.utf8), Array(identity.name.utf8))
+    case (.name(let pattern), let name?): Self.matches(pattern, name)
     default: false
     }
   }

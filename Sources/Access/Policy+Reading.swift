@@ -36,6 +36,10 @@ extension Policy {
         throw LineError(line: number, reason: "there are more than \(Self.rulesMax) rules")
       }
     }
+    // As where a file was emptied by mistake, or is not written yet.
+    guard !rules.isEmpty else {
+      throw LineError(line: number, reason: "there is no rule, so that nobody could do anything")
+    }
     self.init(rules: rules, limits: limits)
   }
 
@@ -59,9 +63,17 @@ extension Policy {
           line: line,
           reason: "\(sides[0]) is a number of 0 to \(Limits.max), such as \(sides[0])=100")
       }
+      guard limits[limit] == nil else {
+        throw LineError(line: line, reason: "\(sides[0]) is said twice")
+      }
       limits[limit] = number
     }
-    return Limit(who: try pattern(who, line), limits: limits, line: line, text: text)
+    let pattern = try pattern(who, line)
+    guard limits.held == nil || pattern != .nobody else {
+      throw LineError(
+        line: line, reason: "what nobody holds who has a name is not counted: held is for names")
+    }
+    return Limit(who: pattern, limits: limits, line: line, text: text)
   }
 
   private static func pattern(

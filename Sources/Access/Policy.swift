@@ -65,7 +65,8 @@ package struct Policy: Sendable, Equatable {
 
   /// What `identity` may do.
   package func permissions(of identity: Identity?) -> Permissions {
-    let own = rules.filter { $0.who.matches(identity) }
+    let name = identity.map { Array($0.name.utf8) }
+    let own = rules.filter { $0.who.matches(name) }
     func keys(_ right: Right) -> KeySet {
       var (prefixes, names): ([String], [String]) = ([], [])
       for rule in own where rule.rights.contains(right) {

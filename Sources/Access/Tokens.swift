@@ -6,7 +6,7 @@ import Crypto
 ///
 /// ```
 /// # name      digest                                   until when, if not for ever
-/// deployer    sha256:9f86d081884c7d659a2feaa0c55ad015…  2027-01-31
+/// deployer    sha256:1b4f0e9851971998e732078544c96b36…  2027-01-31
 /// ```
 package struct Tokens: Sendable {
   /// How a token begins, so that it is found where it should not be.
@@ -38,16 +38,33 @@ package struct Tokens: Sendable {
     case expired
   }
 
-  /// - Parameter now: In seconds since 1970.
-  package func verdict(on token: some Collection<UInt8>, at now: Int64) -> Verdict {
-    guard token.count <= Self.tokenBytesMax else { return .unknown }
-    let digest = Array(SHA256.hash(data: Array(token)))
+  /// What stands for a token that is shown.
+  package struct Digest: Sendable {
+    fileprivate let bytes: [UInt8]
+
+    /// Nil where `token` is too long to be one.
+    package init?(of token: some Collection<UInt8>) {
+      guard token.count <= Tokens.tokenBytesMax else { return nil }
+      bytes = Array(SHA256.hash(data: Array(token)))
+    }
+  }
+
+  /// - Parameters:
+  ///   - digest: Nil for what is none.
+  ///   - now: In seconds since 1970.
+  package func verdict(on digest: Digest?, at now: Int64) -> Verdict {
+    guard let digest = digest?.bytes else { return .unknown }
+    var verdict = Verdict.unknown
     // Whatever is found is compared in whole, and in the same time wherever it differs.
     for entry in entries[Self.start(of: digest)] ?? [] where Self.isSame(entry.digest, digest) {
-      if let end = entry.end, end <= now { return .expired }
-      return .known(entry.identity)
+      guard let end = entry.end, end <= now else { return .known(entry.identity) }
+      verdict = .expired
     }
-    return .unknown
+    return verdict
+  }
+
+  package func verdict(on token: some Collection<UInt8>, at now: Int64) -> Verdict {
+    verdict(on: Digest(of: token), at: now)
   }
 
   private static func start(of digest: [UInt8]) -> UInt64 {
@@ -97,7 +114,7 @@ package struct Tokens: Sendable {
     var end: Int64?
     if words.count == 3 {
       guard let day = Day(words[2]) else {
-        throw LineError(line: line, reason: "\"\(words[2])\" is no day; write 2027-01-31")
+        throw LineError(line: line, reason: "the third word is no day; write 2027-01-31")
       }
       end = day.endSeconds
     }

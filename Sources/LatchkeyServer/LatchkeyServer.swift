@@ -37,6 +37,7 @@ package final class LatchkeyServer: Service {
   private let memory: ServerMemory
   private let surroundings: ConnectionSurroundings
   private let connectionCount = Atomic<Int>(0)
+  private let unixPeers = UnixPeer()
   private let listening = Mutex<[Listening]>([])
   /// Told when the last connection is gone while the server drains.
   private let drained: EventLoopPromise<Void>
@@ -71,10 +72,12 @@ package final class LatchkeyServer: Service {
     rules = configuration.access.map {
       Reload(ofRules: $0, logger: configuration.logger, audit: configuration.audit)
     }
+    if configuration.audit != nil { serverMetrics.droppedAuditLines(0) }
     configuration.audit?.reportDrops { [serverMetrics] in serverMetrics.droppedAuditLines($0) }
     self.fleet = fleet
     self.store = store
-    operations = Operations(fleet: fleet, metricsText: metricsText)
+    operations = Operations(
+      fleet: fleet, audit: configuration.audit, metricsText: metricsText)
     group = MultiThreadedEventLoopGroup(numberOfThreads: configuration.eventLoops)
     var http1 = configuration.http1
     var http2 = configuration.http2
@@ -122,6 +125,7 @@ package final class LatchkeyServer: Service {
     // What is offered to the first client is what the fleet can do.
     await lookAtFleet()
     let quotas = Quotas()
+    if configuration.listeners.contains(where: \.isUnix) { unixPeers.start() }
     let routers = LoopLocal(
       loops.map { loop in
         Router(
@@ -155,6 +159,11 @@ package final class LatchkeyServer: Service {
     for address in addresses {
       logger.info("listening", metadata: ["address": "\(address)", "store": "\(store.location)"])
     }
+    if let rules = configuration.access?.current, rules.policy == nil {
+      logger.warning(
+        "there is no policy: everybody may do everything, whatever they prove, until --policy says who may do what"
+      )
+    }
     for listener in configuration.listeners where listener.isExposed {
       logger.warning(
         "clear text is spoken at an address that others can reach: whoever is on the way can read and change it",
@@ -173,8 +182,9 @@ package final class LatchkeyServer: Service {
     var address: String { listener.address(port: channel.localAddress?.port) }
 
     func close() async {
-      try? await channel.close()
+      // Before it is free for another one to be taken for it.
       if case .unix(let socket) = listener.place { socket.remove(ifIs: file) }
+      try? await channel.close()
     }
   }
 
@@ -200,11 +210,14 @@ package final class LatchkeyServer: Service {
       .childChannelOption(.maxMessagesPerRead, value: 1)
       .childChannelInitializer { [self] channel in
         guard case .unix = listener.place else {
+          guard count(channel) else { return channel.eventLoop.makeSucceededVoidFuture() }
           return channel.eventLoop.makeCompletedFuture {
             try setUp(channel, at: listener, .nothing, routers)
           }
         }
-        return UnixPeer.proof(of: channel).flatMapThrowing { [self] proof in
+        // Counted before it is known who it is, which may take long.
+        guard count(channel) else { return channel.eventLoop.makeSucceededVoidFuture() }
+        return unixPeers.proof(of: channel).flatMapThrowing { [self] proof in
           try setUp(channel, at: listener, proof, routers)
         }
       }
@@ -227,7 +240,15 @@ package final class LatchkeyServer: Service {
     }
     await stop()
     configuration.audit?.changed("stopped", ["server": "\(configuration.serverID)"])
-    configuration.audit?.flush(nanoseconds: configuration.limits.storeTimeout.nanoseconds)
+    flushAudit()
+  }
+
+  /// Waits until the account is written, or says that it is not.
+  package func flushAudit() {
+    guard let audit = configuration.audit else { return }
+    if !audit.flush(nanoseconds: configuration.limits.storeTimeout.nanoseconds) {
+      logger.error("the audit log cannot be written: its last lines are lost")
+    }
   }
 
   // MARK: - Connections
@@ -245,16 +266,25 @@ package final class LatchkeyServer: Service {
     }
   }
 
-  private func accept(
-    _ channel: any Channel, at listener: Listener, _ proof: Proof, _ routers: LoopLocal<Router>
-  ) throws {
+  /// Takes account of a connection.
+  ///
+  /// - Returns: False where there are as many as may be: then it is closed.
+  private func count(_ channel: any Channel) -> Bool {
     let count = connectionCount.wrappingAdd(1, ordering: .relaxed).newValue
-    let loop = loops.first { $0.eventLoop === channel.eventLoop }!
     channel.closeFuture.whenComplete { [self] _ in connectionClosed() }
     guard count <= configuration.limits.connectionsMax else {
       metrics.refusedConnection(max: configuration.limits.connectionsMax)
-      return channel.close(promise: nil)
+      channel.close(promise: nil)
+      return false
     }
+    return true
+  }
+
+  private func accept(
+    _ channel: any Channel, at listener: Listener, _ proof: Proof, _ routers: LoopLocal<Router>
+  ) throws {
+    let loop = loops.first { $0.eventLoop === channel.eventLoop }!
+    precondition(!listener.isSecure || configuration.tls != nil, "TLS without a certificate")
     if case .tcp = listener.place { try TCPKeepAlive.set(on: channel) }
     let connection = Connection(
       over: channel, for: listener.purpose, proof, loop, routers[channel.eventLoop], surroundings)
@@ -374,6 +404,7 @@ package final class LatchkeyServer: Service {
       logger.error("the store hangs; its threads end with the process")
     }
     try? await group.shutdownGracefully()
+    await unixPeers.stop()
     logger.notice("stopped")
   }
 
@@ -409,7 +440,10 @@ private struct Observer: StoreObserver {
   let audit: AuditLog?
 
   var wantsEvents: Bool { audit != nil }
-  func happened(_ events: [GrantEvent]) { audit?.note(events) }
+  var refusal: StoreError? { audit?.refusal }
+  func happened(_ events: [GrantEvent], isCertain: Bool) -> Bool {
+    audit?.note(events, isCertain: isCertain) ?? true
+  }
   func committed(commands: Int, expiries: Int, nanoseconds: Int64) {
     metrics.committed(commands: commands, expiries: expiries, nanoseconds: nanoseconds)
   }

@@ -107,15 +107,19 @@ package struct Caller: Equatable, Sendable {
   package var mayBreak: Bool
   /// How many keys its identity may hold at the same time; nil for as many as it likes.
   package var heldMax: Int?
+  /// How many of its requests may wait at a server.
+  package var waitingMax: Int?
   /// Where it asks from; nil where no account is kept.
   package var origin: CallOrigin?
 
   package init(
-    identity: String, mayBreak: Bool, heldMax: Int? = nil, origin: CallOrigin? = nil
+    identity: String, mayBreak: Bool, heldMax: Int? = nil, waitingMax: Int? = nil,
+    origin: CallOrigin? = nil
   ) {
     self.identity = identity
     self.mayBreak = mayBreak
     self.heldMax = heldMax
+    self.waitingMax = waitingMax
     self.origin = origin
   }
 

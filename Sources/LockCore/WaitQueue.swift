@@ -56,6 +56,8 @@ package struct WaitQueue<Waiter> {
     /// The same request waited already: the new one has its place, and this is who had it.
     case tookPlace(ID, of: Entry)
     case full
+    /// As many of its identity wait as may.
+    case fullOfIdentity
   }
 
   private struct Line {
@@ -98,6 +100,7 @@ package struct WaitQueue<Waiter> {
   private var entries: [ID: Entry] = [:]
   private var lines: [NameBytes: Line] = [:]
   private var named: [RequestName: ID] = [:]
+  private var ofIdentity: [NameBytes: Int] = [:]
   private var ends = Heap<End>()
   private var byteCount = 0
   private var latestID: ID = 0
@@ -127,7 +130,9 @@ package struct WaitQueue<Waiter> {
   // MARK: - Coming and going
 
   /// Puts one at the end of its key's line.
-  package mutating func add(_ entry: Entry) -> Admission {
+  ///
+  /// - Parameter identityMax: How many of its identity may wait; nil for as many as there is room for.
+  package mutating func add(_ entry: Entry, identityMax: Int? = nil) -> Admission {
     if let name = RequestName(entry), let id = named[name] {
       let former = entries[id]!
       guard byteCount - former.byteCount + entry.byteCount <= bounds.bytesMax else { return .full }
@@ -138,6 +143,9 @@ package struct WaitQueue<Waiter> {
     guard entries.count < bounds.max, byteCount + entry.byteCount <= bounds.bytesMax,
       lines[key]?.count ?? 0 < bounds.ofKeyMax
     else { return .full }
+    if let identityMax, ofIdentity[NameBytes(entry.identity)] ?? 0 >= identityMax {
+      return .fullOfIdentity
+    }
     latestID += 1
     lines[key, default: Line()].ids.append(latestID)
     insert(latestID, entry, key)
@@ -274,12 +282,16 @@ package struct WaitQueue<Waiter> {
     byteCount += entry.byteCount
     lines[key]!.count += 1
     lines[key]!.ofOwner[NameBytes(entry.owner), default: 0] += 1
+    ofIdentity[NameBytes(entry.identity), default: 0] += 1
     if let name = RequestName(entry) { named[name] = id }
   }
 
   private mutating func strikeOut(_ id: ID) -> Entry? {
     guard let entry = entries.removeValue(forKey: id) else { return nil }
     byteCount -= entry.byteCount
+    let identity = NameBytes(entry.identity)
+    ofIdentity[identity]! -= 1
+    if ofIdentity[identity] == 0 { ofIdentity[identity] = nil }
     if let name = RequestName(entry) { named[name] = nil }
     let (key, owner) = (NameBytes(entry.key), NameBytes(entry.owner))
     lines[key]!.count -= 1

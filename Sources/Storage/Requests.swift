@@ -40,14 +40,6 @@ package indirect enum Command: Equatable, Sendable {
     }
   }
 
-  /// Whether it takes or gives back nothing, whatever there is.
-  package var isRenewal: Bool {
-    switch self {
-    case .renew, .renewMany, .renewOwn: true
-    case .claim, .claimWaiting, .withdraw, .release: false
-    }
-  }
-
   /// How many keys it is about.
   var keyCount: Int { if case .renewMany(let renewals) = self { renewals.count } else { 1 } }
 
@@ -225,7 +217,9 @@ package enum Outcome: Equatable, Sendable {
     /// It would have more labels than there is room for.
     case tooManyLabels
     /// The caller's identity holds as many keys as it may.
-    case tooManyHeld
+    case tooManyHeld(max: Int)
+    /// As many requests of the caller's identity wait as may.
+    case tooManyWaiting(max: Int)
     /// Another call of the same request waits in this one's place.
     case superseded
   }

@@ -4,8 +4,13 @@ package import LockCore
 package protocol StoreObserver: Sendable {
   /// Whether it is to be told what becomes of grants.
   var wantsEvents: Bool { get }
-  /// That became of grants in a transaction that is committed. Nobody has been answered yet.
-  func happened(_ events: [GrantEvent])
+  /// Why nothing is to be granted or given back at the moment, though the store works; nil where it is.
+  var refusal: StoreError? { get }
+  /// That became of grants in a transaction. Nobody has been answered yet.
+  ///
+  /// - Parameter isCertain: Whether it is known that it was committed.
+  /// - Returns: Whether those who asked for it may be told that it is done.
+  func happened(_ events: [GrantEvent], isCertain: Bool) -> Bool
   /// A transaction was committed for so many commands and expiries.
   func committed(commands: Int, expiries: Int, nanoseconds: Int64)
   /// A transaction failed; the commands in it got this error.
@@ -58,7 +63,8 @@ package protocol StoreObserver: Sendable {
 
 extension StoreObserver {
   package var wantsEvents: Bool { false }
-  package func happened(_ events: [GrantEvent]) {}
+  package var refusal: StoreError? { nil }
+  package func happened(_ events: [GrantEvent], isCertain: Bool) -> Bool { true }
 }
 
 /// Whether the store can be used.

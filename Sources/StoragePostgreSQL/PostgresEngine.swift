@@ -1,4 +1,5 @@
 #if PostgreSQL
+  import Glibc
   package import LockCore
   package import Storage
   package import StorageSQL
@@ -68,6 +69,7 @@
             .unusable,
             "the store \(location) has no schema for the tables (\(refusal.message)): search_path has to name one"
           )
+        case "55P03": StoreError(.conflict, "the table is in use (\(refusal.message))")
         case "42P01", "42703", "42809", "55000":
           StoreError(
             .unusable,
@@ -97,14 +99,39 @@
 
     // MARK: - Coming in
 
+    /// How often it is tried to change a table that somebody keeps, such as a backup, and how long that pauses.
+    private static let migrationTriesMax = 20
+    private static let migrationPauseMicroseconds: UInt32 = 500_000
+
     /// Brings the database to this server's shape, one server after the other.
     package func migrate(_ connection: PostgresConnection) throws(StoreError) {
+      for _ in 1..<Self.migrationTriesMax {
+        do throws(StoreError) {
+          return try tryToMigrate(connection)
+        } catch {
+          guard error.code == .conflict else { throw error }
+          usleep(Self.migrationPauseMicroseconds)
+        }
+      }
+      do throws(StoreError) {
+        try tryToMigrate(connection)
+      } catch {
+        guard error.code == .conflict else { throw error }
+        throw StoreError(
+          .unavailable,
+          "the store \(location) cannot be brought to shape s\(shapes.newest): somebody keeps its table, such as a "
+            + "backup or an open transaction; start again when that is over")
+      }
+    }
+
+    private func tryToMigrate(_ connection: PostgresConnection) throws(StoreError) {
       let existing = try existingColumns(connection)
       let needed = Set(shapes.columnNames)
       if needed.isSubset(of: existing), try meta(connection).newestShape >= shapes.newest { return }
       _ = try run(
         statements.begin() + [
-          PostgresStatement("SELECT pg_advisory_xact_lock($1)", [.integer(Self.migrationLock)])
+          PostgresStatement("SELECT pg_advisory_xact_lock($1)", [.integer(Self.migrationLock)]),
+          PostgresStatements.impatient,
         ], on: connection)
       do throws(StoreError) {
         let existing = try existingColumns(connection)

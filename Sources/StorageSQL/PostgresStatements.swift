@@ -202,6 +202,9 @@ package struct PostgresStatements: SetStatements {
     WHERE attrelid = to_regclass($1) AND attnum > 0 AND NOT attisdropped
     """, [.text(S1.resourceTable)])
 
+  /// Whoever waits for a table to be its own has all others wait behind it.
+  package static let impatient = PostgresStatement("SET LOCAL lock_timeout = '200ms'")
+
   /// No server has ever been on this database that does not know `shape`.
   package static func beginning(with shape: Int64) -> PostgresStatement {
     PostgresStatement(

@@ -7,10 +7,10 @@ package struct PeerNames: Equatable, Sendable {
   package private(set) var dnsNames: [String] = []
   package private(set) var commonName: String?
 
-  /// What is no text in UTF-8 is no name.
+  /// What is no text in UTF-8 names nobody.
   package init(of certificate: NIOSSLCertificate) {
     for name in certificate._subjectAlternativeNames() {
-      guard let text = String(validating: name.contents, as: UTF8.self) else { continue }
+      let text = String(validating: name.contents, as: UTF8.self) ?? ""
       switch name.nameType {
       case .uri: uris.append(text)
       case .dnsName: dnsNames.append(text)
@@ -18,6 +18,21 @@ package struct PeerNames: Equatable, Sendable {
       }
     }
     commonName = certificate.subjectName.last { $0.type == .commonName }?.value
+  }
+
+  /// Whether they are those of a server that is called `name` (RFC 9525): by one that is the same, or by one that
+  /// begins with "*." and has the same rest. A common name counts for nothing.
+  package func areOfServer(_ name: String) -> Bool {
+    let name = name.lowercased()
+    return dnsNames.contains { own in
+      let own = own.lowercased()
+      if own == name { return true }
+      guard own.hasPrefix("*."), let dot = name.firstIndex(of: "."), dot > name.startIndex else {
+        return false
+      }
+      let rest = own.dropFirst()
+      return rest.dropFirst().contains(".") && name[dot...] == rest
+    }
   }
 
   /// The one that says most.

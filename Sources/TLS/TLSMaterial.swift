@@ -31,8 +31,11 @@ package final class TLSMaterial: Sendable {
   package struct Certificate: Equatable, Sendable {
     /// As others call it.
     package let name: String
-    /// Until when it is valid, in seconds since 1970.
+    /// From when and until when it is valid, in seconds since 1970.
+    package let notBefore: Int64
     package let notAfter: Int64
+
+    func isValid(at now: Int64) -> Bool { notBefore <= now && now <= notAfter }
 
     /// Whole days until it is not valid any more, less than 0 where it is not.
     package func daysLeft(at now: Int64) -> Int64 {
@@ -70,12 +73,11 @@ package final class TLSMaterial: Sendable {
     let contents = try TLSContents(of: files)
     guard contents != state.withLock({ $0.contents }) else { return false }
     let new = try Self.make(contents, side)
-    if let expired = new.certificate, expired.notAfter < now {
-      let old = current.certificate
-      guard let old, old.notAfter < now else {
+    if let certificate = new.certificate, !certificate.isValid(at: now) {
+      guard let old = current.certificate, !old.isValid(at: now) else {
         throw FileError(
-          "the certificate in \(files.certificate ?? "") was valid until \(UTC.text(expired.notAfter))"
-        )
+          "the certificate in \(files.certificate ?? "") is valid from \(UTC.text(certificate.notBefore)) to "
+            + UTC.text(certificate.notAfter))
       }
     }
     state.withLock { $0 = State(current: new, contents: contents) }
@@ -129,6 +131,6 @@ extension TLSMaterial.Certificate {
   init(_ certificate: NIOSSLCertificate) {
     self.init(
       name: PeerNames(of: certificate).first ?? "without a name",
-      notAfter: Int64(certificate.notValidAfter))
+      notBefore: Int64(certificate.notValidBefore), notAfter: Int64(certificate.notValidAfter))
   }
 }

@@ -46,7 +46,8 @@ struct Latchkeyd: AsyncParsableCommand {
       GET /healthz, /readyz, /metrics and /status tell how it is.
 
       SIGTERM and SIGINT have it finish what is in hand; a second one ends it at once. SIGHUP has it read \
-      certificates again at once, which it also does by itself where they change.
+      certificates, policy, tokens and keys again at once, which it also does by itself where they change, and go on in a \
+      new audit log where the one before was moved away.
 
       Exit codes: 0 after SIGTERM or SIGINT, 143 or 130 after a second one, 1 when it cannot \
       start, 64 for a bad option, 69 when the store needs a newer release.
@@ -118,6 +119,7 @@ struct Latchkeyd: AsyncParsableCommand {
         }
       } else if isEnding.exchange(true, ordering: .relaxed) {
         logger.warning("told to stop once more: this ends at once, whatever is in hand")
+        server.flushAudit()
         log.flush(nanoseconds: flushNanosecondsMax)
         _exit(128 + number)
       } else {

@@ -39,7 +39,7 @@ struct PolicyCommand: ParsableCommand {
 
     func run() throws {
       let policy = PolicyCommand.read(file)
-      print("\(file): \(policy.rules.count) rules")
+      print("\(file): \(policy.rules.count) rules, \(policy.limits.count) limits")
     }
   }
 

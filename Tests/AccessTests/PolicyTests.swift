@@ -105,7 +105,9 @@ import Testing
     ("limit token:a held=-1", "held is a number"), ("limit token:a held=1.5", "held is a number"),
     ("limit token:a held=10000000000", "held is a number"),
     ("limit token:a held=1, waiting=2", "\"\" is no limit"),
-    ("limit token:a held=1 *", "one word too many"),
+    ("limit token:a held=1 *", "one word too many"), ("limit nobody held=1", "is for names"),
+    ("limit token:a held=1,held=2", "said twice"), ("limit token:a held=1", "there is no rule"),
+    ("# nothing", "there is no rule"),
   ])
   func limitsThatAreNotUnderstoodAreNamed(_ line: String, _ reason: String) {
     do {

@@ -90,7 +90,7 @@ import Testing
       if answer.status == 403 {
         #expect(text.contains("permission_denied") && text.contains("permission-denied: "))
         #expect(
-          text.contains(name.map { "token:\($0) may not " } ?? "nobody who is known may not "))
+          text.contains(name.map { "token:\($0) may not " } ?? "who has proved no name may not "))
       }
       cells += 1
     }
@@ -248,6 +248,56 @@ import Testing
     #expect(try await status("/status", "both") == 403)
     #expect(try await status("/status", nil) == 403)
     for path in ["/healthz", "/readyz"] { #expect(try await status(path, nil) == 200) }
+    try await server.stop()
+  }
+
+  /// Of the rights and proofs of the beginning nothing may be left.
+  @Test(arguments: ["token:holder read *", "token:holder hold *"])
+  func whoMayNotHoldAnyMoreIsNotGrantedWhatItWaitedFor(_ policy: String) async throws {
+    try folder.write("token:holder hold *\ntoken:both hold *", to: "policy")
+    let server = try await server()
+    let take = try #require(Action.acquire.call(wire: 3, key: "k"))
+    #expect(
+      try await HTTPVersion.http2.send(shown(take, by: tokens["both"]), port: server.port).status
+        == 200)
+    let wait = Call.json(
+      "Acquire", #"{"key":"k","owner":"w","lease":"60s","wait":"60s"}"#, wire: 3)
+    async let waiting = HTTPVersion.http2.send(
+      shown(wait, by: tokens["holder"]), port: server.port)
+    // It waits when another one in its place says so.
+    try await Task.sleep(for: .milliseconds(500))
+    try folder.write(policy + "\ntoken:both hold *", to: "policy")
+    if policy.contains("hold") {
+      let others = tokens.filter { $0.key != "holder" }
+      try folder.write(
+        others.map { Tokens.line(for: $1, name: $0) }.joined(separator: "\n"), to: "tokens")
+    }
+    while try await ![401, 403].contains(
+      HTTPVersion.http2.send(
+        shown(Action.acquire.call(wire: 3, key: "other")!, by: tokens["holder"]), port: server.port
+      ).status)
+    {
+      #expect(server.reload())
+    }
+    let release = try #require(Action.release.call(wire: 3, key: "k"))
+    #expect(
+      try await HTTPVersion.http2.send(shown(release, by: tokens["both"]), port: server.port).status
+        == 200)
+    #expect(try await [401, 403].contains(waiting.status))
+    // What it was granted for a moment is free again.
+    while try await HTTPVersion.http2.send(shown(take, by: tokens["both"]), port: server.port)
+      .status != 200
+    {}
+    try await server.stop()
+  }
+
+  @Test func twoProofsAreNone() async throws {
+    let server = try await server()
+    var call = shown(try #require(Action.acquire.call(wire: 3, key: "a/k")), by: tokens["holder"])
+    call.headers.append(("authorization", "Bearer \(tokens["both"]!)"))
+    for http in HTTPVersion.allCases {
+      #expect(try await http.send(call, port: server.port).status == 401)
+    }
     try await server.stop()
   }
 

@@ -1,4 +1,3 @@
-import Dispatch
 import FoundationEssentials
 import JWTKit
 
@@ -36,8 +35,7 @@ struct JSONWebKeys: Sendable {
 
   // MARK: - The file
 
-  /// Keys of a kind that is not known here are left out, as the RFC has it, and so are those that encrypt. Blocks its
-  /// thread, which must be none of Swift's own.
+  /// Keys of a kind that is not known here are left out, as the RFC has it, and so are those that encrypt.
   ///
   /// - Throws: ``KeySetError``
   init(reading bytes: [UInt8]) throws(KeySetError) {
@@ -100,24 +98,21 @@ struct JSONWebKeys: Sendable {
     }
   }
 
-  /// The library makes verifiers in an actor, which is waited for. What it cannot make any of is left out.
+  /// The library makes verifiers in an actor, which works on this thread meanwhile. What it cannot make any of is left
+  /// out.
   private static func keys(of all: [JWK]) -> [Key] {
-    // Written before the signal, read after it.
-    final class Made: @unchecked Sendable { var keys: [Key] = [] }
-    let (made, isDone) = (Made(), DispatchSemaphore(value: 0))
-    Task.detached {
+    ThisThread.run {
+      var keys: [Key] = []
       for var key in all {
         let id = key.keyIdentifier?.string
         // It asks for an id, and is given one key at a time.
         key.keyIdentifier = JWKIdentifier(string: "")
         let verifier = try? await JWTKeyCollection().add(jwk: key).getKey()
         guard let verifier, let algorithm = key.algorithm?.rawValue else { continue }
-        made.keys.append(Key(id: id, algorithm: algorithm, verifier: verifier))
+        keys.append(Key(id: id, algorithm: algorithm, verifier: verifier))
       }
-      isDone.signal()
+      return keys
     }
-    isDone.wait()
-    return made.keys
   }
 }
 

@@ -15,9 +15,11 @@ package struct VerifiedJWTs {
 
   package init() {}
 
-  package func identity(of token: [UInt8], at now: Int64) -> Identity? {
+  package func identity(
+    of token: [UInt8], at now: Int64
+  ) -> (identity: Identity, until: Int64)? {
     guard let entry = entries[SHA256.hash(data: token)], entry.until > now else { return nil }
-    return entry.identity
+    return (entry.identity, entry.until)
   }
 
   package mutating func note(_ token: [UInt8], of identity: Identity, until: Int64) {

@@ -54,6 +54,7 @@ struct RetryState: Equatable {
   private(set) var mayHaveHappened = false
   private(set) var usesFallback = false
   private var versionMoves = 0
+  private var hasShownAnotherToken = false
 
   init(hasFallback: Bool, isRepeated: Bool) {
     self.hasFallback = hasFallback
@@ -76,6 +77,9 @@ struct RetryState: Equatable {
     case .inAnotherVersion:
       versionMoves += 1
       return versionMoves <= ClientLimits.versionMovesMax ? .question : .fail
+    case .withAnotherToken:
+      defer { hasShownAnotherToken = true }
+      return hasShownAnotherToken ? .fail : .question
     }
   }
 }

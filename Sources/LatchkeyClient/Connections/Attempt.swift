@@ -40,6 +40,8 @@ struct AttemptFailure: Error, Sendable {
     case again
     /// The request has to be written in another wire version.
     case inAnotherVersion
+    /// There is another token to show.
+    case withAnotherToken
   }
 }
 

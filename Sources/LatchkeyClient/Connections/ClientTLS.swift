@@ -3,6 +3,7 @@ import Glibc
 import HTTP
 import NIOCore
 import NIOSSL
+import NIOTLS
 import Exclusion
 import TLS
 
@@ -87,21 +88,35 @@ struct TLSSession: Sendable {
   func secure(_ channel: any Channel) throws {
     let handler = try NIOSSLClientHandler(context: context, serverHostname: serverName)
     try channel.pipeline.syncOperations.addHandlers([
-      handler, TLSErrors(of: handler, authorities: authorities),
+      handler, TLSJudge(of: handler, serverName: serverName, authorities: authorities),
     ])
   }
 }
 
-/// Stands behind TLS, and says what its errors mean.
-private final class TLSErrors: ChannelInboundHandler {
+/// Stands behind TLS: lets nothing begin with a server of another name, and says what its errors mean.
+private final class TLSJudge: ChannelInboundHandler {
   typealias InboundIn = ByteBuffer
 
   private let tls: NIOSSLClientHandler
+  private let serverName: String?
   private let authorities: String?
 
-  init(of tls: NIOSSLClientHandler, authorities: String?) {
+  init(of tls: NIOSSLClientHandler, serverName: String?, authorities: String?) {
     self.tls = tls
+    self.serverName = serverName
     self.authorities = authorities
+  }
+
+  /// For the library a certificate for the address is as good as one for the name, and who answers for names is
+  /// believed what the address is.
+  func userInboundEventTriggered(context: ChannelHandlerContext, event: Any) {
+    if case TLSUserEvent.handshakeCompleted = event, let serverName,
+      tls.peerCertificate.map({ !PeerNames(of: $0).areOfServer(serverName) }) ?? true
+    {
+      errorCaught(context: context, error: NIOSSLExtraError.failedToValidateHostname)
+      return context.close(promise: nil)
+    }
+    context.fireUserInboundEventTriggered(event)
   }
 
   func errorCaught(context: ChannelHandlerContext, error: any Error) {

@@ -38,6 +38,20 @@ final class ClientToken: Sendable {
     guard case .file(let path) = token.source, state.withLock({ $0.value }) == nil else {
       return loop.makeSucceededVoidFuture()
     }
+    return read(path, on: loop)
+  }
+
+  /// Reads the file once more: what was shown was refused.
+  ///
+  /// - Returns: Whether there is another token now; nil where none is read from a file.
+  func replace(_ shown: (String, String)?, on loop: any EventLoop) -> EventLoopFuture<Bool>? {
+    guard case .file(let path) = token?.source else { return nil }
+    return read(path, on: loop).map { [self] in
+      state.withLock { $0.value }.map { "Bearer \($0)" } != shown?.1
+    }.recover { _ in false }
+  }
+
+  private func read(_ path: String, on loop: any EventLoop) -> EventLoopFuture<Void> {
     let promise = loop.makePromise(of: Void.self)
     let code = DetachedThread.start { [self] in
       promise.completeWith(Result { try read(path) })

@@ -186,13 +186,14 @@ final class LinkDriver {
     let left = max((attempt.terms.deadline - now).milliseconds, 1)
     connection.watch.sent(at: now)
     var fields = version == nil ? [] : CallFields.withTimeout(milliseconds: left)
-    if let shown = token.field { fields.append(shown) }
+    let shown = token.field
+    if let shown { fields.append(shown) }
     let request = connection.handler.send(
       method: method, path: encoded.path, fields: fields, body: encoded.body
     ) { result in
       switch result {
       case .success(let response):
-        self.received(id, response, version, sentAt: now, on: connection)
+        self.received(id, response, version, shown, sentAt: now, on: connection)
       case .failure(let error): self.failed(id, error, on: connection)
       }
     }
@@ -202,8 +203,8 @@ final class LinkDriver {
   }
 
   private func received(
-    _ id: LinkState.AttemptID, _ response: HTTP2Response, _ version: UInt32?, sentAt: Instant,
-    on connection: Connection
+    _ id: LinkState.AttemptID, _ response: HTTP2Response, _ version: UInt32?,
+    _ shown: (String, String)?, sentAt: Instant, on connection: Connection
   ) {
     let now = time.now
     connection.watch.heard(at: now, isBusy: connection.handler.requestCount > 0)
@@ -234,10 +235,16 @@ final class LinkDriver {
       complete(id, .failed(AttemptFailure(error: error, mayHaveHappened: true, retry: .again)))
     case .refused(let error, let mayHaveHappened):
       served(connection)
-      complete(
-        id,
-        .failed(
-          AttemptFailure(error: error, mayHaveHappened: mayHaveHappened, version: version)))
+      let failure = AttemptFailure(
+        error: error, mayHaveHappened: mayHaveHappened, version: version)
+      guard error.code == .unauthenticated, let replaced = token.replace(shown, on: loop) else {
+        return complete(id, .failed(failure))
+      }
+      replaced.assumeIsolated().whenSuccess { isAnother in
+        var failure = failure
+        if isAnother { failure.retry = .withAnotherToken }
+        self.complete(id, .failed(failure))
+      }
     }
   }
 

@@ -152,6 +152,8 @@ struct Acquisition {
         patienceEnd: waitEnd)
       guard found?.owner == resource.owner else { return }
     } catch {
+      // Who may hold it need not see it: what the server says to the request itself is enough.
+      if error.code == .permissionDenied { return }
       throw AttemptFailure(error: error, mayHaveHappened: false)
     }
     throw alreadyHeld

@@ -10,9 +10,19 @@ struct Asker {
   let permissions: Permissions?
   /// What it uses; nil where it has no limits.
   var quota: Quota?
+  var evidence = Evidence.connection
+
+  /// By what it is known.
+  enum Evidence {
+    /// What its connection has shown.
+    case connection
+    case token(Tokens.Digest)
+    /// In seconds since 1970.
+    case jwt(until: Int64)
+  }
 
   /// As people call it.
-  var name: String { identity?.name ?? "nobody who is known" }
+  var name: String { identity?.name ?? "who has proved no name" }
 
   func may(_ right: Right, on key: String = "") -> Bool {
     permissions?.may(right, on: key) ?? true
@@ -20,7 +30,9 @@ struct Asker {
 
   /// What it is told where it may not do something, whether or not there is anything.
   func denied(_ right: Right, on key: String) -> WireError {
-    WireError(.permissionDenied, Self.word, "\(name) may not \(right) \"\(key)\"")
+    WireError(
+      .permissionDenied, Self.word,
+      "\(name) may not \(right) \(key.isEmpty ? "any key" : "\"\(key)\"")")
   }
 
   static let word = "permission-denied"
@@ -37,17 +49,5 @@ struct Asker {
       throw RPCError(
         .resourceExhausted, "\(Self.limitWord): \(name) may make \(max) requests in a second")
     }
-  }
-
-  /// Takes a place for a request that may wait; nil where there is no limit.
-  ///
-  /// - Throws: Where as many wait as may.
-  func takePlace() throws(WireError) -> Quota.Place? {
-    guard let quota, let max = permissions?.limits.waiting else { return nil }
-    guard let place = quota.takesPlace(max: max) else {
-      throw WireError(
-        .resourceExhausted, Self.limitWord, "\(name) may have \(max) requests that wait")
-    }
-    return place
   }
 }

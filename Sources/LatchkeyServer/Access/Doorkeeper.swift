@@ -13,8 +13,8 @@ final class Doorkeeper {
   private let control: AccessControl?
   private let quotas: Quotas
   private let now: () -> Int64
-  /// Of which rules what follows is.
-  private var number = 0
+  /// Of which what follows is.
+  private var rules: AccessControl.Current?
   private var kept: [Identity?: Asker] = [:]
   private var verified = VerifiedJWTs()
 
@@ -51,17 +51,18 @@ final class Doorkeeper {
   ///
   /// - Throws: `unauthenticated` where something was shown that proves nothing: it is not taken for nothing.
   func look(at head: HeaderBlock, on connection: Connection) throws(RPCError) -> Finding {
-    guard let control else {
-      return .asker(Asker(identity: connection.proof.identity, permissions: nil))
+    guard let rules = current else {
+      // Without rules who has a nameless certificate is nobody; one that has ended lets nobody in.
+      if case .nameless = connection.proof { return .asker(Asker(identity: nil, permissions: nil)) }
+      return .asker(
+        Asker(identity: try connection.proof.identity(at: now), permissions: nil))
     }
-    let rules = control.current
-    if rules.number != number { (number, kept, verified) = (rules.number, [:], VerifiedJWTs()) }
-    let shown = head.withValue(of: "authorization") { $0.map { Array($0) } }
+    let (shown, isAlone) = Self.authorization(of: head)
+    guard isAlone else {
+      throw RPCError(.unauthenticated, "there is more than one field authorization")
+    }
     guard let shown else {
-      guard case .nameless(let why) = connection.proof else {
-        return .asker(asker(connection.proof.identity, rules))
-      }
-      throw RPCError(.unauthenticated, why)
+      return .asker(asker(try connection.proof.identity(at: now), .connection, rules))
     }
     guard let token = Self.bearer(shown) else {
       throw RPCError(
@@ -69,12 +70,14 @@ final class Doorkeeper {
     }
     if let jwts = rules.jwts, JWTs.mayBe(token) {
       let jwt = Array(token)
-      guard let identity = verified.identity(of: jwt, at: now()) else {
-        return .unverified(Unverified(jwt: jwt, jwts: jwts, number: number))
+      guard let (identity, until) = verified.identity(of: jwt, at: now()) else {
+        return .unverified(Unverified(jwt: jwt, jwts: jwts, number: rules.number))
       }
-      return .asker(asker(identity, rules))
+      return .asker(asker(identity, .jwt(until: until), rules))
     }
-    return .asker(asker(try identity(by: token, rules.tokens), rules))
+    let digest = Tokens.Digest(of: token)
+    let identity = try identity(by: digest, rules.tokens)
+    return .asker(asker(identity, digest.map { .token($0) } ?? .connection, rules))
   }
 
   /// Who it is, by what came of verifying it.
@@ -84,28 +87,61 @@ final class Doorkeeper {
     switch verdict {
     case .known(let identity, let until):
       // Other keys may count by now.
-      if unverified.number == number {
+      if unverified.number == current?.number {
         verified.note(unverified.jwt, of: identity, until: until)
       }
-      return asker(identity, control?.current)
+      return asker(identity, .jwt(until: until), current)
     case .wrong(let why): throw RPCError(.unauthenticated, why)
     }
   }
 
-  private func asker(_ identity: Identity?, _ rules: AccessControl.Current?) -> Asker {
+  /// Looks once more at who has waited: what it has shown may prove nothing any more, and it may be allowed less.
+  ///
+  /// - Throws: Where it may not hold `key` any more.
+  func lookAgain(
+    at asker: Asker, on connection: Connection, hold key: String
+  ) throws(RPCError) {
+    guard let rules = current else { return }
+    switch asker.evidence {
+    case .connection: _ = try connection.proof.identity(at: now)
+    case .token(let digest): _ = try identity(by: digest, rules.tokens)
+    case .jwt(let until):
+      if until <= now() { throw RPCError(.unauthenticated, "the JWT is not valid any more") }
+    }
+    let present = self.asker(asker.identity, asker.evidence, rules)
+    guard present.may(.hold, on: key) else { throw RPCError(present.denied(.hold, on: key)) }
+  }
+
+  /// The rules as they are now; nil where there are none. What is kept of others is forgotten.
+  private var current: AccessControl.Current? {
+    guard let control else { return nil }
+    if let rules, control.number == rules.number { return rules }
+    let new = control.current
+    (rules, kept, verified) = (new, [:], VerifiedJWTs())
+    return new
+  }
+
+  private func asker(
+    _ identity: Identity?, _ evidence: Asker.Evidence, _ rules: AccessControl.Current?
+  ) -> Asker {
     guard let policy = rules?.policy else { return Asker(identity: identity, permissions: nil) }
-    if let known = kept[identity] { return known }
-    if kept.count >= Self.keptMax { kept = [:] }
+    if var known = kept[identity] {
+      known.evidence = evidence
+      return known
+    }
+    // Whichever comes first goes.
+    if kept.count >= Self.keptMax { kept.remove(at: kept.startIndex) }
     var asker = Asker(identity: identity, permissions: policy.permissions(of: identity))
     if asker.permissions?.limits != Limits() { asker.quota = quotas.quota(of: identity) }
     kept[identity] = asker
+    asker.evidence = evidence
     return asker
   }
 
   private func identity(
-    by token: ArraySlice<UInt8>, _ tokens: Tokens?
+    by digest: Tokens.Digest?, _ tokens: Tokens?
   ) throws(RPCError) -> Identity {
-    switch tokens?.verdict(on: token, at: now()) {
+    switch tokens?.verdict(on: digest, at: now()) {
     case .known(let identity): return identity
     case .expired: throw RPCError(.unauthenticated, "the token is not valid any more")
     case .unknown: throw RPCError(.unauthenticated, "the token is not known here")
@@ -119,7 +155,22 @@ final class Doorkeeper {
     guard value.count > scheme.count,
       zip(value, scheme).allSatisfy({ $0 | 0x20 == $1 || $0 == $1 })
     else { return nil }
-    return value[scheme.count...].drop { $0 == UInt8(ascii: " ") }
+    func isBlank(_ byte: UInt8) -> Bool { byte == UInt8(ascii: " ") || byte == UInt8(ascii: "\t") }
+    var token = value[scheme.count...].drop(while: isBlank)
+    while let last = token.last, isBlank(last) { token.removeLast() }
+    return token
+  }
+
+  /// The first field of that name, and whether there is no other: whoever stands between may have judged the other.
+  private static func authorization(of head: HeaderBlock) -> (value: [UInt8]?, isAlone: Bool) {
+    head.withFields { fields in
+      var value: [UInt8]?
+      for field in fields where field.name.equals("authorization") {
+        if value != nil { return (value, false) }
+        value = Array(field.value)
+      }
+      return (value, true)
+    }
   }
 }
 

@@ -71,6 +71,6 @@ extension Asker {
   private func caller(on key: String, from origin: CallOrigin?) -> Caller {
     Caller(
       identity: identity?.name ?? "", mayBreak: may(.break, on: key),
-      heldMax: permissions?.limits.held, origin: origin)
+      heldMax: permissions?.limits.held, waitingMax: permissions?.limits.waiting, origin: origin)
   }
 }

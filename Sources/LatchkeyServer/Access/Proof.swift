@@ -2,16 +2,30 @@ import Access
 import Glibc
 import NIOSSL
 import TLS
+import WireSchema
 
 /// What a connection has shown of who is at its other end.
 enum Proof {
   case nothing
-  case identity(Identity)
+  /// Until then, in seconds since 1970; nil for as long as the connection lasts.
+  case identity(Identity, until: Int64?)
   /// Something that names nobody, and why.
   case nameless(String)
 
-  var identity: Identity? {
-    if case .identity(let identity) = self { identity } else { nil }
+  /// Nil for nobody.
+  ///
+  /// - Throws: `unauthenticated` where something was shown that proves nothing, or nothing any more.
+  func identity(at now: () -> Int64) throws(RPCError) -> Identity? {
+    switch self {
+    case .nothing: return nil
+    case .nameless(let why): throw RPCError(.unauthenticated, why)
+    case .identity(let identity, let until):
+      // A resumed session is not verified again, and a connection may be older than its certificate.
+      if let until, until < now() {
+        throw RPCError(.unauthenticated, "the certificate is not valid any more")
+      }
+      return identity
+    }
   }
 
   /// By a certificate that an authority of the server has issued: the first URI in it, else the first DNS name, else
@@ -25,7 +39,7 @@ enum Proof {
       self = .nameless("the certificate has no name of 1 to \(Identity.bytesMax) visible bytes")
       return
     }
-    self = .identity(identity)
+    self = .identity(identity, until: Int64(certificate.notValidAfter))
   }
 
   /// No certificate names what is proved in another way.
@@ -44,6 +58,7 @@ enum Proof {
     if getpwuid_r(userID, &entry, &room, room.count, &found) == 0, found != nil {
       name = String(validatingCString: entry.pw_name)
     }
-    self = .identity(name.flatMap { Identity("user:\($0)") } ?? Identity("uid:\(userID)")!)
+    self = .identity(
+      name.flatMap { Identity("user:\($0)") } ?? Identity("uid:\(userID)")!, until: nil)
   }
 }

@@ -18,11 +18,12 @@ struct AuditLine {
       switch scalar {
       case "\"": text += "\\\""
       case "\\": text += "\\\\"
-      case _
-      where scalar.value < 0x20 || (0x7F..<0xA0).contains(scalar.value)
-        || scalar.value == 0x2028 || scalar.value == 0x2029:
-        let digits = String(scalar.value, radix: 16)
-        text += "\\u" + String(repeating: "0", count: 4 - digits.utf8.count) + digits
+      // Nothing steers a terminal, or has a line read in another order than it is written in.
+      case _ where scalar.value < 0x20 || LineLog.isControl(scalar):
+        for unit in String(scalar).utf16 {
+          let digits = String(unit, radix: 16)
+          text += "\\u" + String(repeating: "0", count: 4 - digits.utf8.count) + digits
+        }
       default: text.unicodeScalars.append(scalar)
       }
     }

@@ -4,6 +4,7 @@ import Glibc
 import HTTP
 import LockCore
 package import Logging
+import Storage
 import Exclusion
 import struct Synchronization.Atomic
 import WireSchema
@@ -14,8 +15,12 @@ import WireSchema
 /// it is required, what is done is answered only when it is written, and where it cannot be, nothing is granted or given
 /// back: only leases are renewed, and end.
 package final class AuditLog: Sendable {
-  /// Of denials so many are written in a second; the others are counted.
+  /// Of denials of those who are known so many are written in a second; the others are counted.
   static let denialsOfSecondMax: Int64 = 100
+  /// The same of those who are not: they take no room from the others, and fill no disk in a day.
+  static let denialsOfNobodyMax: Int64 = 20
+  /// Lines that wait to be written where they are required: more than are made while nothing is granted.
+  private static let requiredBytesMax = 64 << 20
   /// How long what is done waits to be written, where that is required.
   private static let patienceNanoseconds: Int64 = 1_000_000_000
   /// Stands for stderr in the place of a path.
@@ -26,6 +31,7 @@ package final class AuditLog: Sendable {
   private let writer: LineWriter
   private let logger: Logger
   private let denials = Mutex(Denials())
+  private let denialsOfNobody = Mutex(Denials())
   /// Whether what is written took too long, and is not written yet.
   private let isStuck = Atomic<Bool>(false)
 
@@ -33,6 +39,18 @@ package final class AuditLog: Sendable {
     var second = 0
     var count: Int64 = 0
     var leftOut: Int64 = 0
+
+    /// - Returns: How many were left out before one that is written; nil for one that is left out.
+    mutating func take(at second: Int, max: Int64) -> Int64? {
+      if self.second != second { (self.second, count) = (second, 0) }
+      count += 1
+      guard count <= max else {
+        leftOut += 1
+        return nil
+      }
+      defer { leftOut = 0 }
+      return leftOut
+    }
   }
 
   /// Opens the file, which is made where it is missing.
@@ -45,7 +63,9 @@ package final class AuditLog: Sendable {
     self.isRequired = isRequired
     self.logger = logger
     writer = LineWriter(
-      path == Self.stderr ? STDERR_FILENO : try Self.open(path), keepsTrying: true
+      path == Self.stderr ? STDERR_FILENO : try Self.open(path),
+      queueBytesMax: isRequired ? Self.requiredBytesMax : LineWriter.queueBytesMax,
+      keepsTrying: true
     ) {
       var line = AuditLine("dropped", at: AuditLine.now)
       line.add("lines", Int64($0))
@@ -62,9 +82,18 @@ package final class AuditLog: Sendable {
   }
 
   private static func open(_ path: String) throws(FileError) -> Int32 {
-    let file = Glibc.open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0o600)
+    // A pipe that nobody reads holds up nobody.
+    let flags = O_RDWR | O_APPEND | O_CREAT | O_CLOEXEC | O_NONBLOCK
+    let file = Glibc.open(path, flags, 0o600)
     guard file >= 0 else {
       throw FileError("cannot write \(path): \(String(cString: strerror(errno)))")
+    }
+    // What was broken off in the middle of a line, as on a full disk, is a line of its own.
+    var (status, last) = (stat(), UInt8(ascii: "\n"))
+    if fstat(file, &status) == 0, status.st_mode & S_IFMT == S_IFREG, status.st_size > 0,
+      pread(file, &last, 1, off_t(status.st_size - 1)) == 1, last != UInt8(ascii: "\n")
+    {
+      _ = Glibc.write(file, "\n", 1)
     }
     return file
   }
@@ -87,10 +116,10 @@ package final class AuditLog: Sendable {
   func flush(nanoseconds: Int64) -> Bool { writer.flush(nanoseconds: nanoseconds) }
 
   /// Why nothing is granted or given back at the moment; nil where it is.
-  var refusal: RPCError? {
+  var refusal: StoreError? {
     guard isRequired else { return nil }
     if let failure = writer.failure {
-      return RPCError(
+      return StoreError(
         .unavailable, "the audit log cannot be written: \(String(cString: strerror(failure)))")
     }
     guard isStuck.load(ordering: .relaxed) else { return nil }
@@ -98,27 +127,32 @@ package final class AuditLog: Sendable {
       isStuck.store(false, ordering: .relaxed)
       return nil
     }
-    return RPCError(.unavailable, "the audit log takes too long to be written")
+    return StoreError(.unavailable, "the audit log takes too long to be written")
   }
 
   // MARK: - What happens
 
   /// On a thread of the store, which waits where the log is required.
-  func note(_ events: [GrantEvent]) {
+  ///
+  /// - Returns: Whether what was done may be told to those who asked for it.
+  func note(_ events: [GrantEvent], isCertain: Bool) -> Bool {
     let now = AuditLine.now
     var isAnything = false
     for event in events where !ReservedKeys.contains(event.key) {
       isAnything = true
-      writer.write(Self.line(event, at: now))
+      writer.write(Self.line(event, isCertain: isCertain, at: now))
     }
-    guard isRequired, isAnything, refusal == nil else { return }
-    if !writer.flush(nanoseconds: Self.patienceNanoseconds) {
-      isStuck.store(true, ordering: .relaxed)
-    }
+    guard isRequired, isAnything else { return true }
+    // What fails is tried again each second: it is not waited for.
+    guard refusal == nil else { return false }
+    let isWritten = writer.flush(nanoseconds: Self.patienceNanoseconds)
+    if !isWritten { isStuck.store(true, ordering: .relaxed) }
+    return isWritten
   }
 
-  private static func line(_ event: GrantEvent, at now: timespec) -> String {
+  private static func line(_ event: GrantEvent, isCertain: Bool, at now: timespec) -> String {
     var line = AuditLine(event.what.name, at: now)
+    if !isCertain { line.add("uncertain", true) }
     if event.isBreak { line.add("break", true) }
     line.add("key", event.key)
     line.add("kind", event.holder.kind == .lock ? "lock" : "presence")
@@ -137,16 +171,10 @@ package final class AuditLog: Sendable {
   func refused(_ error: RPCError, to asker: Asker?, from origin: CallOrigin) {
     guard error.code == .permissionDenied || error.code == .unauthenticated else { return }
     let now = AuditLine.now
-    let leftOut = denials.withLock { denials -> Int64? in
-      if denials.second != now.tv_sec { (denials.second, denials.count) = (now.tv_sec, 0) }
-      denials.count += 1
-      guard denials.count <= Self.denialsOfSecondMax else {
-        denials.leftOut += 1
-        return nil
-      }
-      defer { denials.leftOut = 0 }
-      return denials.leftOut
-    }
+    let leftOut =
+      asker?.identity == nil
+      ? denialsOfNobody.withLock { $0.take(at: now.tv_sec, max: Self.denialsOfNobodyMax) }
+      : denials.withLock { $0.take(at: now.tv_sec, max: Self.denialsOfSecondMax) }
     guard let leftOut else { return }
     var line = AuditLine("denied", at: now)
     line.add("code", error.code.rawValue)

@@ -17,9 +17,6 @@ final class CallAccount {
 
   func of(_ asker: Asker) -> CallAccount { CallAccount(log, of: origin, by: asker) }
 
-  /// Why nothing is granted or given back at the moment; nil where it is.
-  var refusal: RPCError? { log.refusal }
-
   func refused(_ error: RPCError) { log.refused(error, to: asker, from: origin) }
 }
 

@@ -18,6 +18,8 @@ final class Endpoint: Sendable {
   let path: String
   let method: String
   let version: UInt32
+  /// Whether it only keeps or gives back what is held.
+  let isOfHolder: Bool
   /// Reads a request and lifts it to the newest version.
   let read: @Sendable ([UInt8], Codec) throws(WireError) -> NewestWire.Request
   /// Projects an answer to this version and writes it.
@@ -38,6 +40,7 @@ final class Endpoint: Sendable {
   private init<Version: WireVersion>(of _: Version.Type, _ method: Version.Method) {
     path = Version.path(of: method)
     self.method = method.rawValue
+    isOfHolder = ["Renew", "RenewMany", "Release"].contains(method.rawValue)
     version = Version.number
     read = { (body, codec) throws(WireError) in
       try Version.liftToNewest(Version.Request(method, body, codec))
@@ -73,13 +76,12 @@ final class Endpoint: Sendable {
     let store = context.connection.loop.store
     switch try permitted(read.work, context) {
     case .command(let command):
-      if !command.isRenewal, let refusal = context.account?.refusal { throw refusal }
       let answerBytesMax = Locks.answerBytesMax(of: command, read.request.codec)
       let share = try context.connection.share(of: \.renewals, ofAnswer: answerBytesMax)
-      let call = try UnaryCall(.command(command), self, context, read.request, share: share)
+      let call = UnaryCall(.command(command), self, context, read.request, share: share)
       store.submit(command, deadline: call.deadline, call: call)
     case .get(let key):
-      let call = try UnaryCall(.get(key: key), self, context, read.request)
+      let call = UnaryCall(.get(key: key), self, context, read.request)
       store.ask(.fetch(key: key), deadline: call.deadline, call: call)
     case .list(var range):
       // What v1 promises of FetchAll; later versions promise less, so that no list holds up the
@@ -87,7 +89,7 @@ final class Endpoint: Sendable {
       range.isOfOneMoment = version == V1.number
       let share = context.connection.answerBudget(\.lists).share()
       let list = ResourceList(of: self, codec: read.request.codec, share: share)
-      let call = try UnaryCall(.list(list), self, context, read.request, share: share)
+      let call = UnaryCall(.list(list), self, context, read.request, share: share)
       store.ask(
         .list(range, into: list), from: ObjectIdentifier(context.connection),
         deadline: call.deadline, call: call)

@@ -91,7 +91,7 @@ extension NewestWire.Refusal {
     case .tooManyWaiters:
       self.reason = "too-many-waiters"
       retry = .later
-    case .tooManyHeld:
+    case .tooManyHeld, .tooManyWaiting:
       self.reason = Asker.limitWord
       retry = .later
     case .superseded:
@@ -144,10 +144,14 @@ extension WireError {
       self.init(
         .resourceExhausted, refusal.reason, "as many wait as there is room for",
         details: [refusal])
-    case .tooManyHeld:
+    case .tooManyHeld(let max):
+      self.init(
+        .resourceExhausted, refusal.reason, "who asks may hold \(max) keys, and does",
+        details: [refusal])
+    case .tooManyWaiting(let max):
       self.init(
         .resourceExhausted, refusal.reason,
-        "this identity holds as many keys as the policy lets it", details: [refusal])
+        "of the requests of who asks \(max) may wait, and do", details: [refusal])
     case .tooManyLabels:
       self.init(
         .failedPrecondition, refusal.reason,

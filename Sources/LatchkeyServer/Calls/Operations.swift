@@ -11,9 +11,11 @@ final class Operations: Sendable {
   private let fleet: Fleet
   /// Writes all metrics; nil where they go elsewhere.
   private let metricsText: (@Sendable () -> String)?
+  private let audit: AuditLog?
 
-  init(fleet: Fleet, metricsText: (@Sendable () -> String)?) {
+  init(fleet: Fleet, audit: AuditLog?, metricsText: (@Sendable () -> String)?) {
     self.fleet = fleet
+    self.audit = audit
     self.metricsText = metricsText
   }
 
@@ -60,7 +62,11 @@ final class Operations: Sendable {
     guard !loop.isDraining else { return plain(exchange, loop, status: 503, "shutting down") }
     loop.ask(.meta, by: deadline(loop)) { [self] result in
       switch (result, loop.store.health) {
-      case (.success, .working): plain(exchange, loop, status: 200, "ready")
+      case (.success, .working):
+        guard let refusal = audit?.refusal else {
+          return plain(exchange, loop, status: 200, "ready")
+        }
+        plain(exchange, loop, status: 503, "not ready: \(refusal)")
       case (.success, .failing(let error)), (.failure(let error), _):
         plain(exchange, loop, status: 503, "not ready: \(error)")
       }

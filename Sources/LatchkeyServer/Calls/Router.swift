@@ -21,7 +21,7 @@ final class Router {
 
   private let loop: EventLoopContext
   private let operations: Operations
-  private let doorkeeper: Doorkeeper
+  let doorkeeper: Doorkeeper
   private let audit: AuditLog?
   private let bodyBytesMax: Int
   private let routes: [Route]
@@ -65,7 +65,8 @@ final class Router {
     // Who asks is looked at before the message is read.
     let account = account(of: head, on: connection)
     func receive(_ asker: Asker) throws(RPCError) {
-      try asker.takeRequest(at: time)
+      // Who holds something may keep it, and is welcome to give it back.
+      if !route.endpoint.isOfHolder { try asker.takeRequest(at: time) }
       let context = CallContext(
         connection: connection, asker: asker, account: account?.of(asker), exchange: exchange,
         metrics: route.metrics, time: time)

@@ -31,28 +31,19 @@ final class UnaryCall: StoreCall, TimedCall, ExchangeWatcher, @unchecked Sendabl
   let deadline: MonotonicTime?
   /// Until when the store is waited for, where it may be cut off; nil for as long as it takes.
   private var patienceEnd: MonotonicTime?
-  private var isAnswered = false {
-    didSet { place = nil }
-  }
+  private var isAnswered = false
   /// What a call that may wait was answered with, until its end.
   private var told: Outcome?
   private let hasEnded = Atomic<Bool>(false)
   /// What a long answer may take, until it is written or nobody waits for it.
   private var share: AnswerBudget.Share?
-  /// Of those that its identity may have for requests that wait, until it is answered.
-  private var place: Quota.Place?
+  /// Who asks, where the call may wait: long enough to be allowed less in the end.
+  private let waitingAsker: Asker?
 
   init(
     _ kind: Kind, _ endpoint: Endpoint, _ context: CallContext, _ request: UnaryRequest,
     share: AnswerBudget.Share? = nil
-  ) throws(RPCError) {
-    if kind.mayWait {
-      do throws(WireError) {
-        place = try context.asker.takePlace()
-      } catch {
-        throw endpoint.refusal(error)
-      }
-    }
+  ) {
     self.kind = kind
     self.endpoint = endpoint
     exchange = context.exchange
@@ -60,6 +51,7 @@ final class UnaryCall: StoreCall, TimedCall, ExchangeWatcher, @unchecked Sendabl
     codec = request.codec
     metrics = context.metrics
     account = context.account
+    waitingAsker = kind.mayWait ? context.asker : nil
     start = context.time
     self.share = share
     peer = kind.mayWait ? context.connection.waitingPeer(at: context.time) : nil
@@ -158,6 +150,7 @@ final class UnaryCall: StoreCall, TimedCall, ExchangeWatcher, @unchecked Sendabl
     do throws(RPCError) {
       switch result {
       case .success(let outcome):
+        try lookAgain(before: outcome)
         let body = try body(of: outcome)
         if mayWait { told = outcome }
         account?.denied(outcome)
@@ -166,6 +159,19 @@ final class UnaryCall: StoreCall, TimedCall, ExchangeWatcher, @unchecked Sendabl
       }
     } catch {
       refuse(error)
+    }
+  }
+
+  /// What is not to be had any more by whom it was granted to is given back.
+  private func lookAgain(before outcome: Outcome) throws(RPCError) {
+    guard case .claimed = outcome, let waitingAsker, case .command(let command) = kind,
+      let key = command.key
+    else { return }
+    do throws(RPCError) {
+      try connection.lookAgain(at: waitingAsker, hold: key)
+    } catch {
+      undo(outcome)
+      throw error
     }
   }
 

@@ -63,6 +63,11 @@ final class Connection: RequestReceiver {
     router.receive(head, body: body, exchange: exchange, on: self)
   }
 
+  /// - Throws: Where `asker` may not hold `key` any more, or is not known any more.
+  func lookAgain(at asker: Asker, hold key: String) throws(RPCError) {
+    try router.doorkeeper.lookAgain(at: asker, on: self, hold: key)
+  }
+
   // MARK: - From its beginning to its end
 
   func closed() {
@@ -89,7 +94,8 @@ final class Connection: RequestReceiver {
 
   /// The address of its other end, as people write it.
   private(set) lazy var peerName: String = {
-    guard let address = channel.remoteAddress, let ip = address.ipAddress else { return "unix" }
+    guard let address = channel.remoteAddress else { return "unknown" }
+    guard let ip = address.ipAddress else { return "unix" }
     let host = ip.contains(":") ? "[\(ip)]" : ip
     return "\(host):\(address.port ?? 0)"
   }()

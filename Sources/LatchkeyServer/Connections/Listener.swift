@@ -34,6 +34,8 @@ package struct Listener: Hashable, Sendable {
     return host != "localhost" && host != "::1" && !host.hasPrefix("127.")
   }
 
+  var isUnix: Bool { if case .unix = place { true } else { false } }
+
   /// As one writes it, with the port that was taken: an IPv6 address in brackets.
   package func address(port taken: Int? = nil) -> String {
     switch place {

@@ -82,6 +82,7 @@ final class Fleet: Sendable {
       $0.shapeNewest = UInt32(KnownShapes.all.newest)
       $0.shapeKept = UInt32(allowance.shapeKept)
       $0.listen = state.withLock { $0.listen }
+      $0.hasPolicy_p = hasPolicy
     }
   }
 
@@ -172,10 +173,7 @@ final class Fleet: Sendable {
 
   /// What keeps the policy from being held, in words for a person.
   private func policyRemarks(_ view: FleetView) -> [String] {
-    guard hasPolicy else { return [] }
-    return view.knowingNoIdentities.map {
-      "\($0.name) knows no policy: it does what it is asked to by whoever reaches it, and what it grants belongs to nobody"
-    }
+    hasPolicy ? view.without(owner).policyRemarks : []
   }
 
   private func say(_ remarks: [String]) {

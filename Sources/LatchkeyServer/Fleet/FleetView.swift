@@ -85,9 +85,17 @@ struct FleetView: Equatable {
     return (range, "\(limiting.name) speaks \(wire), this one \(own)")
   }
 
-  /// Those that do not know whose a grant is.
-  var knowingNoIdentities: [Member] {
-    members.filter { Int64($0.presence.shapeNewest) < S3.number }
+  /// Why a policy is not held by all of them, in words for a person.
+  var policyRemarks: [String] {
+    members.compactMap { member in
+      if Int64(member.presence.shapeNewest) < S3.number {
+        return
+          "\(member.name) knows no policy: it does what it is asked to by whoever reaches it, and what it grants "
+          + "belongs to nobody"
+      }
+      guard !member.presence.hasPolicy_p else { return nil }
+      return "\(member.name) has no policy: it does what it is asked to by whoever reaches it"
+    }
   }
 
   /// The oldest shape that somebody needs, and for whom it is kept.

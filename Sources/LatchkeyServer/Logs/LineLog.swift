@@ -60,7 +60,7 @@ package struct LineLog: LogHandler {
     return escaped
   }
 
-  private static func isControl(_ scalar: Unicode.Scalar) -> Bool {
+  static func isControl(_ scalar: Unicode.Scalar) -> Bool {
     switch scalar.properties.generalCategory {
     // Formats such as marks that reorder the text around them.
     case .control, .lineSeparator, .paragraphSeparator, .format: true

@@ -14,6 +14,7 @@ package final class LineWriter: @unchecked Sendable {
   private var descriptor: Int32
   /// The one that is to take its place.
   private var nextDescriptor: Int32?
+  private let queueBytesMax: Int
   /// Whether what cannot be written is tried again.
   private let keepsTrying: Bool
   /// What is written where so many lines were dropped.
@@ -34,12 +35,13 @@ package final class LineWriter: @unchecked Sendable {
 
   /// Lives as long as the process: so does its thread.
   package init(
-    _ descriptor: Int32, keepsTrying: Bool = false,
+    _ descriptor: Int32, queueBytesMax: Int = queueBytesMax, keepsTrying: Bool = false,
     notice: @escaping @Sendable (Int) -> String = {
       "(\($0) lines were dropped here: nobody read them in time)"
     }
   ) {
     self.descriptor = descriptor
+    self.queueBytesMax = queueBytesMax
     self.keepsTrying = keepsTrying
     self.notice = notice
     pthread_mutex_init(mutex, nil)
@@ -64,7 +66,7 @@ package final class LineWriter: @unchecked Sendable {
     let bytes = Array(line.utf8) + [UInt8(ascii: "\n")]
     locked {
       let notice = untold == 0 ? [] : Array("\(notice(untold))\n".utf8)
-      guard queue.count + notice.count + bytes.count <= Self.queueBytesMax else {
+      guard queue.count + notice.count + bytes.count <= queueBytesMax else {
         untold += 1
         return drop(1)
       }

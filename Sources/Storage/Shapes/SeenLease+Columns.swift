@@ -25,7 +25,9 @@ extension SeenLease {
     for shape in shapes.newer {
       let isOfGrant = cells.integer(index) == token
       if !shape.isWhole {
-        if isOfGrant { identity = S3.identity(cells, at: index + shape.stampCount) }
+        if isOfGrant, shape == S3.self {
+          identity = S3.identity(cells, at: index + shape.stampCount)
+        }
         index += shape.columns.count
         continue
       }

@@ -100,11 +100,14 @@ struct Batch {
   /// What became of grants; empty where nobody wants to know.
   private(set) var events: [GrantEvent] = []
   private let wantsEvents: Bool
+  /// Why nothing is granted or given back; nil where it is.
+  private let refusal: StoreError?
 
   /// - Parameter facts: What the store says to the wishes of `scope`.
   init(
     _ scope: Scope, _ facts: Facts, waiting: WaitingRoom? = nil,
-    wantsEvents: Bool = false, heldBefore: @escaping (String) -> Int = { _ in 0 },
+    wantsEvents: Bool = false, refusal: StoreError? = nil,
+    heldBefore: @escaping (String) -> Int = { _ in 0 },
     nanosecondsLeft: @escaping (StoredRow) -> Int64? = { _ in nil }
   ) {
     meta = facts.meta
@@ -115,6 +118,7 @@ struct Batch {
     self.waiting = waiting
     self.heldBefore = heldBefore
     self.wantsEvents = wantsEvents
+    self.refusal = refusal
     self.nanosecondsLeft = nanosecondsLeft
   }
 
@@ -177,6 +181,7 @@ struct Batch {
     case .release(let key, let name):
       switch Decisions.release(name, on: row?.record) {
       case .released(let next):
+        if let refusal { return .failure(refusal) }
         note(.released, next, of: row?.record.holder, by: name.caller)
         change(slot, to: next)
         handOver(key, slot: slot)
@@ -194,8 +199,9 @@ struct Batch {
       setbackFloor: meta.setbackFloor)
     switch verdict {
     case .granted(let next):
-      guard mayHoldMore(claim.caller) else {
-        return .success(.refused(.tooManyHeld, nil))
+      if let refusal { return .failure(refusal) }
+      if let max = claim.caller.heldMax, !mayHoldMore(claim.caller, than: max) {
+        return .success(.refused(.tooManyHeld(max: max), nil))
       }
       note(.granted, next, of: next.holder, by: claim.caller)
       change(slot, to: next)
@@ -212,7 +218,8 @@ struct Batch {
   /// name of its holder.
   @discardableResult
   private mutating func handOver(_ key: String, slot: Int) -> WaitingRoom.HandOver {
-    guard let waiting, !waiting.isEmpty else { return .nobody }
+    // Who waits goes on to wait where nothing is granted.
+    guard let waiting, !waiting.isEmpty, refusal == nil else { return .nobody }
     if let row = slots[slot].row, row.damage != nil || row.isOfNewerServer { return .nobody }
     var handedOver = WaitingRoom.HandOver.answered
     while slots[slot].row?.record.holder == nil, handedOver == .answered {
@@ -262,18 +269,27 @@ struct Batch {
     // Where the row was freed and deleted, this server was away too long to hear of it. A row that was lost as it
     // came into being had a token above the floor, and so above all that were deleted before.
     if row == nil, let collected = meta.collectedToken, hold.sighting.token <= collected { return }
-    guard row?.record.token ?? 0 < hold.sighting.token, row?.damage == nil,
-      row?.isOfNewerServer != true
+    guard row?.damage == nil, row?.isOfNewerServer != true,
+      row?.record.token ?? 0 < hold.sighting.token || isOfNobody(row, hold)
     else { return }
     let revision = max(hold.sighting.revision, row?.record.revision ?? 0)
     guard revision < .max else { return }
-    var holder = Holder(
-      kind: hold.kind, owner: hold.owner, content: .empty, lease: hold.lease)
+    let present = isOfNobody(row, hold) ? row?.record.holder : nil
+    var holder =
+      present
+      ?? Holder(kind: hold.kind, owner: hold.owner, content: .empty, lease: hold.lease)
     holder.identity = hold.identity
     let record = LockRecord(
       key: hold.key, holder: holder, token: hold.sighting.token, revision: revision + 1)
     note(.putBack, record, of: holder)
     change(slot, to: record)
+  }
+
+  /// Whether somebody who knows no identities has put it back.
+  private func isOfNobody(_ row: StoredRow?, _ hold: Setback.Hold) -> Bool {
+    guard let record = row?.record, let holder = record.holder else { return false }
+    return record.token == hold.sighting.token && holder.identity.isEmpty
+      && !hold.identity.isEmpty && holder.owner.isSameName(as: hold.owner)
   }
 
   private var changedSlots: [Int] { slots.indices.filter { slots[$0].isChanged } }
@@ -312,8 +328,8 @@ struct Batch {
     if what != .renewed || event.isBreak { events.append(event) }
   }
 
-  private func mayHoldMore(_ caller: Caller) -> Bool {
-    guard let max = caller.heldMax, !caller.identity.isEmpty else { return true }
+  private func mayHoldMore(_ caller: Caller, than max: Int) -> Bool {
+    guard !caller.identity.isEmpty else { return true }
     return heldBefore(caller.identity) + heldSince[NameBytes(caller.identity), default: 0] < max
   }
 

@@ -62,6 +62,8 @@ final class CommandWriter {
   private var stalls: StallWatch
   /// Nil where somebody else does it (``Caretaker``).
   private var upkeep: Upkeep?
+  /// Why nothing is granted in this turn (``StoreObserver/refusal``).
+  private var refusal: StoreError?
   private var scans: ScanSchedule
   private var news: NewsSchedule
   private var setback: Setback
@@ -298,6 +300,10 @@ final class CommandWriter {
       guard try recoveredFromSetback(writer, isAsked: !part.isEmpty, at: now) else {
         return part.map { [latestError] _ in .failure(latestError) }
       }
+      let wasRefusing = refusal != nil
+      refusal = observer.refusal
+      // Who waits was passed over meanwhile.
+      if wasRefusing, refusal == nil { waitedKeys.invalidate() }
       let looked = try keysToLookAt(writer, at: now)
       guard
         !part.isEmpty || !due.isEmpty || stalls.isStoreFailing || !looked.isEmpty
@@ -398,7 +404,7 @@ final class CommandWriter {
         return false
       }
       batch.done(ids: ids)
-      if !batch.events.isEmpty { observer.happened(batch.events) }
+      if !batch.events.isEmpty { _ = observer.happened(batch.events, isCertain: true) }
     }
     if case .putBack = step {
       for row in batch.slots.compactMap(\.row) where row.damage == nil { noteForSetback(row) }
@@ -460,7 +466,7 @@ final class CommandWriter {
           memory.note(facts.meta)
         }
         var batch = Batch(
-          scope, facts, waiting: waiting, wantsEvents: observer.wantsEvents,
+          scope, facts, waiting: waiting, wantsEvents: observer.wantsEvents, refusal: refusal,
           heldBefore: { [unowned self] in leases.count(ofIdentity: $0) },
           nanosecondsLeft: { [unowned self] row in
             leases.nanosecondsLeft(of: row.id, as: row.record.sighting, at: start)
@@ -483,12 +489,27 @@ final class CommandWriter {
         if stalls.isStoreFailing {
           changes.meta.append(.set(.epoch, from: facts.meta.epoch, to: facts.meta.epoch))
         }
-        switch try writer.apply(changes) {
+        let applied: Applied
+        do throws(StoreError) {
+          applied = try writer.apply(changes)
+        } catch {
+          // A commit that is not answered may have been done.
+          if engine.keepsAccount, !batch.events.isEmpty {
+            _ = observer.happened(batch.events, isCertain: false)
+          }
+          throw error
+        }
+        switch applied {
         case .done(let ids):
           batch.done(ids: ids)
+          let mayTell = batch.events.isEmpty || observer.happened(batch.events, isCertain: true)
           committed(batch, due: due, dueSlots: dueSlots, commands: part.count, start: start)
           for (key, slot) in zip(looked, lookedSlots) {
             waiting.see(batch.slots[slot].row?.record.token, of: key)
+          }
+          guard mayTell else {
+            waiting.withhold()
+            return results.map { $0?.withheld }
           }
           return results
         case .conflict:
@@ -567,7 +588,6 @@ final class CommandWriter {
     _ batch: borrowing Batch, due: [LeaseTable.Due], dueSlots: [Int?], commands: Int,
     start: MonotonicTime
   ) {
-    if !batch.events.isEmpty { observer.happened(batch.events) }
     let now = clock()
     for slot in batch.slots {
       guard let row = slot.row, row.damage == nil else { continue }
@@ -634,4 +654,19 @@ final class CommandWriter {
     waitedKeys.invalidate()
     return opened
   }
+}
+
+extension StoreResult {
+  /// What is told in its place where it is not to be told that it is done.
+  var withheld: StoreResult {
+    switch self {
+    case .success(.claimed(_, _, isNewGrant: true)), .success(.released): .failure(.withheld)
+    default: self
+    }
+  }
+}
+
+extension StoreError {
+  fileprivate static let withheld = StoreError(
+    .unavailable, "it may be done, but the account of it could not be written in time")
 }

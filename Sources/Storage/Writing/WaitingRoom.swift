@@ -215,10 +215,13 @@ final class WaitingRoom {
       end: wait.end, byteCount: key.utf8.count + claim.byteCount + wait.requestID.utf8.count,
       waiter: Visitor(claim: claim, call: call, peer: call.peer))
     let place: (id: Queue.ID, former: Queue.Entry?)
-    switch queue.add(entry) {
+    let waitingMax = claim.caller.waitingMax
+    switch queue.add(entry, identityMax: waitingMax) {
     case .waits(let id): place = (id, nil)
     case .tookPlace(let id, let former): place = (id, former)
     case .full: return .success(.refused(.tooManyWaiters, state))
+    case .fullOfIdentity:
+      return .success(.refused(.tooManyWaiting(max: waitingMax ?? 0), state))
     }
     if let former = place.former {
       forget(former)
@@ -296,6 +299,9 @@ final class WaitingRoom {
     }
     return told
   }
+
+  /// Those who were granted something are not told so.
+  func withhold() { leaving = leaving.map { ($0.id, $0.entry, $0.result.withheld) } }
 
   func rollback() {
     guard !leaving.isEmpty || !arrivals.isEmpty else { return }

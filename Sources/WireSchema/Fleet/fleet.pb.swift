@@ -53,6 +53,9 @@ package nonisolated struct Latchkey_Fleet_V1_ServerPresence: Sendable {
   /// given up. 0 in servers that know s1 only.
   package var shapeKept: UInt32 = 0
 
+  /// Whether it looks at who may do what.
+  package var hasPolicy_p: Bool = false
+
   package var unknownFields = SwiftProtobuf.UnknownStorage()
 
   package init() {}
@@ -263,7 +266,7 @@ fileprivate nonisolated let _protobuf_package = "latchkey.fleet.v1"
 
 nonisolated extension Latchkey_Fleet_V1_ServerPresence: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   package static let protoMessageName: String = _protobuf_package + ".ServerPresence"
-  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}software\0\u{3}wire_oldest\0\u{3}wire_newest\0\u{3}shape_oldest\0\u{3}shape_newest\0\u{1}listen\0\u{3}shape_kept\0")
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}software\0\u{3}wire_oldest\0\u{3}wire_newest\0\u{3}shape_oldest\0\u{3}shape_newest\0\u{1}listen\0\u{3}shape_kept\0\u{3}has_policy\0")
 
   package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -278,6 +281,7 @@ nonisolated extension Latchkey_Fleet_V1_ServerPresence: SwiftProtobuf.Message, S
       case 5: try { try decoder.decodeSingularUInt32Field(value: &self.shapeNewest) }()
       case 6: try { try decoder.decodeSingularStringField(value: &self.listen) }()
       case 7: try { try decoder.decodeSingularUInt32Field(value: &self.shapeKept) }()
+      case 8: try { try decoder.decodeSingularBoolField(value: &self.hasPolicy_p) }()
       default: break
       }
     }
@@ -305,6 +309,9 @@ nonisolated extension Latchkey_Fleet_V1_ServerPresence: SwiftProtobuf.Message, S
     if self.shapeKept != 0 {
       try visitor.visitSingularUInt32Field(value: self.shapeKept, fieldNumber: 7)
     }
+    if self.hasPolicy_p != false {
+      try visitor.visitSingularBoolField(value: self.hasPolicy_p, fieldNumber: 8)
+    }
     try unknownFields.traverse(visitor: &visitor)
   }
 
@@ -316,6 +323,7 @@ nonisolated extension Latchkey_Fleet_V1_ServerPresence: SwiftProtobuf.Message, S
     if lhs.shapeNewest != rhs.shapeNewest {return false}
     if lhs.listen != rhs.listen {return false}
     if lhs.shapeKept != rhs.shapeKept {return false}
+    if lhs.hasPolicy_p != rhs.hasPolicy_p {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }

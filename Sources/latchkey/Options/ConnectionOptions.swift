@@ -39,7 +39,7 @@ struct ConnectionOptions: ParsableArguments {
   @Option(
     help: ArgumentHelp(
       """
-      A file whose first line is a bearer token to show to servers; LATCHKEY_TOKEN is one itself. \
+      A file whose first line is a bearer token to show to servers; LATCHKEY_BEARER_TOKEN is one itself. \
       (default: $LATCHKEY_TOKEN_FILE, or none)
       """, valueName: "path"))
   var tokenFile: String?
@@ -114,7 +114,7 @@ struct ConnectionOptions: ParsableArguments {
   private var token: BearerToken? {
     if let path = tokenFile { return .file(path) }
     return value(nil, "LATCHKEY_TOKEN_FILE").map { .file($0) }
-      ?? value(nil, "LATCHKEY_TOKEN").map { .text($0) }
+      ?? value(nil, "LATCHKEY_BEARER_TOKEN").map { .text($0) }
   }
 
   /// An empty variable is as good as none.

@@ -64,6 +64,32 @@
       #expect(throws: SQLFailure.self) { try gone.run([PostgresStatements.commit]) }
     }
 
+    /// Whoever waits for a table to be its own has everybody wait behind it: a backup would stop the fleet.
+    @Test func addingColumnsKeepsNobodyWaitingWhoUsesTheTable() async throws {
+      let database = try PostgresDatabase()
+      let older = try PostgresEngine(
+        uri: database.uri, shapes: .upTo(2), secondsMax: 120, clock: ManualClock().reading)
+      let writer = try older.openWriter()
+      let reading = try older.connect()
+      _ = try reading.run([
+        PostgresStatement("BEGIN"), PostgresStatement("SELECT 1 FROM \(S1.resourceTable)"),
+      ])
+      let uri = database.uri
+      let newer = Task.detached {
+        try PostgresEngine(uri: uri, secondsMax: 120, clock: ManualClock().reading).openWriter()
+          .isUsable
+      }
+      // Each would wait as long as the reading lasts behind who waits for the table.
+      for number in 1...30 {
+        #expect(try claim("key-\(number)", writer) != .conflict)
+        try await Task.sleep(for: .milliseconds(50))
+      }
+      #expect(try !database.existingColumns().rows.contains { $0.text(0) == "s3_identity" })
+      _ = try reading.run([PostgresStatement("COMMIT")])
+      #expect(try await newer.value)
+      #expect(try database.existingColumns().rows.contains { $0.text(0) == "s3_identity" })
+    }
+
     @Test func whoMayLoseCommitsIsRemarked() async throws {
       let cluster = try PostgresCluster.startWithStandby()
       let engine = try engine(cluster.uri("postgres"))

@@ -15,11 +15,12 @@ import Testing
   private let clock = ManualClock()
 
   private func bench(
-    on database: MemoryDatabase? = nil, limits: StoreLimits = StoreLimits(), arrives: Bool = true
+    on database: MemoryDatabase? = nil, shapes: KnownShapes = .all,
+    limits: StoreLimits = StoreLimits(), arrives: Bool = true
   ) throws -> TurnBench {
     let database = database ?? self.database
     let bench = try TurnBench(
-      engine: database.engine(), database: database, clock: clock, limits: limits,
+      engine: database.engine(shapes), database: database, clock: clock, limits: limits,
       setbackGraceNanoseconds: limits.setbackGraceNanoseconds)
     if arrives { pass(bench) }
     return bench
@@ -192,6 +193,23 @@ import Testing
     pass(isBySeer ? seeing : granting!, seeing)
     claim.caller.identity = "other"
     #expect(seeing.turn(.claim(key: "key", claim)) == [.heldByAnother])
+    #expect(database.stored("key", .all)?.record.holder?.identity == "mine")
+  }
+
+  /// It has put it back before, and could not say whose it is.
+  @Test func whatAServerHasPutBackThatKnowsNoIdentitiesIsWhoseItWas() throws {
+    let (older, newer) = (try bench(shapes: .upTo(2)), try bench())
+    var claim = Claim(kind: .lock, owner: "a", lease: Lease(seconds: 60)!)
+    claim.caller = Caller(identity: "mine", mayBreak: false)
+    lose {
+      newer.turn(.claim(key: "key", claim))
+      pass(older)
+      older.turn(.hold("noticed by", "o"))
+    }
+    pass(older)
+    #expect(try older.owner(of: "key") == "a")
+    #expect(database.stored("key", .all)?.record.holder?.identity == "")
+    pass(newer, older)
     #expect(database.stored("key", .all)?.record.holder?.identity == "mine")
   }
 

@@ -27,6 +27,25 @@ import Testing
     }
   }
 
+  /// As where what is granted could not be written down: leases are kept and end, and who waits goes on to.
+  @Test func whereNothingIsToBeGrantedWhoWaitsWaitsOn() throws {
+    let bench = try TurnBench()
+    bench.turn(.hold("key", "a", lease: 5), .hold("mine", "b", lease: 5))
+    let waiter = Self.wait(bench, "key", "w")
+    let refusal = StoreError(.unavailable, "no")
+    bench.observer.refusing.withLock { $0 = refusal }
+    #expect(bench.turn(.hold("new", "c")) == [.failure(refusal)])
+    #expect(bench.turn(.release(key: "mine", owner: "b")) == [.failure(refusal)])
+    #expect(bench.turn(.hold("mine", "b", lease: 60)) == [.renewed(token: 1, revision: 2)])
+    bench.pass(seconds: 6)
+    #expect(try bench.owner(of: "key") == nil && waiter.result == nil)
+    bench.observer.refusing.withLock { $0 = nil }
+    bench.pass(seconds: 1)
+    #expect(try bench.owner(of: "key") == "w" && waiter.result != nil)
+    let events = bench.observer.events.withLock { $0 }
+    #expect(events.map(\.what) == [.granted, .granted, .ended, .granted])
+  }
+
   /// One more in the line.
   private static func wait(
     _ bench: TurnBench, _ key: String, _ owner: String, seconds: Int64 = 60, lease: Int64 = 15,

@@ -1,5 +1,6 @@
+package import Exclusion
+package import LockCore
 package import Storage
-import Exclusion
 
 /// Keeps what the store tells its observer, and lets a test wait for it.
 package final class RecordingObserver: StoreObserver {
@@ -50,6 +51,16 @@ package final class RecordingObserver: StoreObserver {
   private let state = Mutex(State())
 
   package init() {}
+
+  /// What becomes of grants, as it was told, and why nothing is to be granted.
+  package let events = Mutex<[GrantEvent]>([])
+  package let refusing = Mutex<StoreError?>(nil)
+  package var wantsEvents: Bool { true }
+  package var refusal: StoreError? { refusing.withLock { $0 } }
+  package func happened(_ events: [GrantEvent], isCertain: Bool) -> Bool {
+    self.events.withLock { $0 += events }
+    return refusing.withLock { $0 == nil }
+  }
 
   package var totals: Totals { state.withLock { $0.totals } }
 

@@ -7,7 +7,7 @@ package import LockCore
 /// | column | meaning |
 /// |---|---|
 /// | `s3_token` | the stamp: the token of the grant that `s3_identity` is about; NULL while it is free |
-/// | `s3_identity` | the name of the identity that took it, such as `cert:spiffe://prod/billing`, in UTF-8; NULL where nobody was known |
+/// | `s3_identity` | the name of the identity that took it, such as `spiffe://prod/billing` or `token:deployer`, in UTF-8; NULL where nobody was known |
 ///
 /// A grant stays whose it is until it ends, so servers that do not know the shape may renew it. What they grant
 /// has another token, and belongs to nobody who is known. All else is said by s2, which goes on to be written.
@@ -18,6 +18,9 @@ package enum S3: NewerShape {
   package static let columns: [ShapeColumn] = [
     ShapeColumn("s3_token", .integer), ShapeColumn("s3_identity", .bytes),
   ]
+
+  /// The longest name of an identity, in bytes.
+  package static let identityBytesMax = 512
 
   package static let parts = S2.parts + [.identity]
 
@@ -34,7 +37,9 @@ package enum S3: NewerShape {
   /// Nil where the cell does not hold what it should.
   static func identity(_ cells: some RowCells, at index: Int) -> String? {
     if cells.isNull(index) { return "" }
-    return cells.bytes(index).flatMap { $0.isEmpty ? nil : String(validating: $0, as: UTF8.self) }
+    return cells.bytes(index).flatMap { bytes in
+      (1...identityBytesMax).contains(bytes.count) ? String(validating: bytes, as: UTF8.self) : nil
+    }
   }
 
   package static func add(_ holder: Holder, to parameters: inout some RowParameters) {
