@@ -6,7 +6,7 @@ SUITES = {
     "Sources/Storage/Engine/OwnRuns.swift": ["StorageTests.SetbackTests", "StorageTests.ExpectationTests"],
     "Sources/Storage/Engine/Changes.swift": ["StorageTests.ExpectationTests"],
     "Sources/Storage/Writing/Setback.swift": ["StorageTests.SetbackTests"],
-    "Sources/Storage/Writing/Batch.swift": ["StorageTests.RenewalTests", "StorageTests.SetbackTests", "StorageTests.FleetSimulationTests",
+    "Sources/Storage/Writing/Batch.swift": ["StorageTests.RenewalTests", "StorageTests.WaitingTests", "StorageTests.SetbackTests", "StorageTests.FleetSimulationTests",
                                             "StorageTests.ConformanceTests"],
     "Sources/Storage/Writing/CommitPacer.swift": ["StorageTests.CommitPacerTests"],
     "Sources/Storage/Writing/CommandWriter.swift": ["StorageTests.ConflictTests", "StorageTests.SetbackTests",

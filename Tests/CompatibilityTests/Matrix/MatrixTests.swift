@@ -53,7 +53,7 @@ struct MatrixTests {
         for (server, afterCrash) in [(second, false), (first, true)] {
           try await stage.replaceServer(by: server, afterCrash: afterCrash)
           try await stage.waitForRenewal(of: "k")
-          for contender in ReleasedPrograms.all where stage.route.isOpen(to: contender, server) {
+          for contender in stage.clients {
             try await stage.run(contender, "claim", "k", "--owner", "you", exit: 75)
           }
         }

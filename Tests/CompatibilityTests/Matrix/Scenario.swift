@@ -29,7 +29,7 @@ enum Scenario: String, CaseIterable, Sendable {
       try await stage.run(client, "claim", key, "--owner", "me", "--ttl", "1h")
       let held = try stage.row(key)
       // Clients of all versions keep each other out.
-      for other in ReleasedPrograms.all {
+      for other in stage.clients {
         try await stage.run(other, "claim", key, "--owner", "you", "--ttl", "1h", exit: 75)
         try await stage.run(other, "lock", key, "--wait", "0", "--", "false", exit: 75)
         // Where an answer was lost, the owner may have held it then; either way it does not now.
@@ -90,7 +90,7 @@ enum Scenario: String, CaseIterable, Sendable {
         client, "lock", key, "--ttl", "6s", "--owner", "me", "--", "sleep", "600")
       defer { holder.signal(SIGKILL) }
       try await stage.wait(key) { $0.map { $0.owner == "me" && $0.revision >= 3 } ?? false }
-      let waiters = try ReleasedPrograms.all.map {
+      let waiters = try stage.clients.map {
         try stage.start($0, "lock", key, "--ttl", "30s", "--", "echo", "mine")
       }
       defer { for waiter in waiters { waiter.signal(SIGKILL) } }

@@ -130,6 +130,11 @@ final class Stage: Sendable {
 
   // MARK: - What a user does
 
+  /// The clients that come through by this route.
+  var clients: [ReleasedPrograms] {
+    ReleasedPrograms.all.filter { !route.hasTLSClient || $0.speaksTLS }
+  }
+
   /// Starts a client's program.
   func start(_ client: ReleasedPrograms, _ arguments: String...) throws -> Program {
     try start(client, arguments)

@@ -57,7 +57,7 @@ package struct TestAuthority {
     let both = try [issued.certificate, issued.key].map {
       try String(contentsOfFile: $0, encoding: .utf8)
     }
-    try folder.write(both.joined(), to: "together.pem")
+    try folder.write(both.joined(separator: "\n"), to: "together.pem")
     return folder.path("together.pem")
   }
 
