@@ -23,8 +23,8 @@ package final class AccessControl: Sendable {
     }
   }
 
-  /// As of the latest time that the files could be used.
-  package struct Current: Sendable {
+  /// As of the latest time that the files could be used. A class, as every request looks at it.
+  package final class Current: Sendable {
     /// Nil where everybody may do everything.
     package let policy: Policy?
     /// Nil where nobody has one.
@@ -33,6 +33,10 @@ package final class AccessControl: Sendable {
     package let jwts: JWTs?
     /// Another one with each change.
     package let number: Int
+
+    fileprivate init(policy: Policy?, tokens: Tokens?, jwts: JWTs?, number: Int) {
+      (self.policy, self.tokens, self.jwts, self.number) = (policy, tokens, jwts, number)
+    }
   }
 
   private struct Contents: Equatable {

@@ -106,13 +106,18 @@ package struct Policy: Sendable, Equatable {
   }
 }
 
-/// What one identity may do.
-package struct Permissions: Sendable, Equatable {
+/// What one identity may do. A class, as every request has its hands on it.
+package final class Permissions: Sendable {
   package let read: KeySet
   package let hold: KeySet
   package let `break`: KeySet
   package let mayOperate: Bool
   package let limits: Limits
+
+  init(read: KeySet, hold: KeySet, break: KeySet, mayOperate: Bool, limits: Limits) {
+    (self.read, self.hold, self.break) = (read, hold, `break`)
+    (self.mayOperate, self.limits) = (mayOperate, limits)
+  }
 
   package func may(_ right: Right, on key: String) -> Bool {
     switch right {
