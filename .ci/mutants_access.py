@@ -48,7 +48,6 @@ MUTANTS = [
     (JWTS, "jwt: it ends", "if until <= now { return", "if until <= now, !MUTANT { return"),
     (JWTS, "jwt: it begins", "nbf > Double(now + Self.leewaySeconds)", "!MUTANT, nbf > Double(now + Self.leewaySeconds)"),
     (JWTS, "jwt: what is not known here is not done without", "guard !header.isCritical else", "guard MUTANT || !header.isCritical else"),
-    (KEY_SET, "jwt: by its own algorithm", "key.algorithm == algorithm && (id == nil", "(MUTANT || key.algorithm == algorithm) && (id == nil"),
     (KEY_SET, "jwt: by the key that it names", "(id == nil || key.id == nil || key.id == id)", "(MUTANT || id == nil || key.id == nil || key.id == id)"),
     (KEY_SET, "jwt: no private keys", "guard !members.contains(where: \\.isSecret) else", "guard MUTANT || !members.contains(where: \\.isSecret) else"),
     (DOOR, "jwt: other keys, other verdicts", "if let rules, control.number == rules.number { return rules }", "if let rules, MUTANT || control.number == rules.number { return rules }"),
