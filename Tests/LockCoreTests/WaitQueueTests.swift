@@ -35,6 +35,15 @@ import Testing
     #expect(queue.keys.map(\.key) == ["x"])
   }
 
+  @Test func whoLeavesGivesItsIdentityItsPlaceBack() {
+    var queue = Self.queue()
+    let first = Self.waits(queue.add(Self.entry("x", "a"), identityMax: 2))
+    #expect(Self.waits(queue.add(Self.entry("y", "b"), identityMax: 2)) != nil)
+    #expect(Self.waits(queue.add(Self.entry("z", "c"), identityMax: 2)) == nil)
+    if let first { queue.remove(first) }
+    #expect(Self.waits(queue.add(Self.entry("z", "c"), identityMax: 2)) != nil)
+  }
+
   @Test func whoWasTakenOutComesBackToTheSamePlace() {
     var queue = Self.queue()
     for owner in ["a", "b", "c"] { _ = queue.add(Self.entry("x", owner)) }
