@@ -14,7 +14,7 @@ import LockCore
 /// | socket of this machine | `user:` and the user's name, or `uid:` and the number |
 package struct Identity: Hashable, Sendable, CustomStringConvertible {
   /// The longest name, in bytes.
-  package static let bytesMax = 512
+  package static let bytesMax = NameLimits.identityBytesMax
 
   private let bytes: NameBytes
 

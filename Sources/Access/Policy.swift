@@ -80,15 +80,13 @@ package struct Policy: Sendable, Equatable {
     }
     return Permissions(
       read: keys(.read), hold: keys(.hold), break: keys(.break),
-      mayOperate: own.contains { $0.rights.contains(.operate) }, limits: limits(of: identity))
+      mayOperate: own.contains { $0.rights.contains(.operate) }, limits: limits(ofName: name))
   }
 
-  /// Of each kind the first that is said of `identity`.
-  private func limits(of identity: Identity?) -> Limits {
-    limitLines(of: identity).reduce(into: Limits()) { limits, line in
-      limits.held = limits.held ?? line.limits.held
-      limits.waiting = limits.waiting ?? line.limits.waiting
-      limits.requests = limits.requests ?? line.limits.requests
+  /// Of each kind the first that is said of whoever has that name.
+  private func limits(ofName name: [UInt8]?) -> Limits {
+    limits.filter { $0.who.matches(name) }.reduce(into: Limits()) { limits, line in
+      for kind in Limits.Name.allCases { limits[kind] = limits[kind] ?? line.limits[kind] }
     }
   }
 

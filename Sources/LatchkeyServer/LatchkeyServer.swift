@@ -209,14 +209,13 @@ package final class LatchkeyServer: Service {
       // One look at a socket brings no more than the handlers can do at once (``PacedReads``).
       .childChannelOption(.maxMessagesPerRead, value: 1)
       .childChannelInitializer { [self] channel in
-        guard case .unix = listener.place else {
-          guard count(channel) else { return channel.eventLoop.makeSucceededVoidFuture() }
+        // Counted before it is known who it is, which may take long.
+        guard count(channel) else { return channel.eventLoop.makeSucceededVoidFuture() }
+        guard listener.isUnix else {
           return channel.eventLoop.makeCompletedFuture {
             try setUp(channel, at: listener, .nothing, routers)
           }
         }
-        // Counted before it is known who it is, which may take long.
-        guard count(channel) else { return channel.eventLoop.makeSucceededVoidFuture() }
         return unixPeers.proof(of: channel).flatMapThrowing { [self] proof in
           try setUp(channel, at: listener, proof, routers)
         }

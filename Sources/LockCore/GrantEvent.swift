@@ -1,5 +1,6 @@
 /// What became of a grant, for whoever keeps an account of it.
 package struct GrantEvent: Equatable, Sendable {
+  /// Its raw values are what an account calls it.
   package enum What: String, Sendable {
     case granted
     /// By another identity than the one whose it is: other renewals are no events.
@@ -8,7 +9,7 @@ package struct GrantEvent: Equatable, Sendable {
     /// Its lease was over.
     case ended
     /// The database had lost it.
-    case putBack
+    case putBack = "put-back"
   }
 
   package let what: What

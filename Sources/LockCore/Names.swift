@@ -6,6 +6,7 @@ package enum NameLimits {
   package static let ownerBytesMax = 512
   package static let valueBytesMax = 65_536
   package static let requestIDBytesMax = 64
+  package static let identityBytesMax = 512
   package static let labelNameBytesMax = 128
   package static let labelTextBytesMax = 512
   /// Labels of one resource.

@@ -155,7 +155,7 @@ package final class BlockingThread: Sendable {
   }
 
   /// Has the calling thread wait.
-  static func sleep(nanoseconds: Int64) {
+  package static func sleep(nanoseconds: Int64) {
     guard nanoseconds > 0 else { return }
     var pause = timespec(
       tv_sec: Int(nanoseconds / 1_000_000_000), tv_nsec: Int(nanoseconds % 1_000_000_000))

@@ -1,6 +1,5 @@
 #if MariaDB
   import CMariaDB
-  import Glibc
   package import LockCore
   package import Storage
   package import StorageSQL
@@ -99,8 +98,6 @@
       _ = try run(statements.transaction(migration.rows), on: connection, isRepeated: true)
     }
 
-    private static let pauseMicroseconds: UInt32 = 500_000
-
     /// - Parameter statement: Changes a table, where that is not done yet.
     private func change(
       _ statement: MariaDBStatement, _ connection: MariaDBConnection
@@ -112,8 +109,7 @@
         } catch {
           guard case .refused(let refusal) = error else { throw self.error(error) }
           guard refusal.isConflict, triesLeft > 0 else { throw self.error(error) }
-          // Others go on meanwhile, who wait behind each try.
-          usleep(Self.pauseMicroseconds)
+          BlockingThread.sleep(nanoseconds: Self.migrationPauseNanoseconds)
         }
       }
     }

@@ -1,5 +1,4 @@
 #if PostgreSQL
-  import Glibc
   package import LockCore
   package import Storage
   package import StorageSQL
@@ -99,29 +98,24 @@
 
     // MARK: - Coming in
 
-    /// How often it is tried to change a table that somebody keeps, such as a backup, and how long that pauses.
+    /// How often it is tried to change a table that somebody keeps, such as a backup.
     private static let migrationTriesMax = 20
-    private static let migrationPauseMicroseconds: UInt32 = 500_000
 
     /// Brings the database to this server's shape, one server after the other.
     package func migrate(_ connection: PostgresConnection) throws(StoreError) {
-      for _ in 1..<Self.migrationTriesMax {
+      for triesLeft in (0..<Self.migrationTriesMax).reversed() {
         do throws(StoreError) {
           return try tryToMigrate(connection)
         } catch {
           guard error.code == .conflict else { throw error }
-          usleep(Self.migrationPauseMicroseconds)
+          guard triesLeft > 0 else { break }
+          BlockingThread.sleep(nanoseconds: Self.migrationPauseNanoseconds)
         }
       }
-      do throws(StoreError) {
-        try tryToMigrate(connection)
-      } catch {
-        guard error.code == .conflict else { throw error }
-        throw StoreError(
-          .unavailable,
-          "the store \(location) cannot be brought to shape s\(shapes.newest): somebody keeps its table, such as a "
-            + "backup or an open transaction; start again when that is over")
-      }
+      throw StoreError(
+        .unavailable,
+        "the store \(location) cannot be brought to shape s\(shapes.newest): somebody keeps its table, such as a "
+          + "backup or an open transaction; start again when that is over")
     }
 
     private func tryToMigrate(_ connection: PostgresConnection) throws(StoreError) {

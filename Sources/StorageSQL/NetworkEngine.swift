@@ -103,6 +103,8 @@ package final class DatabaseAccount: Sendable {
 extension NetworkEngine {
   /// How often something is tried that others keep from being done: each time one of them got on.
   package static var triesMax: Int { 5 }
+  /// Between two tries to change a table that somebody keeps: others, who wait behind each try, get on meanwhile.
+  package static var migrationPauseNanoseconds: Int64 { 500_000_000 }
   package var keepsAccount: Bool { true }
   package func opened(_ connection: Connection) {}
   package func keepStatements(_ connection: Connection) throws(StoreError) {}

@@ -37,7 +37,7 @@ package struct JWTs: Sendable {
     case wrong(String)
   }
 
-  /// Whether `token` has the form of a JWT, and is not one of ``Tokens``.
+  /// Whether `token` has the form of a JWT, which none has that ``Tokens/new()`` makes.
   package static func mayBe(_ token: some Collection<UInt8>) -> Bool {
     token.count(where: { $0 == UInt8(ascii: ".") }) == 2
   }

@@ -1,4 +1,5 @@
 import Glibc
+import TLS
 
 /// A line of JSON, whose members stand in the order in which they are added.
 struct AuditLine {
@@ -45,12 +46,7 @@ struct AuditLine {
 
   /// Such as `2026-11-28T12:00:00.123Z` (RFC 3339).
   private static func text(of time: timespec) -> String {
-    var (seconds, parts) = (time.tv_sec, tm())
-    gmtime_r(&seconds, &parts)
     let milliseconds = "\(time.tv_nsec / 1_000_000 + 1_000)".dropFirst()
-    return withUnsafeTemporaryAllocation(of: CChar.self, capacity: 64) { buffer in
-      let count = strftime(buffer.baseAddress!, buffer.count, "%Y-%m-%dT%H:%M:%S", &parts)
-      return String(decoding: buffer[..<count].map { UInt8(bitPattern: $0) }, as: UTF8.self)
-    } + ".\(milliseconds)Z"
+    return UTC.text(Int64(time.tv_sec), as: "%Y-%m-%dT%H:%M:%S") + ".\(milliseconds)Z"
   }
 }

@@ -1,7 +1,6 @@
 import Access
 package import Files
 import Glibc
-import HTTP
 import LockCore
 package import Logging
 import Storage
@@ -151,7 +150,7 @@ package final class AuditLog: Sendable {
   }
 
   private static func line(_ event: GrantEvent, isCertain: Bool, at now: timespec) -> String {
-    var line = AuditLine(event.what.name, at: now)
+    var line = AuditLine(event.what.rawValue, at: now)
     if !isCertain { line.add("uncertain", true) }
     if event.isBreak { line.add("break", true) }
     line.add("key", event.key)
@@ -193,17 +192,5 @@ package final class AuditLog: Sendable {
       line.add(name, LineLog.text("\(fact)"))
     }
     writer.write(line.ended)
-  }
-}
-
-extension GrantEvent.What {
-  fileprivate var name: String {
-    switch self {
-    case .granted: "granted"
-    case .renewed: "renewed"
-    case .released: "released"
-    case .ended: "ended"
-    case .putBack: "put-back"
-    }
   }
 }

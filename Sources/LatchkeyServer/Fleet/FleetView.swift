@@ -12,7 +12,7 @@ struct FleetView: Equatable {
     var presence: Latchkey_Fleet_V1_ServerPresence
 
     /// In words for a person.
-    var name: String {
+    fileprivate var name: String {
       "server \(serverID) (\(presence.software.isEmpty ? "unknown release" : presence.software))"
     }
 

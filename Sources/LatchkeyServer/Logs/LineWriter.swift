@@ -105,11 +105,7 @@ package final class LineWriter: @unchecked Sendable {
   /// Waits until everything is written, or `nanoseconds` have passed. Returns whether it was.
   @discardableResult
   package func flush(nanoseconds: Int64) -> Bool {
-    var deadline = timespec()
-    clock_gettime(CLOCK_MONOTONIC, &deadline)
-    let total = Int64(deadline.tv_nsec) + nanoseconds
-    deadline.tv_sec += Int(total / 1_000_000_000)
-    deadline.tv_nsec = Int(total % 1_000_000_000)
+    var deadline = Self.deadline(in: nanoseconds)
     return locked {
       while isWriting || !queue.isEmpty {
         if pthread_cond_timedwait(changed, mutex, &deadline) == ETIMEDOUT { return false }
@@ -147,13 +143,11 @@ package final class LineWriter: @unchecked Sendable {
     }
   }
 
-  private static let pauseSeconds = 1
+  private static let pauseNanoseconds: Int64 = 1_000_000_000
 
   /// - Returns: From where to go on: from the beginning of a line, where that is in another file.
   private func waitForAnotherTry(_ bytes: [UInt8], from written: Int) -> Int {
-    var deadline = timespec()
-    clock_gettime(CLOCK_MONOTONIC, &deadline)
-    deadline.tv_sec += Self.pauseSeconds
+    var deadline = Self.deadline(in: Self.pauseNanoseconds)
     return locked {
       while nextDescriptor == nil {
         if pthread_cond_timedwait(changed, mutex, &deadline) == ETIMEDOUT { return written }
@@ -205,6 +199,16 @@ package final class LineWriter: @unchecked Sendable {
       return
     }
     reportDrops(count)
+  }
+
+  /// For a wait on ``changed``.
+  private static func deadline(in nanoseconds: Int64) -> timespec {
+    var deadline = timespec()
+    clock_gettime(CLOCK_MONOTONIC, &deadline)
+    let total = Int64(deadline.tv_nsec) + nanoseconds
+    deadline.tv_sec += Int(total / 1_000_000_000)
+    deadline.tv_nsec = Int(total % 1_000_000_000)
+    return deadline
   }
 
   private func locked<R>(_ body: () -> R) -> R {

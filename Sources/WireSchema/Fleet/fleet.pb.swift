@@ -166,7 +166,7 @@ package nonisolated struct Latchkey_Fleet_V1_CertificateStatus: Sendable {
   /// What it was issued to, such as "locks1.example".
   package var name: String = String()
 
-  /// Until when it is valid, such as "2027-01-31T00:00:00Z".
+  /// Until when it is valid, such as "2027-01-31 00:00:00 UTC".
   package var validUntil: String = String()
 
   /// Whole days until then; -1 afterwards.

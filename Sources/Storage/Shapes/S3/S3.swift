@@ -19,9 +19,6 @@ package enum S3: NewerShape {
     ShapeColumn("s3_token", .integer), ShapeColumn("s3_identity", .bytes),
   ]
 
-  /// The longest name of an identity, in bytes.
-  package static let identityBytesMax = 512
-
   package static let parts = S2.parts + [.identity]
 
   package static func round(_ holder: inout Holder) { S2.round(&holder) }
@@ -38,7 +35,8 @@ package enum S3: NewerShape {
   static func identity(_ cells: some RowCells, at index: Int) -> String? {
     if cells.isNull(index) { return "" }
     return cells.bytes(index).flatMap { bytes in
-      (1...identityBytesMax).contains(bytes.count) ? String(validating: bytes, as: UTF8.self) : nil
+      (1...NameLimits.identityBytesMax).contains(bytes.count)
+        ? String(validating: bytes, as: UTF8.self) : nil
     }
   }
 
