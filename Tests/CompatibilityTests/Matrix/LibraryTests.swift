@@ -164,8 +164,12 @@ struct LibraryTests {
               try await stage.waitForRenewal(of: "a")
               #expect(!grant.isLost && !Task.isCancelled, "by route \(stage.route)")
               #expect(grant.token == (first.newestWire >= 2 ? 1 : nil))
-              let wire = try await client.connectionInfo().wireVersion
-              #expect(wire == min(server.newestWire, WireVersions.spoken.newest))
+              // Behind a proxy that keeps the connection, the answer to that renewal tells the
+              // client what the new server speaks: it may still be under way.
+              let wire = min(server.newestWire, WireVersions.spoken.newest)
+              try await stage.wait(until: { $0 == wire }) {
+                try await client.connectionInfo().wireVersion
+              }
             }
           }
           let row = try #require(try stage.row("a"))

@@ -209,13 +209,18 @@ final class Stage: Sendable {
 
   /// Returns when the key's record is as `isSo` says.
   func wait(_ key: String, until isSo: (Row?) -> Bool) async throws {
+    try await wait(until: isSo) { try row(key) }
+  }
+
+  /// Reads again and again; returns when what was read is as `isSo` says.
+  func wait<Value>(until isSo: (Value) -> Bool, reading read: () async throws -> Value) async throws
+  {
     let end = ContinuousClock.now + Program.waitMax
-    while !isSo(try row(key)) {
-      guard ContinuousClock.now < end else {
-        throw ProgramError(
-          "waited in vain for \(key), which is \(String(describing: try row(key)))")
-      }
+    var value = try await read()
+    while !isSo(value) {
+      guard ContinuousClock.now < end else { throw ProgramError("waited in vain: \(value)") }
       try await Task.sleep(for: .milliseconds(20))
+      value = try await read()
     }
   }
 }
