@@ -2,46 +2,78 @@
 package struct KeySet: Hashable, Sendable {
   /// Sorted, and none begins with another.
   private var prefixes: [[UInt8]] = []
-  private var names: Set<NameBytes> = []
+  /// Sorted, and none begins with one of ``prefixes``.
+  private var names: [[UInt8]] = []
 
   package static let all = KeySet(prefixes: [""])
   package static let none = KeySet()
 
   package init(prefixes: [String] = [], names: [String] = []) {
-    for bytes in prefixes.map({ Array($0.utf8) }).sorted(by: { $0.lexicographicallyPrecedes($1) }) {
+    for bytes in Self.sorted(prefixes) {
       if let last = self.prefixes.last, bytes.starts(with: last) { continue }
       self.prefixes.append(bytes)
     }
-    self.names = Set(
-      names.lazy.filter { [prefixes = self.prefixes] in !Self.begins($0, prefixes) }.map(
-        NameBytes.init))
+    for bytes in Self.sorted(names.filter { !containsAll(beginningWith: $0) }) {
+      if bytes != self.names.last { self.names.append(bytes) }
+    }
+  }
+
+  private static func sorted(_ texts: [String]) -> [[UInt8]] {
+    texts.map { Array($0.utf8) }.sorted { $0.lexicographicallyPrecedes($1) }
   }
 
   package var isEmpty: Bool { prefixes.isEmpty && names.isEmpty }
   package var isAll: Bool { prefixes.first?.isEmpty ?? false }
 
   package func contains(_ key: String) -> Bool {
-    Self.begins(key, prefixes) || (!names.isEmpty && names.contains(NameBytes(key)))
+    var key = key
+    return key.withUTF8 { key in
+      Self.latest(of: prefixes, upTo: key).map { key.starts(with: $0) } ?? false
+        || Self.latest(of: names, upTo: key).map { key.elementsEqual($0) } ?? false
+    }
   }
 
   /// Whether all keys that begin with `prefix` are in it.
-  package func containsAll(beginningWith prefix: String) -> Bool { Self.begins(prefix, prefixes) }
+  package func containsAll(beginningWith prefix: String) -> Bool {
+    var prefix = prefix
+    return prefix.withUTF8 { prefix in
+      // The only one that it can begin with is the greatest that is not greater than it.
+      Self.latest(of: prefixes, upTo: prefix).map { prefix.starts(with: $0) } ?? false
+    }
+  }
 
-  /// The only one that `key` can begin with is the greatest that is not greater than it.
-  private static func begins(_ key: String, _ prefixes: [[UInt8]]) -> Bool {
-    guard !prefixes.isEmpty else { return false }
+  /// A text that is not less than `key`, and up to which there is no key in the set; nil where none follows.
+  package func start(from key: String) -> String? {
+    if contains(key) { return key }
     var key = key
     return key.withUTF8 { key in
-      var (low, high) = (0, prefixes.count)
-      while low < high {
-        let middle = (low + high) / 2
-        if key.lexicographicallyPrecedes(prefixes[middle]) {
-          high = middle
-        } else {
-          low = middle + 1
-        }
+      [prefixes, names].compactMap { texts in
+        let next = Self.count(of: texts, upTo: key)
+        return next < texts.count ? texts[next] : nil
       }
-      return low > 0 && key.starts(with: prefixes[low - 1])
+      .min { $0.lexicographicallyPrecedes($1) }
     }
+    .map { String(decoding: $0, as: UTF8.self) }
+  }
+
+  private static func latest(
+    of texts: [[UInt8]], upTo key: UnsafeBufferPointer<UInt8>
+  ) -> [UInt8]? {
+    let count = count(of: texts, upTo: key)
+    return count > 0 ? texts[count - 1] : nil
+  }
+
+  /// How many of the sorted `texts` are not greater than `key`.
+  private static func count(of texts: [[UInt8]], upTo key: UnsafeBufferPointer<UInt8>) -> Int {
+    var (low, high) = (0, texts.count)
+    while low < high {
+      let middle = (low + high) / 2
+      if key.lexicographicallyPrecedes(texts[middle]) {
+        high = middle
+      } else {
+        low = middle + 1
+      }
+    }
+    return low
   }
 }

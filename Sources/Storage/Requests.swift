@@ -159,7 +159,13 @@ package enum Query: Sendable {
       self.countMax = countMax
     }
 
-    var keys: KeyRange { KeyRange(prefix: prefix, after: afterKey) }
+    /// The keys that are still to be read; nil where none of them is ``visible``.
+    var keys: KeyRange? {
+      var keys = KeyRange(prefix: prefix, after: afterKey)
+      guard let start = visible.start(from: keys.lowerBound) else { return nil }
+      keys.start = start
+      return keys
+    }
 
     /// Whether `holder` has what is asked for beside kind and key.
     func isMet(by holder: Holder) -> Bool {

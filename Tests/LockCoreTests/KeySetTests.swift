@@ -42,6 +42,9 @@ import Testing
         let key = text(7)
         #expect(
           keys.contains(key) == (names.contains(key) || prefixes.contains { key.hasPrefix($0) }))
+        // Where a prefix begins, a key may begin.
+        let starts = keys.contains(key) ? [key] : (prefixes + names).filter { $0 > key }
+        #expect(keys.start(from: key) == starts.min())
       }
     }
   }

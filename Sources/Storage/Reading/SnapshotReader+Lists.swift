@@ -67,15 +67,16 @@ extension SnapshotReader {
   private func read(
     _ list: ListReading, since start: MonotonicTime
   ) throws(StoreError) -> Outcome.ListEnd? {
-    let way: ListReading.Way
-    if let known = list.way { way = known } else { way = try self.way(of: list.range) }
-    list.way = way
     var rowsLeft = list.range.isOfOneMoment ? .max : limits.listTurnRowsMax
     while list.sink.isWanted {
+      guard let keys = list.range.keys else { return .complete }
+      let way: ListReading.Way
+      if let known = list.way { way = known } else { way = try self.way(of: list.range, keys) }
+      list.way = way
       let (rows, latestKey) =
         switch way {
-        case .byTerm(let term): try page(of: list.range, withTerm: term, list.limit)
-        case .byKeys: try page(of: list.range, list.limit)
+        case .byTerm(let term): try page(of: list.range.kind, in: keys, withTerm: term, list.limit)
+        case .byKeys: try page(of: list.range.kind, in: keys, list.limit)
         }
       // A newer server's row may have no owner that could be shown.
       let records = sound(rows).filter { record in
@@ -98,9 +99,9 @@ extension SnapshotReader {
 
   /// Up to `limit` rows of a range, and the key that they go up to; nil where there are no more.
   private func page(
-    of range: Query.Range, _ limit: Int
+    of kind: Kind?, in keys: KeyRange, _ limit: Int
   ) throws(StoreError) -> (rows: [StoredRow], latestKey: String?) {
-    let wanted = Wanted(page: .held(kind: range.kind, in: range.keys, limit: limit))
+    let wanted = Wanted(page: .held(kind: kind, in: keys, limit: limit))
     let rows = try read(wanted).rows
     guard rows.count == limit else { return (rows, nil) }
     // A key that is damaged is no place to go on from: its neighbours would come again for ever.
@@ -112,24 +113,26 @@ extension SnapshotReader {
 
   /// The same, of those that a term leads to.
   private func page(
-    of range: Query.Range, withTerm term: String, _ limit: Int
+    of kind: Kind?, in keys: KeyRange, withTerm term: String, _ limit: Int
   ) throws(StoreError) -> (rows: [StoredRow], latestKey: String?) {
-    let facts = try read(Wanted(page: .found(byTerm: term, in: range.keys, limit: limit)))
+    let facts = try read(Wanted(page: .found(byTerm: term, in: keys, limit: limit)))
     let rows = facts.rows.filter { row in
-      row.damage != nil || range.kind == nil || row.record.holder?.kind == range.kind
+      row.damage != nil || kind == nil || row.record.holder?.kind == kind
     }
     return (rows, facts.latestKeyFound)
   }
 
   /// Of the terms that lead to what is looked for the one that leads to the least, where any leads to few.
-  private func way(of range: Query.Range) throws(StoreError) -> ListReading.Way {
+  private func way(
+    of range: Query.Range, _ keys: KeyRange
+  ) throws(StoreError) -> ListReading.Way {
     let terms = Terms.of(range)
     guard engine.shapes.haveTerms, var rarest = terms.first else { return .byKeys }
     // What is counted costs a small part of what is read.
     for max in [1, 10, 100].map({ $0 * limits.pageMax }) {
       var wanted = Wanted()
       if terms.count > 1 {
-        wanted.counts = terms.map { Wanted.TermCount(term: $0, range: range.keys, max: max) }
+        wanted.counts = terms.map { Wanted.TermCount(term: $0, range: keys, max: max) }
       }
       let facts = try read(wanted)
       // Before, servers write here that know of no terms.

@@ -75,6 +75,32 @@ extension StoreConformance {
         }
       }
     },
+    Check("a list of what somebody may see is all of that, and reads little else") { database in
+      var limits = StoreLimits.prompt
+      limits.pageMax = 4
+      let node = try StoreNode(database, limits: limits)
+      defer { node.close() }
+      let keys = "abcdef".flatMap { letter in (10..<30).map { "\(letter)/\($0)" } }
+      try await node.performTogether(keys.map { .hold($0, "a", lease: 3_600) })
+      for visible in [
+        KeySet.all, KeySet.none, KeySet(prefixes: ["b/", "e/1"]), KeySet(names: ["a/10", "f/29"]),
+        KeySet(prefixes: ["", "c"]),
+        KeySet(prefixes: ["b/2", "g"], names: ["b/1", "b/19", "e/10"]),
+      ] {
+        for (prefix, after) in [("", ""), ("b/", ""), ("b/2", "b/25"), ("", "b/25"), ("e", "x")] {
+          var range = Query.Range(kind: .lock, prefix: prefix, afterKey: after)
+          range.visible = visible
+          let sink = RecordCollector()
+          #expect(try await node.store.ask(.list(range, into: sink)).get() == .listed(.complete))
+          let expected = keys.filter {
+            $0.hasPrefix(prefix) && $0 > after && visible.contains($0)
+          }
+          #expect(sink.records.map(\.key) == expected)
+          // A page more than it has, and one for each part.
+          #expect(sink.pagesBegun <= expected.count / limits.pageMax + 5)
+        }
+      }
+    },
     Check("every length of list is complete, whatever the page") { database in
       var limits = StoreLimits.prompt
       limits.pageMax = 4

@@ -119,7 +119,8 @@ package final class DirectTarget: ReplyTarget {
 /// Collects a list, up to a bound.
 package final class RecordCollector: RecordSink {
   private let max: Int
-  package let isWanted: Bool
+  private let isNeeded: Bool
+  private let asked = Mutex(0)
   private let collected = Mutex<[LockRecord]>([])
   private let pages = Mutex(0)
   private let onPage: @Sendable (Int) -> Void
@@ -130,9 +131,17 @@ package final class RecordCollector: RecordSink {
     max: Int = .max, isWanted: Bool = true, onPage: @escaping @Sendable (Int) -> Void = { _ in }
   ) {
     self.max = max
-    self.isWanted = isWanted
+    isNeeded = isWanted
     self.onPage = onPage
   }
+
+  package var isWanted: Bool {
+    asked.withLock { $0 += 1 }
+    return isNeeded
+  }
+
+  /// How many pages were about to be read.
+  package var pagesBegun: Int { asked.withLock { $0 } }
 
   package var records: [LockRecord] { collected.withLock { $0 } }
 
