@@ -33,6 +33,19 @@ package enum IdentityPattern: Hashable, Sendable, CustomStringConvertible {
     if case .name(let bytes) = self { bytes.contains(UInt8(ascii: ":")) } else { true }
   }
 
+  /// What it begins with, where that is no kind of name that ``Identity`` lists and no usual URI: only a certificate's
+  /// URI can begin with it, and most likely it is misspelt.
+  package var unusualKind: String? {
+    guard case .name(let bytes) = self, let colon = bytes.firstIndex(of: UInt8(ascii: ":")) else {
+      return nil
+    }
+    let kind = String(decoding: bytes[...colon], as: UTF8.self)
+    let isUsual =
+      ["dns:", "cn:", "token:", "jwt:", "user:", "uid:", "urn:"].contains(kind)
+      || kind.contains("*") || bytes[(colon + 1)...].starts(with: "//".utf8)
+    return isUsual ? nil : kind
+  }
+
   package func matches(_ identity: Identity?) -> Bool {
     matches(identity.map { Array($0.name.utf8) })
   }

@@ -39,7 +39,14 @@ struct PolicyCommand: ParsableCommand {
 
     func run() throws {
       let policy = PolicyCommand.read(file)
-      print("\(file): \(policy.rules.count) rules, \(policy.limits.count) limits")
+      let lines =
+        policy.rules.map { ($0.line, $0.who) } + policy.limits.map { ($0.line, $0.who) }
+      for (line, who) in lines.sorted(by: { $0.0 < $1.0 }) {
+        if let kind = who.unusualKind {
+          print("\(file), line \(line): only a URI in a certificate begins with \"\(kind)\"")
+        }
+      }
+      print("\(file): \(policy.rules.count) rule(s), \(policy.limits.count) limit(s)")
     }
   }
 
