@@ -14,6 +14,7 @@ extension LatchkeyClient.Configuration {
         (tls.certificate == nil) == (tls.key == nil),
         "a certificate and its key belong together, one of them is missing"
       ),
+      (tls.serverName != "", "an empty name of the server"),
       (
         token?.isSound ?? true,
         "a token of other than 1 to \(BearerToken.bytesMax) visible bytes of ASCII"

@@ -115,6 +115,9 @@ final class HeldLease: Sendable {
   /// Whether the lease is lost, but a claim that was to renew it may have been granted after that.
   var mayBeHeldAnew: Bool { shared.withLock { $0.mayBeHeldAnew } }
 
+  /// Why the latest renewal was not accepted; nil where it was.
+  var cause: LatchkeyError? { shared.withLock { $0.cause } }
+
   /// Why the lease was lost; nil while it is held, and where it was given back.
   var loss: LatchkeyError? {
     let (phase, cause) = shared.withLock {

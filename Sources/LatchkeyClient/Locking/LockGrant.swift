@@ -26,6 +26,11 @@ public struct LockGrant: Sendable {
   /// or the client is being shut down. Never false again.
   public var isLost: Bool { held.isRecalled || held.deadline == nil }
 
+  /// Why the latest renewal failed, or what the server said where the grant is over; nil where it was
+  /// accepted. A ``LatchkeyError/Code/permissionDenied`` here is no mishap: the lease ends if rights
+  /// are not given back.
+  public var renewalError: LatchkeyError? { held.cause }
+
   /// Returns when ``isLost`` is true, or the calling task is cancelled.
   public func untilLost() async { await held.untilRemaining(.zero) }
 }

@@ -16,7 +16,7 @@ struct ClaimCommand: AsyncParsableCommand {
       grantedAt; token and revision are null where the server is of 0.1.
 
       EXIT CODES: 0 the owner holds the key now; 75 another does; 69 no server can be reached; \
-      76 the servers are too old for labels; 64 usage.
+      76 the servers are too old for labels; 77 it is not allowed; 64 usage.
       """)
 
   @Argument(help: "The key.")

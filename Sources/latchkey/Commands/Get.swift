@@ -14,7 +14,8 @@ struct GetCommand: AsyncParsableCommand {
       null where the server is of 0.1), attributes (null where the value is no JSON object), labels, \
       grantedAt (in seconds since 1970, null where the holder does not say); null if nobody holds the key.
 
-      EXIT CODES: 0 somebody holds it; 1 nobody does; 69 no server can be reached; 64 usage.
+      EXIT CODES: 0 somebody holds it; 1 nobody does; 69 no server can be reached; 77 it is \
+      not allowed; 64 usage.
       """)
 
   @Argument(help: "The key.")

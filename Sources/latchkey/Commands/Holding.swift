@@ -76,6 +76,10 @@ struct Holding: Sendable {
       if options.wait == .span(.zero) { throw Failure(heldByAnother: key, holder: error.holder) }
       let holder = error.holder.map { ", held by \"\($0)\"" } ?? ", held by another"
       connection.notice("waiting for \"\(key)\"\(holder)")
+    } catch let error as LatchkeyError where error.code == .overloaded {
+      // A limit, most likely, under which there may be room soon.
+      if options.wait == .span(.zero) { throw error }
+      connection.notice("waiting for \"\(key)\": \(Failure.plain(error.message))")
     }
     let wait: Duration? =
       switch options.wait {
@@ -133,7 +137,7 @@ struct Holding: Sendable {
       connection.notice("present at \"\(key)\" as \"\(owner)\"")
       await idle.hold(grant)
       guard !grant.isLost else {
-        throw Failure(.notToBeHad, "the lease of \(name) could not be renewed in time")
+        throw Failure(.notToBeHad, ending(of: grant, ""))
       }
       return .success
     }
@@ -141,19 +145,21 @@ struct Holding: Sendable {
     switch outcome.reason {
     case .byItself: return outcome.end?.exitStatus ?? ExitStatus(signal: SIGKILL)
     case .leaseEnded:
-      throw Failure(
-        .notToBeHad,
-        "the lease of \(name) could not be renewed in time, so the command was stopped")
+      throw Failure(.notToBeHad, ending(of: grant, ", so the command was stopped"))
     case .tooLate:
-      throw Failure(
-        .notToBeHad,
-        "the lease of \(name) could not be renewed in time, so the command was not started")
+      throw Failure(.notToBeHad, ending(of: grant, ", so the command was not started"))
     case .interrupted(let signal): return ExitStatus(signal: signal)
     case .abandoned(let signal):
       // Others must wait for the end of the lease: somebody still works.
       connection.notice("\(name) is not released, but left to the end of its lease")
       exitProcess(ExitStatus(signal: signal))
     }
+  }
+
+  /// How a hold ended before its holder was done, and why.
+  private func ending(of grant: LockGrant, _ consequence: String) -> String {
+    let cause = grant.renewalError.map { ": \(Failure.plain($0.message))" } ?? ""
+    return "the lease of \(name) could not be renewed in time\(consequence)\(cause)"
   }
 
   private var name: String { "\(kind.rawValue) \"\(key)\"" }

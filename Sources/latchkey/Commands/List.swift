@@ -22,7 +22,8 @@ struct ListCommand: AsyncParsableCommand {
       labels, grantedAt (in seconds since 1970). Token, revision and leaseSeconds are null where the server is of 0.1, attributes where the \
       value is no JSON object.
 
-      EXIT CODES: 0; 69 no server can be reached; 76 the servers are too old for a filter; 64 usage.
+      EXIT CODES: 0; 69 no server can be reached; 76 the servers are too old for a filter; 77 it is \
+      not allowed; 64 usage.
       """)
 
   @Option(help: "Only what is of this kind. (default: both)")

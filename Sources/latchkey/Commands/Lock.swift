@@ -30,7 +30,7 @@ struct LockCommand: HoldingCommand {
       EXIT CODES: the command's own, 128+n if a signal n ended it, 126 if it cannot be executed, \
       127 if there is none; 75 the lock was not to be had within --wait (or what --exit-code says), or \
       was lost; 69 no server can be reached within --timeout and --wait; 71 the system does not allow what the lock needs; 76 the \
-      servers are too old for labels; 64 usage. A command may have any of these for its own: where \
+      servers are too old for labels; 77 it is not allowed; 64 usage. A command may have any of these for its own: where \
       that matters, choose --exit-code, and look for a line of latchkey's on the standard error output.
       """)
 

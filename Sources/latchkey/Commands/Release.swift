@@ -17,7 +17,7 @@ struct ReleaseCommand: AsyncParsableCommand {
 
       EXIT CODES: 0 it is not held any more by that owner or under that token; 75 it is held by \
       another, or was granted anew; 69 no server can be reached; 76 the server is too old for \
-      --token; 64 usage.
+      --token; 77 it is not allowed; 64 usage.
       """)
 
   @Argument(help: "The key.")

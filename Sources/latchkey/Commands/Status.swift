@@ -16,7 +16,8 @@ struct StatusCommand: AsyncParsableCommand {
       store cannot be used (then nothing else is known of it), and backfillRow unless rows are being brought into a \
       new shape.
 
-      EXIT CODES: 0; 69 no server can be reached, or its store cannot be used; 64 usage.
+      EXIT CODES: 0; 69 no server can be reached, or its store cannot be used; 77 it is not \
+      allowed; 64 usage.
       """)
 
   @OptionGroup var output: OutputOptions

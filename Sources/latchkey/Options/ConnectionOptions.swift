@@ -112,9 +112,18 @@ struct ConnectionOptions: ParsableArguments {
 
   /// What to show them.
   private var token: BearerToken? {
-    if let path = tokenFile { return .file(path) }
-    return value(nil, "LATCHKEY_TOKEN_FILE").map { .file($0) }
+    value(tokenFile, "LATCHKEY_TOKEN_FILE").map { .file($0) }
       ?? value(nil, "LATCHKEY_BEARER_TOKEN").map { .text($0) }
+  }
+
+  /// A path that is wrong is wrong at once: the library would wait for a file to come.
+  private func checkFiles() throws {
+    let paths = [
+      tls.authorities, tls.certificate, tls.key, value(tokenFile, "LATCHKEY_TOKEN_FILE"),
+    ]
+    for path in paths.compactMap({ $0 }) where access(path, R_OK) != 0 {
+      throw Failure(.usage, "cannot read \(path): \(errorText(errno))")
+    }
   }
 
   /// An empty variable is as good as none.
@@ -124,14 +133,15 @@ struct ConnectionOptions: ParsableArguments {
 
   /// The newest wire version that the server at `endpoint` speaks too.
   func wireVersion(with endpoint: Endpoint) async throws -> UInt32 {
-    try await withClient(client(endpoints: [endpoint])) { client in
+    try await withClient(try client(endpoints: [endpoint])) { client in
       let info = try await client.connectionInfo()
       guard let version = info.wireVersion else { throw Failure(.noCommonVersion, info.reason) }
       return version
     }
   }
 
-  private func client(endpoints: [Endpoint]) -> LatchkeyClient {
+  private func client(endpoints: [Endpoint]) throws -> LatchkeyClient {
+    try checkFiles()
     var configuration = LatchkeyClient.Configuration(endpoints: endpoints)
     configuration.requestTimeout = timeout.duration
     configuration.connectTimeout = min(configuration.connectTimeout, timeout.duration)
@@ -146,7 +156,7 @@ struct ConnectionOptions: ParsableArguments {
 
   /// Runs `body` with a client, and closes it.
   func withClient<R>(_ body: (LatchkeyClient) async throws -> R) async throws -> R {
-    try await withClient(client(endpoints: try endpoints()), body)
+    try await withClient(try client(endpoints: try endpoints()), body)
   }
 
   private func withClient<R>(

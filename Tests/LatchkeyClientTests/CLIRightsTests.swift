@@ -1,0 +1,71 @@
+import Access
+import Glibc
+import TestKit
+import Testing
+
+/// What the command line says to somebody whom a policy does not allow everything.
+@Suite(.timeLimit(.minutes(2)))
+struct CLIRightsTests {
+  private let folder: StoreFolder
+
+  init() throws {
+    folder = try StoreFolder()
+    let token = Tokens.new()
+    try folder.write(Tokens.line(for: token, name: "one"), to: "tokens")
+    try folder.write(token, to: "token")
+  }
+
+  private func run(policy: String, _ body: (ServerProgram) async throws -> Void) async throws {
+    try folder.write(policy, to: "policy")
+    let server = try await ServerProgram.start(
+      store: folder.file,
+      arguments: ["--policy", folder.path("policy"), "--tokens", folder.path("tokens")])
+    do {
+      try await body(server)
+    } catch {
+      try? await server.kill()
+      throw error
+    }
+    try await server.kill()
+  }
+
+  private func lock(_ server: ServerProgram, _ arguments: String...) throws -> Program {
+    try Program(
+      "latchkey",
+      ["lock", "--server", server.address, "--token-file", folder.path("token")] + arguments)
+  }
+
+  @Test("A holder that loses its right hears of it with the end of its lease")
+  func revoked() async throws {
+    try await run(policy: "token:one hold *") { server in
+      let holder = try lock(server, "k", "--ttl", "2s", "--", "sh", "-c", "echo on; exec sleep 300")
+      defer { holder.signal(SIGKILL) }
+      try await holder.output.line(containing: "on")
+      try folder.write("token:one read *", to: "policy")
+      server.program.signal(SIGHUP)
+      #expect(try await holder.exit() == .exited(75))
+      #expect(
+        try await holder.errors.all() == [
+          "latchkey: the lease of lock \"k\" could not be renewed in time, so the command was "
+            + "stopped: token:one may not hold \"k\""
+        ])
+    }
+  }
+
+  @Test("Who waits waits for room under a limit, too")
+  func atALimit() async throws {
+    try await run(policy: "token:one hold *\nlimit token:one held=1") { server in
+      let first = try lock(server, "a", "--", "sh", "-c", "echo on; exec sleep 300")
+      defer { first.signal(SIGKILL) }
+      try await first.output.line(containing: "on")
+      let impatient = try await lock(server, "b", "--wait", "0s", "--", "true").result()
+      #expect(impatient.end == .exited(75))
+      let second = try lock(server, "b", "--", "echo", "second")
+      defer { second.signal(SIGKILL) }
+      try await second.errors.line(containing: "waiting for \"b\": ")
+      first.signal(SIGTERM)
+      #expect(try await second.output.all() == ["second"])
+      #expect(try await second.exit() == .exited(0))
+    }
+  }
+}
