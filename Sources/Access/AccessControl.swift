@@ -47,6 +47,7 @@ package final class AccessControl: Sendable {
 
   private let sources: Sources
   private let state: Mutex<(current: Current, contents: Contents)>
+  private let latestRefusal = Mutex<String?>(nil)
   /// That of ``current``, without waiting for anybody.
   private let latestNumber = Atomic<Int>(1)
 
@@ -58,6 +59,8 @@ package final class AccessControl: Sendable {
   }
 
   package var current: Current { state.withLock { $0.current } }
+  /// Why the files cannot be used as they were when they were last read; nil where they are in use.
+  package var refusal: String? { latestRefusal.withLock { $0 } }
   package var number: Int { latestNumber.load(ordering: .acquiring) }
 
   /// Reads the files again, which may block.
@@ -66,6 +69,17 @@ package final class AccessControl: Sendable {
   /// - Throws: Where the new contents cannot be used, with each call as long as that is so: what was used before
   ///   stays in use.
   package func refresh() throws(FileError) -> Bool {
+    do throws(FileError) {
+      let isNew = try readAgain()
+      latestRefusal.withLock { $0 = nil }
+      return isNew
+    } catch {
+      latestRefusal.withLock { $0 = error.description }
+      throw error
+    }
+  }
+
+  private func readAgain() throws(FileError) -> Bool {
     let contents = try Self.read(sources)
     guard contents != state.withLock({ $0.contents }) else { return false }
     let new = try Self.make(contents, sources, number: number + 1)

@@ -1,4 +1,5 @@
 import Access
+import Files
 import LatchkeyServer
 import LockCore
 import Logging
@@ -7,8 +8,29 @@ import StorageSQLite
 import TestKit
 import Testing
 
-/// A policy where older servers share the store.
+/// What /status says of a policy.
 @Suite(.timeLimit(.minutes(2))) struct FleetPolicyTests {
+  private func status(of server: InProcessServer) async throws -> String {
+    let answer = try await HTTPVersion.http1.send(
+      Call(method: "GET", path: "/status", headers: [], body: []), port: server.port)
+    return String(decoding: answer.body, as: UTF8.self)
+  }
+
+  @Test func oneThatCannotBeUsedIsSaidUntilThereIsAnother() async throws {
+    let folder = try StoreFolder()
+    try folder.write("anybody operate", to: "policy")
+    let access = try AccessControl(AccessControl.Sources(policy: folder.path("policy")))
+    let server = try await InProcessServer.start(store: folder.file) { $0.access = access }
+    #expect(try await !status(of: server).contains("refusal"))
+    try folder.write("anybody operates", to: "policy")
+    #expect(throws: FileError.self) { try access.refresh() }
+    #expect(try await status(of: server).contains("policy, line 1: "))
+    try folder.write("somebody hold *\nanybody operate", to: "policy")
+    #expect(try access.refresh())
+    #expect(try await !status(of: server).contains("refusal"))
+    try await server.stop()
+  }
+
   @Test func whoCannotHoldItIsNamedUntilItIsGone() async throws {
     let folder = try StoreFolder()
     try folder.write("anybody operate\nanybody hold *", to: "policy")
@@ -18,11 +40,7 @@ import Testing
       $0.access = access
       $0.logger = Logger(label: "test") { _ in LinesHandler(lines: lines) }
     }
-    func status() async throws -> String {
-      let answer = try await HTTPVersion.http1.send(
-        Call(method: "GET", path: "/status", headers: [], body: []), port: server.port)
-      return String(decoding: answer.body, as: UTF8.self)
-    }
+    func status() async throws -> String { try await self.status(of: server) }
     func said(_ line: String) async throws {
       while !lines.written.withLock({ $0.contains(line) }) {
         try await Task.sleep(for: .milliseconds(20))

@@ -209,6 +209,7 @@ final class Fleet: Sendable {
       status.wireOfferedNewest = offer.range.newest
       status.wireReason = offer.reason
       status.access.hasPolicy_p = hasPolicy
+      status.access.refusal = access?.refusal ?? ""
       if let certificate = tls?.current.certificate {
         status.certificate = .with {
           $0.name = certificate.name

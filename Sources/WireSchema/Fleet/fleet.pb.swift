@@ -152,6 +152,10 @@ package nonisolated struct Latchkey_Fleet_V1_AccessStatus: Sendable {
   /// What keeps the policy from being held, in words for a person.
   package var remarks: [String] = []
 
+  /// Why a newer policy, or file of tokens or keys, cannot be used, so that what was used before stays in use; empty
+  /// where none is there.
+  package var refusal: String = String()
+
   package var unknownFields = SwiftProtobuf.UnknownStorage()
 
   package init() {}
@@ -460,7 +464,7 @@ nonisolated extension Latchkey_Fleet_V1_StoreStatus: SwiftProtobuf.Message, Swif
 
 nonisolated extension Latchkey_Fleet_V1_AccessStatus: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   package static let protoMessageName: String = _protobuf_package + ".AccessStatus"
-  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}has_policy\0\u{1}remarks\0")
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}has_policy\0\u{1}remarks\0\u{1}refusal\0")
 
   package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -470,6 +474,7 @@ nonisolated extension Latchkey_Fleet_V1_AccessStatus: SwiftProtobuf.Message, Swi
       switch fieldNumber {
       case 1: try { try decoder.decodeSingularBoolField(value: &self.hasPolicy_p) }()
       case 2: try { try decoder.decodeRepeatedStringField(value: &self.remarks) }()
+      case 3: try { try decoder.decodeSingularStringField(value: &self.refusal) }()
       default: break
       }
     }
@@ -482,12 +487,16 @@ nonisolated extension Latchkey_Fleet_V1_AccessStatus: SwiftProtobuf.Message, Swi
     if !self.remarks.isEmpty {
       try visitor.visitRepeatedStringField(value: self.remarks, fieldNumber: 2)
     }
+    if !self.refusal.isEmpty {
+      try visitor.visitSingularStringField(value: self.refusal, fieldNumber: 3)
+    }
     try unknownFields.traverse(visitor: &visitor)
   }
 
   package static func ==(lhs: Latchkey_Fleet_V1_AccessStatus, rhs: Latchkey_Fleet_V1_AccessStatus) -> Bool {
     if lhs.hasPolicy_p != rhs.hasPolicy_p {return false}
     if lhs.remarks != rhs.remarks {return false}
+    if lhs.refusal != rhs.refusal {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }

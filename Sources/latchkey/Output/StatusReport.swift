@@ -35,6 +35,9 @@ struct StatusReport {
         "policy", status.access.hasPolicy_p ? "in force" : "none: everybody may do everything",
       ])
       for remark in status.access.remarks { facts.append(["", "NOT HELD: \(remark)"]) }
+      if !status.access.refusal.isEmpty {
+        facts.append(["", "NEW FILES NOT USED: \(status.access.refusal)"])
+      }
     }
     facts.append(["store", status.store.location])
     for remark in status.store.remarks { facts.append(["", remark]) }
