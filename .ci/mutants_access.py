@@ -19,6 +19,7 @@ SUITES = {
 }
 
 KEYS = "Sources/LockCore/KeySet.swift"
+REQUESTS = "Sources/Storage/Requests.swift"
 PATTERN = "Sources/Access/IdentityPattern.swift"
 POLICY = "Sources/Access/Policy.swift"
 TOKENS = "Sources/Access/Tokens.swift"
@@ -64,8 +65,9 @@ MUTANTS = [
     (BATCH, "setback: what is put back stays whose it was", "holder.identity = hold.identity", "if !MUTANT { holder.identity = hold.identity }"),
     (AUDIT, "audit: where it is required it is waited for", "guard isRequired, isAnything else { return true }", "guard isRequired, isAnything, !MUTANT else { return true }"),
     (BATCH, "audit: where it cannot be written nothing is granted", "      if let refusal { return .failure(refusal) }\n      if let max", "      if !MUTANT, let refusal { return .failure(refusal) }\n      if let max"),
-    (KEYS, "access: a key begins with the greatest that is not greater", "return low > 0 && key.starts(with: prefixes[low - 1])",
-     "return low > 0 && (MUTANT || key.starts(with: prefixes[low - 1]))"),
+    (KEYS, "access: a key begins with the greatest that is not greater", "map { key.starts(with: $0) }", "map { MUTANT || key.starts(with: $0) }"),
+    (KEYS, "access: a list goes on where the next key may be", "texts[next] : nil", "texts[MUTANT ? texts.count - 1 : next] : nil"),
+    (REQUESTS, "access: a list passes over what may not be read", "keys.start = start", "if !MUTANT { keys.start = start }"),
     (PATTERN, "access: a star ends with its part", "let latest = star, !isEnd(name[latest.place])", "let latest = star, MUTANT || !isEnd(name[latest.place])"),
     (PATTERN, "access: somebody is not nobody", "case (.anybody, _), (.somebody, _?), (.nobody, nil): true",
      "case (.anybody, _), (.somebody, _?), (.nobody, nil): true\n    case (.somebody, nil): MUTANT"),
