@@ -66,6 +66,7 @@ MUTANTS = [
     (AUDIT, "audit: where it is required it is waited for", "guard isRequired, isAnything else { return true }", "guard isRequired, isAnything, !MUTANT else { return true }"),
     (BATCH, "audit: where it cannot be written nothing is granted", "      if let refusal { return .failure(refusal) }\n      if let max", "      if !MUTANT, let refusal { return .failure(refusal) }\n      if let max"),
     (KEYS, "access: a key begins with the greatest that is not greater", "map { key.starts(with: $0) }", "map { MUTANT || key.starts(with: $0) }"),
+    (DOOR, "access: what somebody is known by counts without a policy, too", "permissions: nil, evidence: evidence)", "permissions: nil, evidence: MUTANT ? .connection : evidence)"),
     (KEYS, "access: a list goes on where the next key may be", "texts[next] : nil", "texts[MUTANT ? texts.count - 1 : next] : nil"),
     (REQUESTS, "access: a list passes over what may not be read", "keys.start = start", "if !MUTANT { keys.start = start }"),
     (PATTERN, "access: a star ends with its part", "let latest = star, !isEnd(name[latest.place])", "let latest = star, MUTANT || !isEnd(name[latest.place])"),

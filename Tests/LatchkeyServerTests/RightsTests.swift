@@ -58,9 +58,10 @@ import Testing
     try folder.write(rules.joined(separator: "\n"), to: "policy")
   }
 
-  private func server() async throws -> InProcessServer {
+  private func server(hasPolicy: Bool = true) async throws -> InProcessServer {
     let access = try AccessControl(
-      AccessControl.Sources(policy: folder.path("policy"), tokens: folder.path("tokens")))
+      AccessControl.Sources(
+        policy: hasPolicy ? folder.path("policy") : nil, tokens: folder.path("tokens")))
     return try await InProcessServer.start(store: folder.file) { $0.access = access }
   }
 
@@ -256,10 +257,12 @@ import Testing
   }
 
   /// Of the rights and proofs of the beginning nothing may be left.
-  @Test(arguments: ["token:holder read *", "token:holder hold *"])
-  func whoMayNotHoldAnyMoreIsNotGrantedWhatItWaitedFor(_ policy: String) async throws {
+  ///
+  /// - Parameter policy: What is left of it for who waits; nil where there never was one.
+  @Test(arguments: ["token:holder read *", "token:holder hold *", nil])
+  func whoMayNotHoldAnyMoreIsNotGrantedWhatItWaitedFor(_ policy: String?) async throws {
     try folder.write("token:holder hold *\ntoken:both hold *", to: "policy")
-    let server = try await server()
+    let server = try await server(hasPolicy: policy != nil)
     let take = try #require(Action.acquire.call(wire: 3, key: "k"))
     #expect(
       try await HTTPVersion.http2.send(shown(take, by: tokens["both"]), port: server.port).status
@@ -268,10 +271,9 @@ import Testing
       "Acquire", #"{"key":"k","owner":"w","lease":"60s","wait":"60s"}"#, wire: 3)
     async let waiting = HTTPVersion.http2.send(
       shown(wait, by: tokens["holder"]), port: server.port)
-    // It waits when another one in its place says so.
-    try await Task.sleep(for: .milliseconds(500))
-    try folder.write(policy + "\ntoken:both hold *", to: "policy")
-    if policy.contains("hold") {
+    try await server.waitUntil(waiting: 1)
+    if let policy { try folder.write(policy + "\ntoken:both hold *", to: "policy") }
+    if policy?.contains("hold") ?? true {
       let others = tokens.filter { $0.key != "holder" }
       try folder.write(
         others.map { Tokens.line(for: $1, name: $0) }.joined(separator: "\n"), to: "tokens")

@@ -19,11 +19,13 @@ package final class InProcessServer: Sendable {
 
   package let port: Int
   private let server: LatchkeyServer
+  private let registry: PrometheusRegistry
   private let running: Task<Void, any Error>
 
-  private init(port: Int, server: LatchkeyServer) {
+  private init(port: Int, server: LatchkeyServer, registry: PrometheusRegistry) {
     self.port = port
     self.server = server
+    self.registry = registry
     running = Task { try await server.run() }
   }
 
@@ -47,16 +49,24 @@ package final class InProcessServer: Sendable {
     configuration.listeners = [Listener(.tcp(host: host, port: 0))]
     configuration.limits.drainTimeout = .seconds(1)
     configure(&configuration)
+    let registry = PrometheusRegistry(help: [:])
     let server = try LatchkeyServer(
-      configuration, engine: engine, metrics: PrometheusRegistry(help: [:]), metricsText: nil)
+      configuration, engine: engine, metrics: registry, metricsText: nil)
     let address = try await server.start()[0]
     // A socket of this machine has none.
     let port = address.split(separator: ":").last.flatMap { Int($0) } ?? 0
-    return InProcessServer(port: port, server: server)
+    return InProcessServer(port: port, server: server, registry: registry)
   }
 
   /// Reads again at once what the server reads again.
   package func reload() -> Bool { server.reload() }
+
+  /// Returns when so many calls wait for keys.
+  package func waitUntil(waiting count: Int) async throws {
+    while !registry.text().contains("latchkey_waiters \(count)\n") {
+      try await Task.sleep(for: .milliseconds(10))
+    }
+  }
 
   /// Lets the server finish what it has in hand, and waits for its end.
   package func stop() async throws {

@@ -124,7 +124,9 @@ final class Doorkeeper {
   private func asker(
     _ identity: Identity?, _ evidence: Asker.Evidence, _ rules: AccessControl.Current?
   ) -> Asker {
-    guard let policy = rules?.policy else { return Asker(identity: identity, permissions: nil) }
+    guard let policy = rules?.policy else {
+      return Asker(identity: identity, permissions: nil, evidence: evidence)
+    }
     if var known = kept[identity] {
       known.evidence = evidence
       return known

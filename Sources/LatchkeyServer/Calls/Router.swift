@@ -62,30 +62,21 @@ final class Router {
         [("allow", "POST")])
     }
     let time = loop.clock()
-    // Who asks is looked at before the message is read.
     let account = account(of: head, on: connection)
-    func receive(_ asker: Asker) throws(RPCError) {
-      // Who holds something may keep it, and is welcome to give it back.
-      if !route.endpoint.isOfHolder { try asker.takeRequest(at: time) }
-      let context = CallContext(
-        connection: connection, asker: asker, account: account?.of(asker), exchange: exchange,
-        metrics: route.metrics, time: time)
-      self.receive(head, body, route, context)
-    }
-    func refuse(_ error: RPCError) {
-      route.metrics.answered(error.code, nanoseconds: loop.clock() - time)
-      refuseWho(asks: exchange, account, error)
-    }
-    do throws(RPCError) {
-      switch try doorkeeper.look(at: head, on: connection) {
-      case .asker(let asker): try receive(asker)
-      case .unverified(let unverified):
-        verify(unverified, bodyBytes: body.count, exchange, connection) { result in
-          do throws(RPCError) { try receive(try result.get()) } catch { refuse(error) }
-        }
+    // Who asks is looked at before the message is read.
+    identify(head, bodyBytes: body.count, exchange, connection) { [self] found in
+      do throws(RPCError) {
+        let asker = try found.get()
+        // Who holds something may keep it, and is welcome to give it back.
+        if !route.endpoint.isOfHolder { try asker.takeRequest(at: time) }
+        let context = CallContext(
+          connection: connection, asker: asker, account: account?.of(asker), exchange: exchange,
+          metrics: route.metrics, time: time)
+        receive(head, body, route, context)
+      } catch {
+        route.metrics.answered(error.code, nanoseconds: loop.clock() - time)
+        refuseWho(asks: exchange, account, error)
       }
-    } catch {
-      refuse(error)
     }
   }
 
@@ -100,11 +91,20 @@ final class Router {
 
   private static let requestIDBytesMax = 128
 
-  /// Has another thread look at what a request shows, and calls `then` with who it is.
-  private func verify(
-    _ unverified: Doorkeeper.Unverified, bodyBytes: Int, _ exchange: any Exchange,
-    _ connection: Connection, _ then: @escaping (Result<Asker, RPCError>) -> Void
+  /// Calls `then` with who asks: at once, or when another thread has looked at what was shown.
+  private func identify(
+    _ head: HeaderBlock, bodyBytes: Int, _ exchange: any Exchange, _ connection: Connection,
+    then: @escaping (Result<Asker, RPCError>) -> Void
   ) {
+    let unverified: Doorkeeper.Unverified
+    do throws(RPCError) {
+      switch try doorkeeper.look(at: head, on: connection) {
+      case .asker(let asker): return then(.success(asker))
+      case .unverified(let shown): unverified = shown
+      }
+    } catch {
+      return then(.failure(error))
+    }
     let isAdmitted = loop.heavyRequests.add(
       exchange, of: connection, bodyBytes: bodyBytes + unverified.bytes,
       cost: JWTs.verificationCost
@@ -198,29 +198,20 @@ final class Router {
       return operations.answer(operation, method: method, exchange, loop)
     }
     let account = account(of: head, on: connection)
-    func answer(_ asker: Asker) {
-      guard asker.may(.operate) else {
-        return refuseWho(
-          asks: exchange, account?.of(asker),
-          RPCError(
-            .permissionDenied, "\(Asker.word): \(asker.name) may not \(Right.operate) this server"))
-      }
-      operations.answer(operation, method: method, exchange, loop)
-    }
-    do throws(RPCError) {
-      switch try doorkeeper.look(at: head, on: connection) {
-      case .asker(let asker): answer(asker)
-      case .unverified(let unverified):
-        verify(unverified, bodyBytes: 0, exchange, connection) { [self] result in
-          do throws(RPCError) {
-            answer(try result.get())
-          } catch {
-            refuseWho(asks: exchange, account, error)
-          }
+    identify(head, bodyBytes: 0, exchange, connection) { [self] found in
+      do throws(RPCError) {
+        let asker = try found.get()
+        guard asker.may(.operate) else {
+          return refuseWho(
+            asks: exchange, account?.of(asker),
+            RPCError(
+              .permissionDenied, "\(Asker.word): \(asker.name) may not \(Right.operate) this server"
+            ))
         }
+        operations.answer(operation, method: method, exchange, loop)
+      } catch {
+        refuseWho(asks: exchange, account, error)
       }
-    } catch {
-      refuseWho(asks: exchange, account, error)
     }
   }
 
