@@ -42,18 +42,33 @@ package struct KeySet: Hashable, Sendable {
     }
   }
 
-  /// A text that is not less than `key`, and up to which there is no key in the set; nil where none follows.
-  package func start(from key: String) -> String? {
-    if contains(key) { return key }
-    var key = key
-    return key.withUTF8 { key in
-      [prefixes, names].compactMap { texts in
-        let next = Self.count(of: texts, upTo: key)
-        return next < texts.count ? texts[next] : nil
-      }
-      .min { $0.lexicographicallyPrecedes($1) }
+  /// Keys of the set that follow each other, with no other key in between.
+  package struct Stretch: Equatable, Sendable {
+    /// What all of them begin with, or the only one.
+    package let text: String
+    package let isOneKey: Bool
+  }
+
+  /// The first stretch in which there may be a key that is not less than `key`; nil where there is none.
+  package func stretch(from key: String) -> Stretch? {
+    var bytes = key
+    let own = bytes.withUTF8 { key in
+      Self.latest(of: prefixes, upTo: key).flatMap { key.starts(with: $0) ? $0 : nil }
     }
-    .map { String(decoding: $0, as: UTF8.self) }
+    if let own { return Stretch(text: String(decoding: own, as: UTF8.self), isOneKey: false) }
+    return contains(key) ? Stretch(text: key, isOneKey: true) : stretch(after: key)
+  }
+
+  /// The first stretch that begins after `text`; nil where there is none.
+  package func stretch(after text: String) -> Stretch? {
+    var text = text
+    let (prefix, name) = text.withUTF8 { text in
+      (Self.next(of: prefixes, after: text), Self.next(of: names, after: text))
+    }
+    guard let prefix, name.map({ prefix.lexicographicallyPrecedes($0) }) ?? true else {
+      return name.map { Stretch(text: String(decoding: $0, as: UTF8.self), isOneKey: true) }
+    }
+    return Stretch(text: String(decoding: prefix, as: UTF8.self), isOneKey: false)
   }
 
   private static func latest(
@@ -61,6 +76,13 @@ package struct KeySet: Hashable, Sendable {
   ) -> [UInt8]? {
     let count = count(of: texts, upTo: key)
     return count > 0 ? texts[count - 1] : nil
+  }
+
+  private static func next(
+    of texts: [[UInt8]], after key: UnsafeBufferPointer<UInt8>
+  ) -> [UInt8]? {
+    let count = count(of: texts, upTo: key)
+    return count < texts.count ? texts[count] : nil
   }
 
   /// How many of the sorted `texts` are not greater than `key`.

@@ -159,12 +159,20 @@ package enum Query: Sendable {
       self.countMax = countMax
     }
 
-    /// The keys that are still to be read; nil where none of them is ``visible``.
-    var keys: KeyRange? {
-      var keys = KeyRange(prefix: prefix, after: afterKey)
-      guard let start = visible.start(from: keys.lowerBound) else { return nil }
-      keys.start = start
-      return keys
+    var keys: KeyRange { KeyRange(prefix: prefix, after: afterKey) }
+
+    /// The first part of the range that is ``visible``.
+    var firstStretch: KeySet.Stretch? { within(visible.stretch(from: keys.lowerBound)) }
+
+    func stretch(after stretch: KeySet.Stretch) -> KeySet.Stretch? {
+      within(visible.stretch(after: stretch.text))
+    }
+
+    /// Nil for what is behind the range.
+    private func within(_ stretch: KeySet.Stretch?) -> KeySet.Stretch? {
+      stretch.flatMap {
+        $0.text.utf8.starts(with: prefix.utf8) || prefix.utf8.starts(with: $0.text.utf8) ? $0 : nil
+      }
     }
 
     /// Whether `holder` has what is asked for beside kind and key.

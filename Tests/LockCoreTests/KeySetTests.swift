@@ -42,9 +42,21 @@ import Testing
         let key = text(7)
         #expect(
           keys.contains(key) == (names.contains(key) || prefixes.contains { key.hasPrefix($0) }))
-        // Where a prefix begins, a key may begin.
-        let starts = keys.contains(key) ? [key] : (prefixes + names).filter { $0 > key }
-        #expect(keys.start(from: key) == starts.min())
+        // Stretch by stretch there are the keys of the set that are not less, and no others.
+        var stretches: [KeySet.Stretch] = []
+        var next = keys.stretch(from: key)
+        while let stretch = next {
+          #expect(stretches.last.map { $0.text < stretch.text } ?? true)
+          stretches.append(stretch)
+          next = keys.stretch(after: stretch.text)
+        }
+        for _ in 0..<20 {
+          let other = text(7)
+          let isIn = stretches.count {
+            $0.isOneKey ? other == $0.text : other.hasPrefix($0.text)
+          }
+          #expect(isIn == (keys.contains(other) && other >= key ? 1 : 0) || other < key)
+        }
       }
     }
   }

@@ -6,30 +6,37 @@ package struct KeyRange: Equatable, Sendable {
   package var prefix: String
   /// Empty for all.
   package var after: String
-  /// No key of the range that is looked for comes before this.
-  package var start: String
+  /// Whether the prefix itself is the only key that is looked for.
+  package var isOneKey: Bool
 
-  package init(prefix: String = "", after: String = "", start: String = "") {
+  package init(prefix: String = "", after: String = "", isOneKey: Bool = false) {
     self.prefix = prefix
     self.after = after
-    self.start = start
+    self.isOneKey = isOneKey
+  }
+
+  /// The keys that begin with `prefix`, come after `after` and are in `stretch`, of whose text one begins with the other.
+  init(prefix: String, after: String, in stretch: KeySet.Stretch) {
+    let isWithin = stretch.text.utf8.starts(with: prefix.utf8)
+    self.init(
+      prefix: isWithin ? stretch.text : prefix, after: after,
+      isOneKey: isWithin && stretch.isOneKey)
   }
 
   /// No key in the range comes before this: one bound, so that an engine begins there.
-  package var lowerBound: String { Self.later(Self.later(prefix, after), start) }
-
-  private static func later(_ a: String, _ b: String) -> String {
-    a.utf8.lexicographicallyPrecedes(b.utf8) ? b : a
+  package var lowerBound: String {
+    after.utf8.lexicographicallyPrecedes(prefix.utf8) ? prefix : after
   }
 
-  /// All keys in the range come before this: no character comes after U+10FFFF, and no key is so long.
-  package var upperBound: String { prefix + Self.last }
+  /// All keys in the range come before this: no character comes after U+10FFFF, and no key is so long; none comes before
+  /// U+0001.
+  package var upperBound: String { prefix + (isOneKey ? "\u{1}" : Self.last) }
 
   private static let last = String(
     repeating: "\u{10FFFF}", count: NameLimits.keyBytesMax / "\u{10FFFF}".utf8.count + 1)
 
   package func contains(_ key: String) -> Bool {
-    key.utf8.starts(with: prefix.utf8) && after.utf8.lexicographicallyPrecedes(key.utf8)
-      && !key.utf8.lexicographicallyPrecedes(start.utf8)
+    (isOneKey ? key.isSameName(as: prefix) : key.utf8.starts(with: prefix.utf8))
+      && after.utf8.lexicographicallyPrecedes(key.utf8)
   }
 }

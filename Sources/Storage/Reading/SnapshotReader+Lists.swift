@@ -9,6 +9,8 @@ final class ListReading: @unchecked Sendable {
   let call: any StoreCall
   /// What is still to be read.
   var range: Query.Range
+  /// The part of it that is being read; nil where nothing is left.
+  var stretch: KeySet.Stretch?
   /// Records that there is still room for.
   var room: Int
   /// Rows of the next page.
@@ -26,6 +28,7 @@ final class ListReading: @unchecked Sendable {
     deadline: MonotonicTime?, call: any StoreCall
   ) {
     self.range = range
+    stretch = range.firstStretch
     self.sink = sink
     self.deadline = deadline
     self.call = call
@@ -68,11 +71,12 @@ extension SnapshotReader {
     _ list: ListReading, since start: MonotonicTime
   ) throws(StoreError) -> Outcome.ListEnd? {
     var rowsLeft = list.range.isOfOneMoment ? .max : limits.listTurnRowsMax
+    let way: ListReading.Way
+    if let known = list.way { way = known } else { way = try self.way(of: list.range) }
+    list.way = way
     while list.sink.isWanted {
-      guard let keys = list.range.keys else { return .complete }
-      let way: ListReading.Way
-      if let known = list.way { way = known } else { way = try self.way(of: list.range, keys) }
-      list.way = way
+      guard let stretch = list.stretch else { return .complete }
+      let keys = KeyRange(prefix: list.range.prefix, after: list.range.afterKey, in: stretch)
       let (rows, latestKey) =
         switch way {
         case .byTerm(let term): try page(of: list.range.kind, in: keys, withTerm: term, list.limit)
@@ -87,8 +91,11 @@ extension SnapshotReader {
       guard page.isEmpty || list.sink.append(page) else { return .stopped }
       guard page.count == records.count else { return .more }
       list.room -= page.count
-      guard let latestKey else { return .complete }
-      list.range.afterKey = latestKey
+      if let latestKey {
+        list.range.afterKey = latestKey
+      } else {
+        list.stretch = list.range.stretch(after: stretch)
+      }
       list.limit = min(2 * list.limit, limits.pageMax)
       rowsLeft -= rows.count
       guard !list.range.isOfOneMoment else { continue }
@@ -123,16 +130,14 @@ extension SnapshotReader {
   }
 
   /// Of the terms that lead to what is looked for the one that leads to the least, where any leads to few.
-  private func way(
-    of range: Query.Range, _ keys: KeyRange
-  ) throws(StoreError) -> ListReading.Way {
+  private func way(of range: Query.Range) throws(StoreError) -> ListReading.Way {
     let terms = Terms.of(range)
     guard engine.shapes.haveTerms, var rarest = terms.first else { return .byKeys }
     // What is counted costs a small part of what is read.
     for max in [1, 10, 100].map({ $0 * limits.pageMax }) {
       var wanted = Wanted()
       if terms.count > 1 {
-        wanted.counts = terms.map { Wanted.TermCount(term: $0, range: keys, max: max) }
+        wanted.counts = terms.map { Wanted.TermCount(term: $0, range: range.keys, max: max) }
       }
       let facts = try read(wanted)
       // Before, servers write here that know of no terms.

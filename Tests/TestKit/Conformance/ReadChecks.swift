@@ -78,6 +78,7 @@ extension StoreConformance {
     Check("a list of what somebody may see is all of that, and reads little else") { database in
       var limits = StoreLimits.prompt
       limits.pageMax = 4
+      limits.listTurnRowsMax = 6
       let node = try StoreNode(database, limits: limits)
       defer { node.close() }
       let keys = "abcdef".flatMap { letter in (10..<30).map { "\(letter)/\($0)" } }
