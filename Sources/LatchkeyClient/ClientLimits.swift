@@ -88,6 +88,8 @@ package enum ClientLimits {
   package static let renewPauseDivisor = 30
   /// …but not more than this, before it is jittered.
   package static let renewPauseMax: Duration = .seconds(1)
+  /// The pause after one that is not allowed: this part of the lease, and no less than after others.
+  package static let renewDeniedDivisor = 10
   /// How long the release at the end of a hold may take. It cannot be cancelled, so it is short.
   package static let releaseTimeout: Duration = .seconds(2)
   /// How long the end of a client waits until bodies have ended and what they held is given back:

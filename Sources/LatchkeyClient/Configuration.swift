@@ -37,6 +37,10 @@ extension LatchkeyClient {
     /// Called where the logger is.
     package var onOutage: (@Sendable (_ reason: String) -> Void)?
 
+    /// Hears of a key that could not be given back and is held until its lease ends, whenever the logger gets that
+    /// warning.
+    package var onUnreleased: (@Sendable (_ key: String, LatchkeyError) -> Void)?
+
     /// The configuration for a fleet, everything else by default.
     public init(endpoints: [Endpoint]) { self.endpoints = endpoints }
   }

@@ -45,10 +45,52 @@ struct CLIRightsTests {
       server.program.signal(SIGHUP)
       #expect(try await holder.exit() == .exited(75))
       #expect(
+        try await holder.errors.all().last
+          == "latchkey: the lease of lock \"k\" could not be renewed in time, so the command was "
+          + "stopped: token:one may not hold \"k\"")
+    }
+  }
+
+  @Test("What may not be given back any more is said")
+  func unreleased() async throws {
+    try await run(policy: "token:one hold *") { server in
+      let holder = try lock(
+        server, "k", "--", "sh", "-c",
+        "echo on; while [ ! -e \(folder.path("go")) ]; do sleep 0.05; done")
+      defer { holder.signal(SIGKILL) }
+      try await holder.output.line(containing: "on")
+      try folder.write("token:one read *", to: "policy")
+      server.program.signal(SIGHUP)
+      while try await Program.run(
+        "latchkey",
+        [
+          "claim", "x", "--owner", "o", "--server", server.address, "--token-file",
+          folder.path("token"),
+        ]
+      ).end != .exited(77) {}
+      try folder.write("", to: "go")
+      _ = try await holder.exit()
+      #expect(
         try await holder.errors.all() == [
-          "latchkey: the lease of lock \"k\" could not be renewed in time, so the command was "
-            + "stopped: token:one may not hold \"k\""
+          "latchkey: \"k\" could not be given back and is held until its lease ends: "
+            + "token:one may not hold \"k\""
         ])
+    }
+  }
+
+  @Test("bench shows its token")
+  func bench() async throws {
+    try await run(policy: "token:one hold,read *") { server in
+      for (arguments, status) in [(["--token-file", folder.path("token")], 0), ([], 77)] {
+        let result = try await Program.run(
+          "latchkey",
+          [
+            "bench", "--requests", "20", "--warmup", "0s", "--streams", "2", "--server",
+            server.address,
+          ]
+            + arguments)
+        #expect(result.end == .exited(Int32(status)))
+      }
     }
   }
 

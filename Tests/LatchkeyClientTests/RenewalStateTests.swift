@@ -129,7 +129,20 @@ struct RenewalPlanTests {
     }
     #expect(abs(plan.overdueAfter / .seconds(1) - overdue) < 0.001)
     #expect(plan.overdueAfter >= ClientLimits.suspicionMin)
-    #expect(plan.pause(randomBits: 100) <= ClientLimits.renewPauseMax * 1.5)
+    #expect(
+      plan.jittered(plan.pauseMax, randomBits: 100) <= ClientLimits.renewPauseMax * 1.5)
+    // Some ten tries in a lease, however long it is.
+    #expect(plan.pauseOfDenied >= plan.lease / 10)
+    var state = RenewalState(lease: lease)
+    guard case .send(let attempt, _)? = state.due(at: now).first else {
+      return #expect(Bool(false), "nothing is sent when it is due")
+    }
+    let actions = state.failed(
+      attempt, isMoving: false, isDenied: true, at: now, randomBits: 0)
+    guard case .plan(let next)? = actions.first else {
+      return #expect(Bool(false), "what was denied is not tried again")
+    }
+    #expect(next - now >= plan.lease / 20)
   }
 }
 

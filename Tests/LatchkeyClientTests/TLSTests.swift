@@ -170,7 +170,7 @@ import Testing
     let next = try TestAuthority("next", in: folder)
     _ = try next.issue("server")
     #expect(server.reload())
-    try await log.wait(for: "a new certificate is in use")
+    try await log.wait(for: "new certificate in use")
     #expect(try await before.fetch("k") == nil, "the connection stays")
     let after = try client(endpoint, .init(authorities: next.path))
     #expect(try await after.fetch("k") == nil)
@@ -192,7 +192,7 @@ import Testing
     default: _ = try authority.issue("server") { $0.validity = -7_200 ... -3_600 }
     }
     #expect(server.reload())
-    try await log.wait(for: "the new certificate cannot be used; the one before stays in use")
+    try await log.wait(for: "new certificate cannot be used; what was used before stays in use")
     let client = try client("https://127.0.0.1:\(server.port)", trusting)
     #expect(try await client.fetch("k") == nil)
     await client.shutdown()

@@ -85,11 +85,22 @@ struct TLSSession: Sendable {
   let authorities: String?
 
   /// Puts TLS at the head of a channel's pipeline, on its event loop.
-  func secure(_ channel: any Channel) throws {
+  ///
+  /// - Parameters:
+  ///   - established: Completed with the handshake.
+  ///   - timeout: How long that may take.
+  func secure(
+    _ channel: any Channel, _ established: EventLoopPromise<Void>, timeout: TimeAmount
+  ) throws {
     let handler = try NIOSSLClientHandler(context: context, serverHostname: serverName)
     try channel.pipeline.syncOperations.addHandlers([
-      handler, TLSJudge(of: handler, serverName: serverName, authorities: authorities),
+      handler,
+      TLSJudge(of: handler, established, serverName: serverName, authorities: authorities),
     ])
+    let end = channel.eventLoop.scheduleTask(in: timeout) {
+      established.fail(ChannelError.connectTimeout(timeout))
+    }
+    established.futureResult.whenComplete { _ in end.cancel() }
   }
 }
 
@@ -98,11 +109,16 @@ private final class TLSJudge: ChannelInboundHandler {
   typealias InboundIn = ByteBuffer
 
   private let tls: NIOSSLClientHandler
+  private let established: EventLoopPromise<Void>
   private let serverName: String?
   private let authorities: String?
 
-  init(of tls: NIOSSLClientHandler, serverName: String?, authorities: String?) {
+  init(
+    of tls: NIOSSLClientHandler, _ established: EventLoopPromise<Void>, serverName: String?,
+    authorities: String?
+  ) {
     self.tls = tls
+    self.established = established
     self.serverName = serverName
     self.authorities = authorities
   }
@@ -116,13 +132,26 @@ private final class TLSJudge: ChannelInboundHandler {
       errorCaught(context: context, error: NIOSSLExtraError.failedToValidateHostname)
       return context.close(promise: nil)
     }
+    if case TLSUserEvent.handshakeCompleted = event { established.succeed() }
     context.fireUserInboundEventTriggered(event)
   }
+
+  func channelInactive(context: ChannelHandlerContext) {
+    // Whatever came before has said why.
+    established.fail(ChannelError.eof)
+    context.fireChannelInactive()
+  }
+
+  func handlerRemoved(context: ChannelHandlerContext) { established.fail(ChannelError.eof) }
 
   func errorCaught(context: ChannelHandlerContext, error: any Error) {
     guard
       let fault = TLSFault(error, certificate: tls.peerCertificate, authorities: authorities)
-    else { return context.fireErrorCaught(error) }
+    else {
+      established.fail(error)
+      return context.fireErrorCaught(error)
+    }
+    established.fail(TLSEnd(fault: fault))
     // The channel says itself that it is closed.
     if case NIOSSLError.uncleanShutdown = error { return }
     context.fireErrorCaught(TLSEnd(fault: fault))

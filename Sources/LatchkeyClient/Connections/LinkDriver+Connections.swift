@@ -79,8 +79,7 @@ extension LinkDriver {
           id, to: place, over: channel,
           offer: HandshakeOffer(client: spoken, grease: driver.environment.randomBits()),
           grease: driver.grease, driver: driver,
-          watch: PeerWatch(
-            openedAt: driver.time.now, firstWordWithin: driver.configuration.connectTimeout))
+          watch: driver.newWatch)
         driver.connections[id] = connection
         try channel.pipeline.syncOperations.addHandler(connection.handler)
       }
@@ -97,8 +96,14 @@ extension LinkDriver {
     guard let connection = connections[id] else { return perform(state.connectFailed(id)) }
     guard state.phase != .closed else { return connection.channel.close(promise: nil) }
     log(.debug, "connected", ["server": "\(connection.place)"])
+    // From when the server could say something.
+    connection.watch = newWatch
     look(at: connection)
     perform(state.connected(id))
+  }
+
+  private var newWatch: PeerWatch {
+    PeerWatch(openedAt: time.now, firstWordWithin: configuration.connectTimeout)
   }
 
   private func connectFailed(

@@ -14,6 +14,7 @@ package final class RawConnection: Sendable {
   private struct Target {
     let endpoint: Endpoint
     let tls: ClientTLS
+    let token: ClientToken
     let connectTimeout: Duration
   }
 
@@ -30,12 +31,13 @@ package final class RawConnection: Sendable {
   ///
   /// - Throws: What the system or NIO says where none can be reached, each within `connectTimeout`.
   package static func connect(
-    to endpoint: Endpoint, _ tls: LatchkeyClient.TLS = .init(),
+    to endpoint: Endpoint, _ tls: LatchkeyClient.TLS = .init(), token: BearerToken? = nil,
     on group: any EventLoopGroup, connectTimeout: Duration = .seconds(2)
   ) async throws -> RawConnection {
-    try await connect(
-      to: Target(endpoint: endpoint, tls: ClientTLS(tls), connectTimeout: connectTimeout),
-      on: group.next())
+    let target = Target(
+      endpoint: endpoint, tls: ClientTLS(tls), token: ClientToken(token, time: MachineTime()),
+      connectTimeout: connectTimeout)
+    return try await connect(to: target, on: group.next())
   }
 
   /// One more connection to the same endpoint, on the same event loop.
@@ -62,6 +64,7 @@ package final class RawConnection: Sendable {
   private static func connect(
     to target: Target, at address: SocketAddress, _ tls: TLSSession?, on loop: any EventLoop
   ) async throws -> RawConnection {
+    try await target.token.prepare(for: target.endpoint, at: address, on: loop).get()
     let connected = Transport.connect(
       to: address, tls, on: loop, timeout: target.connectTimeout
     ) { channel in
@@ -86,8 +89,10 @@ package final class RawConnection: Sendable {
     path: String, body: [UInt8],
     completion: @escaping (Result<HTTP2Response, HTTP2ClientError>) -> Void
   ) {
+    let shown = target.token.field.map { [$0] } ?? []
     handler.value.send(
-      method: "POST", path: path, fields: CallFields.plain, body: body, completion: completion)
+      method: "POST", path: path, fields: CallFields.plain + shown, body: body,
+      completion: completion)
   }
 
   /// Closes at once: what is under way fails.

@@ -4,7 +4,8 @@ import NIOCore
 import NIOPosix
 import WireSchema
 
-/// Opens connections: a socket, TLS where it is asked for, then HTTP/2 by prior knowledge (RFC 9113 3.3).
+/// Opens connections: a socket, TLS where it is asked for, then HTTP/2 by prior knowledge (RFC 9113 3.3). One is there
+/// when the server has proved by TLS who it is.
 enum Transport {
   /// - Parameter configure: Given the channel, on its event loop; what it puts into the pipeline gets
   ///   the connection from the first byte.
@@ -17,17 +18,19 @@ enum Transport {
       // Nothing is read before the pipeline is set up.
       .channelOption(.autoRead, value: false)
       .connect(to: address)
-      .flatMapThrowing { channel in
+      .flatMap { channel in
+        let ready = channel.eventLoop.makePromise(of: Void.self)
         do {
           if case .unixDomainSocket = address {} else { try TCPKeepAlive.set(on: channel) }
-          try tls?.secure(channel)
+          try tls?.secure(channel, ready, timeout: TimeAmount(timeout))
           try configure(channel)
           try channel.syncOptions?.setOption(.autoRead, value: true)
+          if tls == nil { ready.succeed() }
         } catch {
-          channel.close(promise: nil)
-          throw error
+          ready.fail(error)
         }
-        return channel
+        ready.futureResult.whenFailure { _ in channel.close(promise: nil) }
+        return ready.futureResult.map { channel }
       }
   }
 

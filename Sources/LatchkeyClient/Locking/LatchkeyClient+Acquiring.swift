@@ -105,9 +105,13 @@ extension LatchkeyClient {
     } catch let failure as AttemptFailure where failure.error.isOfAnotherHolder {
       // Somebody else has it, and keeps it.
     } catch {
+      let error = (error as? AttemptFailure)?.error ?? LatchkeyError(.unknown, "\(error)")
       log(
-        .notice, "could not release; free when its lease ends",
-        ["key": "\(resource.key)", "error": "\((error as? AttemptFailure)?.error ?? error)"])
+        .warning, "could not release; free when its lease ends",
+        ["key": "\(resource.key)", "error": "\(error)"]
+      ) { [onUnreleased = configuration.onUnreleased] in
+        onUnreleased?(resource.key, error)
+      }
     }
   }
 }

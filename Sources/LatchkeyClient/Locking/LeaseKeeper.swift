@@ -179,6 +179,8 @@ private final class Renewals {
     held.failed(failure.error)
     perform(
       state.failed(
-        attempt, isMoving: failure.retry == .again, at: time.now, randomBits: randomBits))
+        attempt, isMoving: failure.retry == .again,
+        isDenied: [.permissionDenied, .unauthenticated].contains(failure.error.code),
+        at: time.now, randomBits: randomBits))
   }
 }

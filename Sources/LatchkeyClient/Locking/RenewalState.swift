@@ -68,16 +68,20 @@ struct RenewalState: Equatable {
     return obsolete + (isOverdue ? due(at: now) : [])
   }
 
-  /// - Parameter isMoving: Whether the link has moved on, so that there is no need for a pause.
+  /// - Parameters:
+  ///   - isMoving: Whether the link has moved on, so that there is no need for a pause.
+  ///   - isDenied: Whether it is not allowed, which a server does not think better of at once.
   mutating func failed(
-    _ attempt: Attempt, isMoving: Bool, at now: Instant, randomBits: UInt64
+    _ attempt: Attempt, isMoving: Bool, isDenied: Bool = false, at now: Instant,
+    randomBits: UInt64
   ) -> [Action] {
     let wasLatest = attempt == inFlight.last
     inFlight.removeAll { $0 == attempt }
     overtaken.removeAll { $0 == attempt }
     guard wasLatest else { return isOverdue ? due(at: now) : [] }
     isOverdue = false
-    return [.plan(isMoving ? now : now + plan.pause(randomBits: randomBits))]
+    let pause = isDenied ? plan.pauseOfDenied : plan.pauseMax
+    return [.plan(isMoving ? now : now + plan.jittered(pause, randomBits: randomBits))]
   }
 
   /// The lease is over, or given back.
@@ -114,8 +118,12 @@ struct RenewalPlan: Equatable {
     min(lease / ClientLimits.renewPauseDivisor, ClientLimits.renewPauseMax)
   }
 
+  /// The pause after an attempt that was not allowed, before jitter: a few tries in what is left of a lease, in case
+  /// the right is given back, however long it is.
+  var pauseOfDenied: Duration { max(pauseMax, lease / ClientLimits.renewDeniedDivisor) }
+
   /// The pause after an attempt that failed.
-  func pause(randomBits: UInt64) -> Duration {
-    pauseMax.jittered(percent: 50...150, randomBits: randomBits)
+  func jittered(_ pause: Duration, randomBits: UInt64) -> Duration {
+    pause.jittered(percent: 50...150, randomBits: randomBits)
   }
 }

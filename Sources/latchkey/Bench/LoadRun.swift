@@ -36,6 +36,7 @@ struct LoadRun: Sendable {
   let settings: Settings
   let endpoints: [Endpoint]
   let tls: LatchkeyClient.TLS
+  let token: BearerToken?
   let progress: LoadProgress
 
   /// - Parameter interruption: Ends the measurement early, and gives what there is.
@@ -99,7 +100,8 @@ struct LoadRun: Sendable {
       let connection: RawConnection
       do {
         connection = try await RawConnection.connect(
-          to: endpoint, tls, on: loops[index % loops.count], connectTimeout: settings.timeout)
+          to: endpoint, tls, token: token, on: loops[index % loops.count],
+          connectTimeout: settings.timeout)
       } catch {
         for connection in connections { await connection.close() }
         throw Failure(.unavailable, "cannot connect to \(endpoint): \(error)")

@@ -30,7 +30,7 @@ struct BenchCommand: SignalAware {
       JSON: an object with workload, seconds, operations, total, and more.
 
       EXIT CODES: 0, also when interrupted by SIGINT, which shows what there is; 69 no server can \
-      be reached; 70 no request succeeded; 64 usage.
+      be reached; 70 no request succeeded; 77 none is allowed; 64 usage.
       """)
 
   /// Bounds on what one run takes, so that it stays in its memory: 33 KB for each thread and
@@ -138,14 +138,19 @@ struct BenchCommand: SignalAware {
     workload.wire = try await wireVersion()
     let run = LoadRun(
       workload: workload, settings: settings, endpoints: try connection.endpoints(),
-      tls: connection.tls, progress: LoadProgress(isShown: !connection.quiet))
+      tls: connection.tls, token: connection.token,
+      progress: LoadProgress(isShown: !connection.quiet))
     let report = BenchReport(run: run, outcome: try await run.run(interruption))
     switch output.output {
     case .table: report.print()
     case .json: StandardOutput.line(report.json.text)
     }
     let total = report.outcome.record.total
-    if total.latency.count == 0 && total.errorCount > 0 { throw CommandEnd(status: .failed) }
+    if total.latency.count == 0 && total.errorCount > 0 {
+      let isDenied = total.errors.keys.allSatisfy(
+        ["permission_denied", "unauthenticated"].contains)
+      throw CommandEnd(status: isDenied ? .denied : .failed)
+    }
   }
 
   /// The version that was asked for, or the newest that all servers speak.

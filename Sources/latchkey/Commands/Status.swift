@@ -12,7 +12,8 @@ struct StatusCommand: AsyncParsableCommand {
         latchkey status --output json | jq '.fleet[].software'
 
       JSON: an object with client, connection, server, certificate, policy, store, fleet. certificate is null where \
-      the server speaks no TLS; policy.remarks says what keeps the policy from being held. In store, failure is null unless the \
+      the server speaks no TLS; policy.remarks says what keeps the policy from being held, and refusals what newer \
+      files cannot be used. In store, failure is null unless the \
       store cannot be used (then nothing else is known of it), and backfillRow unless rows are being brought into a \
       new shape.
 

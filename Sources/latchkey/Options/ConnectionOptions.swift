@@ -111,7 +111,7 @@ struct ConnectionOptions: ParsableArguments {
   }
 
   /// What to show them.
-  private var token: BearerToken? {
+  var token: BearerToken? {
     value(tokenFile, "LATCHKEY_TOKEN_FILE").map { .file($0) }
       ?? value(nil, "LATCHKEY_BEARER_TOKEN").map { .text($0) }
   }
@@ -150,6 +150,12 @@ struct ConnectionOptions: ParsableArguments {
     configuration.logger = logger
     configuration.onOutage = { [quiet] reason in
       if !quiet { StandardError.line("latchkey: \(reason); trying on") }
+    }
+    configuration.onUnreleased = { [quiet] key, error in
+      guard !quiet else { return }
+      StandardError.line(
+        "latchkey: \"\(key)\" could not be given back and is held until its lease ends: "
+          + Failure.plain(error.message))
     }
     return LatchkeyClient(configuration)
   }

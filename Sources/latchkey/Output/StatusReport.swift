@@ -29,15 +29,16 @@ struct StatusReport {
         "certificate",
         "\(status.certificate.name), until \(status.certificate.validUntil) (\(daysLeft))",
       ])
+      if !status.certificate.refusal.isEmpty {
+        facts.append(["", "NEW ONE NOT USED: \(status.certificate.refusal)"])
+      }
     }
     if status.hasAccess {
       facts.append([
         "policy", status.access.hasPolicy_p ? "in force" : "none: everybody may do everything",
       ])
       for remark in status.access.remarks { facts.append(["", "NOT HELD: \(remark)"]) }
-      if !status.access.refusal.isEmpty {
-        facts.append(["", "NEW FILES NOT USED: \(status.access.refusal)"])
-      }
+      for refusal in status.access.refusals { facts.append(["", "NEW FILE NOT USED: \(refusal)"]) }
     }
     facts.append(["store", status.store.location])
     for remark in status.store.remarks { facts.append(["", remark]) }
@@ -121,7 +122,8 @@ struct StatusReport {
         status.hasAccess
           ? .members(
             ("inForce", .bool(status.access.hasPolicy_p)),
-            ("remarks", .list(status.access.remarks.map { JSON.text($0) }))) : .null
+            ("remarks", .list(status.access.remarks.map { JSON.text($0) })),
+            ("refusals", .list(status.access.refusals.map { JSON.text($0) }))) : .null
       ),
       (
         "store",
@@ -153,7 +155,8 @@ struct StatusReport {
     .members(
       ("name", .text(status.certificate.name)),
       ("validUntil", .text(status.certificate.validUntil)),
-      ("daysLeft", .integer(status.certificate.daysLeft)))
+      ("daysLeft", .integer(status.certificate.daysLeft)),
+      ("refusal", .text(status.certificate.refusal)))
   }
 
   private func members(of presence: Latchkey_Fleet_V1_ServerPresence) -> [JSON.Member] {
