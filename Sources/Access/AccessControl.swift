@@ -21,6 +21,21 @@ package final class AccessControl: Sendable {
       self.jwtKeys = jwtKeys
       self.jwtTerms = jwtTerms
     }
+
+    fileprivate func path(of part: Part) -> String? {
+      switch part {
+      case .policy: policy
+      case .tokens: tokens
+      case .jwtKeys: jwtKeys
+      }
+    }
+  }
+
+  /// One of the files. Each is used as of the latest time that it could be, whatever becomes of the others.
+  package enum Part: String, CaseIterable, Sendable {
+    case policy
+    case tokens
+    case jwtKeys = "JWT keys"
   }
 
   /// As of the latest time that the files could be used. A class, as every request looks at it.
@@ -39,89 +54,111 @@ package final class AccessControl: Sendable {
     }
   }
 
-  private struct Contents: Equatable {
-    var policy: [UInt8]?
-    var tokens: [UInt8]?
-    var jwtKeys: [UInt8]?
+  private struct State {
+    var current: Current
+    /// What is in use of each file.
+    var contents: [Part: [UInt8]]
+    /// Why a file cannot be used as it was when it was last read.
+    var refusals: [Part: String] = [:]
   }
 
   private let sources: Sources
-  private let state: Mutex<(current: Current, contents: Contents)>
-  private let latestRefusal = Mutex<String?>(nil)
+  private let state: Mutex<State>
   /// That of ``current``, without waiting for anybody.
   private let latestNumber = Atomic<Int>(1)
 
   /// Reads the files, which may block.
   package init(_ sources: Sources) throws(FileError) {
     self.sources = sources
-    let contents = try Self.read(sources)
-    state = Mutex((try Self.make(contents, sources, number: 1), contents))
+    var current = Current(policy: nil, tokens: nil, jwts: nil, number: 1)
+    var contents: [Part: [UInt8]] = [:]
+    for part in Part.allCases {
+      guard let path = sources.path(of: part) else { continue }
+      let bytes = try Self.read(part, at: path)
+      current = try Self.made(current, with: bytes, as: part, at: path, sources, number: 1)
+      contents[part] = bytes
+    }
+    state = Mutex(State(current: current, contents: contents))
   }
 
   package var current: Current { state.withLock { $0.current } }
-  /// Why the files cannot be used as they were when they were last read; nil where they are in use.
-  package var refusal: String? { latestRefusal.withLock { $0 } }
   package var number: Int { latestNumber.load(ordering: .acquiring) }
+  /// The files that there are.
+  package var parts: [Part] { Part.allCases.filter { sources.path(of: $0) != nil } }
 
-  /// Reads the files again, which may block.
+  /// Why files cannot be used as they were when they were last read; empty where all are in use.
+  package var refusals: [String] {
+    state.withLock { state in Part.allCases.compactMap { state.refusals[$0] } }
+  }
+
+  /// Reads one of the files again, which may block.
   ///
   /// - Returns: Whether there is something new.
   /// - Throws: Where the new contents cannot be used, with each call as long as that is so: what was used before
   ///   stays in use.
-  package func refresh() throws(FileError) -> Bool {
+  package func refresh(_ part: Part) throws(FileError) -> Bool {
+    guard let path = sources.path(of: part) else { return false }
     do throws(FileError) {
-      let isNew = try readAgain()
-      latestRefusal.withLock { $0 = nil }
+      let isNew = try refresh(part, at: path)
+      state.withLock { $0.refusals[part] = nil }
       return isNew
     } catch {
-      latestRefusal.withLock { $0 = error.description }
+      state.withLock { $0.refusals[part] = error.description }
       throw error
     }
   }
 
-  private func readAgain() throws(FileError) -> Bool {
-    let contents = try Self.read(sources)
-    guard contents != state.withLock({ $0.contents }) else { return false }
-    let new = try Self.make(contents, sources, number: number + 1)
-    return state.withLock { state in
-      // Somebody else may have read it at the same time.
-      guard new.number > state.current.number else { return false }
-      state = (new, contents)
-      latestNumber.store(new.number, ordering: .releasing)
-      return true
-    }
-  }
-
-  private static func read(_ sources: Sources) throws(FileError) -> Contents {
-    var contents = Contents()
-    if let path = sources.policy {
-      contents.policy = try FileReading.bytes(of: path, max: Policy.bytesMax, isRegular: true)
-    }
-    if let path = sources.tokens {
-      contents.tokens = try FileReading.bytes(of: path, max: Tokens.bytesMax, isRegular: true)
-    }
-    if let path = sources.jwtKeys {
-      contents.jwtKeys = try FileReading.bytes(of: path, max: JSONWebKeys.bytesMax, isRegular: true)
-    }
-    return contents
-  }
-
-  private static func make(
-    _ contents: Contents, _ sources: Sources, number: Int
-  ) throws(FileError) -> Current {
-    func used<Made>(
-      _ bytes: [UInt8]?, of path: String?, _ make: ([UInt8]) throws -> Made
-    ) throws(FileError) -> Made? {
-      do {
-        return try bytes.map(make)
-      } catch {
-        throw FileError("\(path ?? ""), \(error)")
+  private func refresh(_ part: Part, at path: String) throws(FileError) -> Bool {
+    let bytes = try Self.read(part, at: path)
+    while true {
+      let (old, contents) = state.withLock { ($0.current, $0.contents[part]) }
+      guard bytes != contents else { return false }
+      let new = try Self.made(
+        old, with: bytes, as: part, at: path, sources, number: old.number + 1)
+      // Another file may have been read at the same time.
+      let isStill = state.withLock { state in
+        guard state.current.number == old.number else { return false }
+        (state.current, state.contents[part]) = (new, bytes)
+        latestNumber.store(new.number, ordering: .releasing)
+        return true
       }
+      if isStill { return true }
     }
-    let keys = try used(contents.jwtKeys, of: sources.jwtKeys) { try JSONWebKeys(reading: $0) }
-    return Current(
-      policy: try used(contents.policy, of: sources.policy) { try Policy(reading: $0) },
-      tokens: try used(contents.tokens, of: sources.tokens) { try Tokens(reading: $0) },
-      jwts: keys.flatMap { keys in sources.jwtTerms.map { JWTs(keys, $0) } }, number: number)
+  }
+
+  private static func read(_ part: Part, at path: String) throws(FileError) -> [UInt8] {
+    let max =
+      switch part {
+      case .policy: Policy.bytesMax
+      case .tokens: Tokens.bytesMax
+      case .jwtKeys: JSONWebKeys.bytesMax
+      }
+    let bytes = try FileReading.bytes(of: path, max: max, isRegular: true)
+    // Some editors put a mark of UTF-8 before the text.
+    let mark: [UInt8] = [0xef, 0xbb, 0xbf]
+    return bytes.starts(with: mark) ? Array(bytes.dropFirst(mark.count)) : bytes
+  }
+
+  private static func made(
+    _ old: Current, with bytes: [UInt8], as part: Part, at path: String, _ sources: Sources,
+    number: Int
+  ) throws(FileError) -> Current {
+    do {
+      switch part {
+      case .policy:
+        return Current(
+          policy: try Policy(reading: bytes), tokens: old.tokens, jwts: old.jwts, number: number)
+      case .tokens:
+        return Current(
+          policy: old.policy, tokens: try Tokens(reading: bytes), jwts: old.jwts, number: number)
+      case .jwtKeys:
+        let keys = try JSONWebKeys(reading: bytes)
+        return Current(
+          policy: old.policy, tokens: old.tokens,
+          jwts: sources.jwtTerms.map { JWTs(keys, $0) }, number: number)
+      }
+    } catch {
+      throw FileError("\(path), \(error)")
+    }
   }
 }

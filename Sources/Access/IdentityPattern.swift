@@ -28,22 +28,31 @@ package enum IdentityPattern: Hashable, Sendable, CustomStringConvertible {
     }
   }
 
-  /// Whether there can be anybody whom it matches: every name says how it was proved.
-  package var mayMatch: Bool {
-    if case .name(let bytes) = self { bytes.contains(UInt8(ascii: ":")) } else { true }
-  }
+  /// What names of people and programs begin with, beside URIs.
+  private static let kinds = ["token:", "jwt:", "user:", "uid:", "dns:", "cn:", "uri:"]
 
-  /// What it begins with, where that is no kind of name that ``Identity`` lists and no usual URI: only a certificate's
-  /// URI can begin with it, and most likely it is misspelt.
-  package var unusualKind: String? {
-    guard case .name(let bytes) = self, let colon = bytes.firstIndex(of: UInt8(ascii: ":")) else {
-      return nil
+  /// Why it matches nobody, as every name says how it was proved; nil where it may match somebody.
+  package var fault: String? {
+    guard case .name(let bytes) = self else { return nil }
+    guard let colon = bytes.firstIndex(of: UInt8(ascii: ":")) else {
+      return
+        "\"\(self)\" names nobody; names are like token:\(self), jwt:\(self), user:\(self), dns:\(self), "
+        + "cn:\(self) or a URI, and anybody, somebody and nobody are words"
     }
     let kind = String(decoding: bytes[...colon], as: UTF8.self)
-    let isUsual =
-      ["dns:", "cn:", "token:", "jwt:", "user:", "uid:", "urn:"].contains(kind)
-      || kind.contains("*") || bytes[(colon + 1)...].starts(with: "//".utf8)
-    return isUsual ? nil : kind
+    let rest = bytes[(colon + 1)...]
+    if rest.isEmpty { return "\"\(self)\" names nobody: there is nothing behind \(kind)" }
+    let isNumber = rest.allSatisfy { (0x30...0x39).contains($0) || $0 == UInt8(ascii: "*") }
+    if kind == "uid:", !isNumber {
+      return "\"\(self)\" names nobody: behind uid: stands a number, and names behind user:"
+    }
+    let isURI = rest.starts(with: "//".utf8) || kind.contains("*")
+    guard Self.kinds.contains(kind) || isURI else {
+      return
+        "\"\(kind)\" is no kind of name; names begin with \(Self.kinds.joined(separator: ", ")) or are URIs "
+        + "such as spiffe://example.org/a"
+    }
+    return nil
   }
 
   package func matches(_ identity: Identity?) -> Bool {

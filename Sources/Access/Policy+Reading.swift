@@ -80,19 +80,14 @@ extension Policy {
     _ who: Words.Word, _ line: Int
   ) throws(LineError) -> IdentityPattern {
     let pattern = IdentityPattern(who.whole)
-    guard pattern.mayMatch else {
-      throw LineError(
-        line: line,
-        reason:
-          "\"\(pattern)\" names nobody; names are like token:\(pattern), user:\(pattern), dns:\(pattern), "
-          + "cn:\(pattern) or a URI, and anybody, somebody and nobody are words")
-    }
+    if let fault = pattern.fault { throw LineError(line: line, reason: fault) }
     return pattern
   }
 
   private static func rule(
     _ who: Words.Word, _ words: inout Words, _ line: Int, _ text: String
   ) throws(LineError) -> Rule {
+    let pattern = try pattern(who, line)
     guard let list = try words.next() else {
       throw LineError(
         line: line,
@@ -100,20 +95,39 @@ extension Policy {
     }
     var rights: Set<Right> = []
     for name in list.text.split(separator: ",", omittingEmptySubsequences: false) {
+      guard !name.isEmpty else {
+        throw LineError(
+          line: line, reason: "a right is missing; they are written with commas alone: read,hold")
+      }
       guard let right = Right(rawValue: String(name)) else {
         let known = Right.allCases.map(\.rawValue).joined(separator: ", ")
         throw LineError(line: line, reason: "\"\(name)\" is no right; there are \(known)")
       }
       rights.insert(right)
     }
-    var keys: KeyPattern?
-    if let word = try words.next() { keys = word.isPrefix ? .prefix(word.text) : .name(word.text) }
+    let keys = try words.next().map { word throws(LineError) in try self.keys(word, line) }
+    guard keys == nil || rights != [.operate] else {
+      throw LineError(line: line, reason: "operate is not bound to keys: nothing follows it")
+    }
     guard keys != nil || rights == [.operate] else {
       throw LineError(
         line: line,
         reason: "on which keys? Write jobs/* for all that begin with jobs/, or * for all there are")
     }
-    return Rule(who: try pattern(who, line), rights: rights, keys: keys, line: line, text: text)
+    return Rule(who: pattern, rights: rights, keys: keys, line: line, text: text)
+  }
+
+  private static func keys(_ word: Words.Word, _ line: Int) throws(LineError) -> KeyPattern {
+    if word.isPrefix, word.isQuoted || !word.text.contains("*") { return .prefix(word.text) }
+    guard !word.text.isEmpty else { throw LineError(line: line, reason: "no key is empty") }
+    guard word.isQuoted || !word.text.contains("*") else {
+      throw LineError(
+        line: line,
+        reason:
+          "a * stands at the end of a key, for all that begin so; where it is part of a key, write \"\(word.text)\"\(word.isPrefix ? "*" : "")"
+      )
+    }
+    return .name(word.text)
   }
 }
 
@@ -124,6 +138,7 @@ private struct Words {
     let text: String
     /// Whether a "*" is behind it.
     let isPrefix: Bool
+    let isQuoted: Bool
     /// With it.
     var whole: String { isPrefix ? text + "*" : text }
   }
@@ -154,7 +169,7 @@ private struct Words {
     let isPrefix = word.last == UInt8(ascii: "*")
     return Word(
       text: String(decoding: isPrefix ? word.dropLast() : word, as: UTF8.self),
-      isPrefix: isPrefix)
+      isPrefix: isPrefix, isQuoted: false)
   }
 
   private mutating func quoted() throws(LineError) -> Word {
@@ -169,7 +184,8 @@ private struct Words {
         guard rest.first.map(Self.isBlank) ?? true else {
           throw LineError(line: line, reason: "a blank is missing behind a quotation mark")
         }
-        return Word(text: String(decoding: text, as: UTF8.self), isPrefix: isPrefix)
+        return Word(
+          text: String(decoding: text, as: UTF8.self), isPrefix: isPrefix, isQuoted: true)
       default: text.append(byte)
       }
     }

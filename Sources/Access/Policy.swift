@@ -65,8 +65,25 @@ package struct Policy: Sendable, Equatable {
 
   /// What `identity` may do.
   package func permissions(of identity: Identity?) -> Permissions {
+    permissions(by: lines(about: identity))
+  }
+
+  /// Where the rules and limits stand that are about an identity.
+  struct Lines: Hashable {
+    var rules: [Int] = []
+    var limits: [Int] = []
+  }
+
+  func lines(about identity: Identity?) -> Lines {
     let name = identity.map { Array($0.name.utf8) }
-    let own = rules.filter { $0.who.matches(name) }
+    return Lines(
+      rules: rules.indices.filter { rules[$0].who.matches(name) },
+      limits: limits.indices.filter { limits[$0].who.matches(name) })
+  }
+
+  /// What those may do whom these lines are about.
+  func permissions(by lines: Lines) -> Permissions {
+    let own = lines.rules.map { rules[$0] }
     func keys(_ right: Right) -> KeySet {
       var (prefixes, names): ([String], [String]) = ([], [])
       for rule in own where rule.rights.contains(right) {
@@ -80,14 +97,11 @@ package struct Policy: Sendable, Equatable {
     }
     return Permissions(
       read: keys(.read), hold: keys(.hold), break: keys(.break),
-      mayOperate: own.contains { $0.rights.contains(.operate) }, limits: limits(ofName: name))
-  }
-
-  /// Of each kind the first that is said of whoever has that name.
-  private func limits(ofName name: [UInt8]?) -> Limits {
-    limits.filter { $0.who.matches(name) }.reduce(into: Limits()) { limits, line in
-      for kind in Limits.Name.allCases { limits[kind] = limits[kind] ?? line.limits[kind] }
-    }
+      mayOperate: own.contains { $0.rights.contains(.operate) },
+      // Of each kind the first that is said.
+      limits: lines.limits.reduce(into: Limits()) { all, line in
+        for kind in Limits.Name.allCases { all[kind] = all[kind] ?? limits[line].limits[kind] }
+      })
   }
 
   /// The limits that are said of `identity`, those first that come first.
@@ -104,7 +118,33 @@ package struct Policy: Sendable, Equatable {
   }
 }
 
-/// What one identity may do. A class, as every request has its hands on it.
+/// What identities may do, made once for all whom the same lines of a policy are about: a name more takes no more memory.
+package struct SharedPermissions {
+  /// Lines that all that is kept was made of.
+  package static let linesMax = 100_000
+
+  private let policy: Policy
+  private var made: [Policy.Lines: Permissions] = [:]
+  private var lineCount = 0
+
+  package init(of policy: Policy) { self.policy = policy }
+
+  /// Whether it is time to forget what was made.
+  package var isFull: Bool { lineCount >= Self.linesMax }
+
+  package mutating func forget() { (made, lineCount) = ([:], 0) }
+
+  package mutating func permissions(of identity: Identity?) -> Permissions {
+    let lines = policy.lines(about: identity)
+    if let known = made[lines] { return known }
+    let new = policy.permissions(by: lines)
+    made[lines] = new
+    lineCount += lines.rules.count + lines.limits.count + 1
+    return new
+  }
+}
+
+/// What identities may do. A class, as every request has its hands on it.
 package final class Permissions: Sendable {
   package let read: KeySet
   package let hold: KeySet

@@ -24,6 +24,8 @@ package struct Tokens: Sendable {
     let digest: [UInt8]
     /// In seconds since 1970; nil for ever.
     let end: Int64?
+    /// Where it stands.
+    let line: Int
   }
 
   /// By the first bytes of the digest, which say nothing of the token.
@@ -118,12 +120,16 @@ package struct Tokens: Sendable {
       }
       end = day.endSeconds
     }
+    let first = entries[Self.start(of: digest)]?.first { $0.digest == digest }
+    if let first {
+      throw LineError(line: line, reason: "the same token stands in line \(first.line)")
+    }
     count += 1
     guard count <= Self.tokensMax else {
       throw LineError(line: line, reason: "there are more than \(Self.tokensMax) tokens")
     }
     entries[Self.start(of: digest), default: []].append(
-      Entry(identity: identity, digest: digest, end: end))
+      Entry(identity: identity, digest: digest, end: end, line: line))
   }
 
   private static func bytes(hex: Substring.UTF8View) -> [UInt8]? {

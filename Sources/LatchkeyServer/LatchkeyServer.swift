@@ -29,7 +29,7 @@ package final class LatchkeyServer: Service {
   /// Nil where no TLS is spoken.
   private let certificates: CertificateWatch?
   /// Nil where everybody may do everything.
-  private let rules: Reload?
+  private let rules: [Reload]
   private let group: MultiThreadedEventLoopGroup
   private let loops: [EventLoopContext]
   /// Makes what is offered, of a range of wire versions and the reason for it.
@@ -69,9 +69,12 @@ package final class LatchkeyServer: Service {
       CertificateWatch(
         $0, metrics: serverMetrics, logger: configuration.logger, audit: configuration.audit)
     }
-    rules = configuration.access.map {
-      Reload(ofRules: $0, logger: configuration.logger, audit: configuration.audit)
-    }
+    rules =
+      configuration.access.map { access in
+        access.parts.map {
+          Reload(of: $0, access, logger: configuration.logger, audit: configuration.audit)
+        }
+      } ?? []
     if configuration.audit != nil { serverMetrics.droppedAuditLines(0) }
     configuration.audit?.reportDrops { [serverMetrics] in serverMetrics.droppedAuditLines($0) }
     self.fleet = fleet
@@ -302,7 +305,7 @@ package final class LatchkeyServer: Service {
 
   // MARK: - What is read again
 
-  private var readsAgain: Bool { certificates != nil || rules != nil }
+  private var readsAgain: Bool { certificates != nil || !rules.isEmpty }
 
   private func watchFiles() {
     guard readsAgain else { return }
@@ -326,7 +329,7 @@ package final class LatchkeyServer: Service {
 
   private func look(isAsked: Bool) {
     NIOThreadPool.singleton.submit { [certificates, rules] _ in
-      rules?.look(isAsked: isAsked)
+      for file in rules { file.look(isAsked: isAsked) }
       certificates?.look(isAsked: isAsked, at: Int64(time(nil)))
     }
   }

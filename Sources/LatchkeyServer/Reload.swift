@@ -16,7 +16,7 @@ final class Reload: Sendable {
   private let refusal = Mutex<(reason: String, isSaid: Bool)?>(nil)
 
   /// - Parameters:
-  ///   - what: As it is called in the log.
+  ///   - what: As it is called in the log, such as "policy".
   ///   - audit: Told of what changes as well.
   ///   - facts: What is told of it where there is a new one.
   ///   - refresh: Returns whether there is; throws where there is one that cannot be used.
@@ -32,19 +32,27 @@ final class Reload: Sendable {
     self.refresh = refresh
   }
 
+  /// What the audit log calls it.
+  private var event: String { what.lowercased().split(separator: " ").joined(separator: "-") }
+
   /// Looks, on a thread that may block.
   ///
   /// - Parameter isAsked: Whether somebody wants to know at once.
   func look(isAsked: Bool) {
     do throws(FileError) {
       let isNew = try refresh()
-      refusal.withLock { $0 = nil }
+      let wasRefused = refusal.withLock { refusal in
+        defer { refusal = nil }
+        return refusal?.isSaid ?? false
+      }
       if isNew {
         let facts = facts()
-        logger.notice("a new \(what) is in use", metadata: facts)
-        audit?.changed("\(what)-changed", facts)
+        logger.notice("new \(what) in use", metadata: facts)
+        audit?.changed("\(event)-changed", facts)
+      } else if wasRefused {
+        logger.notice("\(what) as in use again")
       } else if isAsked {
-        logger.notice("the \(what) has not changed")
+        logger.notice("\(what) unchanged")
       }
     } catch {
       refused(error.description, isAsked: isAsked)
@@ -61,9 +69,9 @@ final class Reload: Sendable {
       return isNews
     }
     guard isNews else { return }
-    audit?.changed("\(what)-refused", ["reason": "\(reason)"])
+    audit?.changed("\(event)-refused", ["reason": "\(reason)"])
     logger.error(
-      "the new \(what) cannot be used; the one before stays in use",
+      "new \(what) cannot be used; what was used before stays in use",
       metadata: ["reason": "\(reason)"])
   }
 }

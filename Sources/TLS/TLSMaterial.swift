@@ -47,6 +47,7 @@ package final class TLSMaterial: Sendable {
   private struct State {
     var current: Current
     var contents: TLSContents
+    var refusal: String?
   }
 
   package let files: TLSFiles
@@ -62,6 +63,8 @@ package final class TLSMaterial: Sendable {
   }
 
   package var current: Current { state.withLock { $0.current } }
+  /// Why the files cannot be used as they were when they were last read; nil where they are in use.
+  package var refusal: String? { state.withLock { $0.refusal } }
 
   /// Reads the files again, which may block.
   ///
@@ -70,6 +73,17 @@ package final class TLSMaterial: Sendable {
   /// - Throws: Where the new contents cannot be used, with each call as long as that is so: what was used before
   ///   stays in use.
   package func refresh(at now: Int64 = Int64(time(nil))) throws(FileError) -> Bool {
+    do throws(FileError) {
+      let isNew = try readAgain(at: now)
+      state.withLock { $0.refusal = nil }
+      return isNew
+    } catch {
+      state.withLock { $0.refusal = error.description }
+      throw error
+    }
+  }
+
+  private func readAgain(at now: Int64) throws(FileError) -> Bool {
     let contents = try TLSContents(of: files)
     guard contents != state.withLock({ $0.contents }) else { return false }
     let new = try Self.make(contents, side)

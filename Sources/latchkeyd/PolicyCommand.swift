@@ -20,7 +20,7 @@ struct PolicyCommand: ParsableCommand {
       anybody, somebody (who has proved a name) and nobody (who has not) are words.
 
       read is to see who holds a key; hold to take it, keep it and give back what the same name has taken; break to \
-      keep or give back what another name has taken; operate to see /status and /metrics. A key that ends with "*" \
+      keep or give back what another name has taken; operate, which is not bound to keys, to see /status and /metrics. A key that ends with "*" \
       stands for all that begin so. With "\"" around it, it may have blanks.
 
         limit token:ci/*  held=100,waiting=20,requests=50
@@ -39,13 +39,6 @@ struct PolicyCommand: ParsableCommand {
 
     func run() throws {
       let policy = PolicyCommand.read(file)
-      let lines =
-        policy.rules.map { ($0.line, $0.who) } + policy.limits.map { ($0.line, $0.who) }
-      for (line, who) in lines.sorted(by: { $0.0 < $1.0 }) {
-        if let kind = who.unusualKind {
-          print("\(file), line \(line): only a URI in a certificate begins with \"\(kind)\"")
-        }
-      }
       print("\(file): \(policy.rules.count) rule(s), \(policy.limits.count) limit(s)")
     }
   }
@@ -63,8 +56,9 @@ struct PolicyCommand: ParsableCommand {
         "Who, such as token:deployer; without it, who has proved no name.", valueName: "name"))
     var peer: String?
 
-    @Option(help: ArgumentHelp("The key.", valueName: "key"))
-    var key: String
+    @Option(
+      help: ArgumentHelp("The key; without it, only what is not bound to keys.", valueName: "key"))
+    var key: String?
 
     func run() throws {
       let policy = PolicyCommand.read(file)
@@ -74,11 +68,14 @@ struct PolicyCommand: ParsableCommand {
           Latchkeyd.fail(
             "--peer has 1 to \(Identity.bytesMax) visible bytes", code: .validationFailure)
         }
+        if let fault = IdentityPattern(peer).fault {
+          Latchkeyd.fail("--peer: \(fault)", code: .validationFailure)
+        }
         identity = named
       }
       var isAnything = false
-      for right in Right.allCases {
-        guard let rule = policy.rule(giving: right, on: key, to: identity) else {
+      for right in Right.allCases where key != nil || right == .operate {
+        guard let rule = policy.rule(giving: right, on: key ?? "", to: identity) else {
           print("\(right): no, no rule gives it")
           continue
         }

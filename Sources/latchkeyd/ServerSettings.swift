@@ -144,6 +144,9 @@ struct ServerSettings {
     switch (sources.jwtKeys, issuer, audience) {
     case (nil, nil, nil): break
     case (_?, let issuer?, let audience?):
+      guard !issuer.isEmpty, !audience.isEmpty else {
+        throw SettingError(message: "--jwt-issuer and --jwt-audience cannot be empty")
+      }
       sources.jwtTerms = JWTs.Terms(issuer: issuer, audience: audience)
     default:
       throw SettingError(

@@ -1,5 +1,6 @@
 import Access
 import ArgumentParser
+import Glibc
 
 /// `latchkeyd token`
 struct TokenCommand: ParsableCommand {
@@ -22,11 +23,19 @@ struct TokenCommand: ParsableCommand {
     var until: String?
 
     func validate() throws {
-      guard Identity("token:\(name)") != nil, !name.hasPrefix("#") else {
-        throw ValidationError("a name has no blanks, is visible, and does not begin with #")
+      guard !name.isEmpty, Identity("token:\(name)") != nil, !name.hasPrefix("#"),
+        !name.hasPrefix("token:"), !name.contains("*")
+      else {
+        throw ValidationError(
+          "a name is visible, has no blanks and no *, and does not begin with # or token:, which a policy puts before it"
+        )
       }
-      if let until, Day(until) == nil {
+      guard let until else { return }
+      guard let day = Day(until) else {
         throw ValidationError("--until is a day such as 2027-01-31")
+      }
+      guard day.endSeconds > Int64(time(nil)) else {
+        throw ValidationError("--until is a day that is over")
       }
     }
 

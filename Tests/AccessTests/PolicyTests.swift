@@ -59,9 +59,39 @@ import Testing
     ("token:a write jobs/*", "\"write\" is no right; there are read, hold, break, operate"),
     (
       "deployer read *",
-      "\"deployer\" names nobody; names are like token:deployer, user:deployer, dns:deployer, cn:deployer or a URI, and anybody, somebody and nobody are words"
+      "\"deployer\" names nobody; names are like token:deployer, jwt:deployer, user:deployer, dns:deployer, cn:deployer or a URI, and anybody, somebody and nobody are words"
     ),
-    ("token:a read,,hold jobs/*", "\"\" is no right; there are read, hold, break, operate"),
+    (
+      "token:a read,,hold jobs/*",
+      "a right is missing; they are written with commas alone: read,hold"
+    ),
+    (
+      "token:a read, hold jobs/*",
+      "a right is missing; they are written with commas alone: read,hold"
+    ),
+    ("token: read *", "\"token:\" names nobody: there is nothing behind token:"),
+    (
+      "uid:root read *",
+      "\"uid:root\" names nobody: behind uid: stands a number, and names behind user:"
+    ),
+    (
+      "tokn:a read *",
+      "\"tokn:\" is no kind of name; names begin with token:, jwt:, user:, uid:, dns:, cn:, uri: or are URIs such as spiffe://example.org/a"
+    ),
+    (
+      "limits token:a held=1",
+      "\"limits\" names nobody; names are like token:limits, jwt:limits, user:limits, dns:limits, cn:limits or a URI, and anybody, somebody and nobody are words"
+    ),
+    ("token:a operate x", "operate is not bound to keys: nothing follows it"),
+    ("token:a read \"\"", "no key is empty"),
+    (
+      "token:a read a*b",
+      "a * stands at the end of a key, for all that begin so; where it is part of a key, write \"a*b\""
+    ),
+    (
+      "token:a read *x/*",
+      "a * stands at the end of a key, for all that begin so; where it is part of a key, write \"*x/\"*"
+    ),
     (
       "token:a read",
       "on which keys? Write jobs/* for all that begin with jobs/, or * for all there are"
@@ -116,6 +146,25 @@ import Testing
     } catch {
       #expect("\(error)".contains(reason), "\(error)")
     }
+  }
+
+  /// Or a peer with many names would take much memory.
+  @Test func whomTheSameLinesAreAboutShareWhatTheyMay() throws {
+    var shared = SharedPermissions(
+      of: try Self.policy(
+        """
+        limit token:b  held=1
+        token:*   hold  a/*
+        token:c*  read  *
+        """))
+    func may(_ name: String) -> Permissions { shared.permissions(of: Identity(name)!) }
+    #expect(may("token:x") === may("token:y") && may("token:c1") === may("token:c2"))
+    #expect(may("token:x") !== may("token:b") && may("token:x") !== may("token:c1"))
+    #expect(may("token:b").limits == Limits(held: 1) && may("token:x").limits == Limits())
+    for number in 0..<SharedPermissions.linesMax where !shared.isFull {
+      #expect(!shared.permissions(of: Identity("token:c\(number)")!).may(.hold, on: "b"))
+    }
+    #expect(!shared.isFull)
   }
 
   @Test func whatIsNoTextIsRefused() {

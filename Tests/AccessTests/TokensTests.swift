@@ -19,6 +19,16 @@ import Testing
     #expect(tokens.count == 1)
   }
 
+  /// Which of both lines counts nobody could tell.
+  @Test func aTokenStandsInOneLine() {
+    let token = Tokens.new()
+    let lines = [
+      Tokens.line(for: token, name: "a", until: "2027-01-31"), Tokens.line(for: token, name: "a"),
+    ]
+    let error = #expect(throws: LineError.self) { try Self.tokens(lines.joined(separator: "\n")) }
+    #expect(error.map { "\($0)" } == "line 2: the same token stands in line 1")
+  }
+
   @Test func aTokenEndsWithItsDay() throws {
     let token = Tokens.new()
     let tokens = try Self.tokens(Tokens.line(for: token, name: "a", until: "2027-01-31"))

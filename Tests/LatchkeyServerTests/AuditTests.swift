@@ -148,6 +148,32 @@ import Testing
     #expect(stat(log, &file) == 0 && file.st_mode & 0o777 == 0o600)
   }
 
+  @Test func aFileThatWasRemovedIsMadeAnew() async throws {
+    let server = try await server(isRequired: true)
+    #expect(try await status(take("a/1"), by: "one", server) == 200)
+    #expect(unlink(log) == 0)
+    #expect(try await status(take("a/2"), by: "one", server) == 200)
+    #expect(try lines().contains { $0["key"] == .string("a/2") })
+    try await server.stop()
+  }
+
+  /// As where what reads a pipe stands still: it goes on in a file when that is there in the place of the pipe.
+  @Test func aPipeThatNobodyReadsIsAFailure() async throws {
+    #expect(mkfifo(log, 0o600) == 0)
+    let reader = open(log, O_RDONLY | O_NONBLOCK | O_CLOEXEC)
+    defer { close(reader) }
+    let server = try await server(isRequired: true)
+    var number = 0
+    repeat { number += 1 } while try await status(take("a/\(number)"), by: "one", server) == 200
+    let ready = Call(method: "GET", path: "/readyz", headers: [], body: [])
+    #expect(try await HTTPVersion.http1.send(ready, port: server.port).status == 503)
+    #expect(rename(log, log + ".1") == 0)
+    #expect(server.reload())
+    while try await status(take("a/0"), by: "one", server) != 200 {}
+    try await said("granted", ["key": "a/0"])
+    try await server.stop()
+  }
+
   @Test func aFullDiskStopsNothingUnlessTheLogIsRequired() async throws {
     var server = try await server("/dev/full")
     for key in ["a/1", "a/2"] {

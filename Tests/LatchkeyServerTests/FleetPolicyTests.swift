@@ -21,13 +21,13 @@ import Testing
     try folder.write("anybody operate", to: "policy")
     let access = try AccessControl(AccessControl.Sources(policy: folder.path("policy")))
     let server = try await InProcessServer.start(store: folder.file) { $0.access = access }
-    #expect(try await !status(of: server).contains("refusal"))
+    #expect(try await !status(of: server).contains("refusals"))
     try folder.write("anybody operates", to: "policy")
-    #expect(throws: FileError.self) { try access.refresh() }
+    #expect(throws: FileError.self) { try access.refresh(.policy) }
     #expect(try await status(of: server).contains("policy, line 1: "))
     try folder.write("somebody hold *\nanybody operate", to: "policy")
-    #expect(try access.refresh())
-    #expect(try await !status(of: server).contains("refusal"))
+    #expect(try access.refresh(.policy))
+    #expect(try await !status(of: server).contains("refusals"))
     try await server.stop()
   }
 

@@ -102,6 +102,35 @@ import Testing
     try await server.stop()
   }
 
+  @Test func whatItsKeyDoesNotVerifyAnyMoreIsGrantedNothingThatItWaitedFor() async throws {
+    let server = try await server()
+    let (holder, waiter) = (
+      try await jwt(of: "system:serviceaccount:prod:a"),
+      try await jwt(of: "system:serviceaccount:prod:b")
+    )
+    #expect(
+      try await HTTPVersion.http2.send(take("jobs/a", by: holder), port: server.port).status == 200)
+    var wait = Call.json(
+      "Acquire", #"{"key":"jobs/a","owner":"w","lease":"60s","wait":"60s"}"#, wire: 3)
+    wait.headers.append(("authorization", "Bearer \(waiter)"))
+    async let waiting = HTTPVersion.http2.send(wait, port: server.port)
+    try await server.waitUntil(waiting: 1)
+    let release = Call.json("Release", #"{"key":"jobs/a","owner":"o"}"#, wire: 3)
+    try folder.write(
+      "jwt:system:serviceaccount:prod:* read,hold jobs/*\nnobody break jobs/*", to: "policy")
+    try publish(ES256PrivateKey(), as: "one")
+    while try await HTTPVersion.http2.send(take("jobs/b", by: holder), port: server.port).status
+      != 401
+    {
+      #expect(server.reload())
+    }
+    while try await HTTPVersion.http2.send(release, port: server.port).status != 200 {
+      #expect(server.reload())
+    }
+    #expect(try await waiting.status == 401)
+    try await server.stop()
+  }
+
   @Test func aKeyThatIsTakenAwayVerifiesNothingAnyMore() async throws {
     let server = try await server()
     let cron = try await jwt(of: "system:serviceaccount:prod:cron")

@@ -297,6 +297,50 @@ import Testing
     try await server.stop()
   }
 
+  /// Whoever holds it then is none of its business.
+  @Test func whoIsNotKnownAnyMoreIsNotToldForWhomItWaited() async throws {
+    try folder.write("token:holder hold *\ntoken:both hold *", to: "policy")
+    let server = try await server()
+    let take = try #require(Action.acquire.call(wire: 3, key: "k"))
+    #expect(
+      try await HTTPVersion.http2.send(shown(take, by: tokens["both"]), port: server.port).status
+        == 200)
+    let wait = Call.json("Acquire", #"{"key":"k","owner":"w","lease":"60s","wait":"3s"}"#, wire: 3)
+    async let waiting = HTTPVersion.http2.send(
+      shown(wait, by: tokens["holder"]), port: server.port)
+    try await server.waitUntil(waiting: 1)
+    // Its token is somebody else's from now on.
+    try folder.write(
+      tokens.map { Tokens.line(for: $1, name: $0 == "holder" ? "other" : $0) }
+        .joined(separator: "\n"), to: "tokens")
+    while try await HTTPVersion.http2.send(
+      shown(Action.acquire.call(wire: 3, key: "other")!, by: tokens["holder"]), port: server.port
+    ).status != 403 {
+      #expect(server.reload())
+    }
+    let answer = try await waiting
+    #expect(answer.status == 401)
+    #expect(!String(decoding: answer.body, as: UTF8.self).contains("held-by-another"))
+    try await server.stop()
+  }
+
+  @Test func aPolicyThatCannotBeUsedKeepsNoTokenAlive() async throws {
+    try folder.write("token:holder hold *\ntoken:both hold *", to: "policy")
+    let server = try await server()
+    let take = shown(Action.acquire.call(wire: 3, key: "k")!, by: tokens["holder"])
+    #expect(try await HTTPVersion.http2.send(take, port: server.port).status == 200)
+    try folder.write("rubbish", to: "policy")
+    let others = tokens.filter { $0.key != "holder" }
+    try folder.write(
+      others.map { Tokens.line(for: $1, name: $0) }.joined(separator: "\n"), to: "tokens")
+    while try await HTTPVersion.http2.send(take, port: server.port).status != 401 {
+      #expect(server.reload())
+    }
+    let other = shown(Action.acquire.call(wire: 3, key: "k2")!, by: tokens["both"])
+    #expect(try await HTTPVersion.http2.send(other, port: server.port).status == 200)
+    try await server.stop()
+  }
+
   @Test func twoProofsAreNone() async throws {
     let server = try await server()
     var call = shown(try #require(Action.acquire.call(wire: 3, key: "a/k")), by: tokens["holder"])

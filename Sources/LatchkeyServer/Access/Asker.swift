@@ -17,8 +17,10 @@ struct Asker {
     /// What its connection has shown.
     case connection
     case token(Tokens.Digest)
-    /// In seconds since 1970.
-    case jwt(until: Int64)
+    /// - Parameters:
+    ///   - until: In seconds since 1970.
+    ///   - number: Of the rules under which it was verified.
+    case jwt([UInt8], until: Int64, number: Int)
   }
 
   /// As people call it.

@@ -16,6 +16,8 @@ final class Doorkeeper {
   /// Of which what follows is.
   private var rules: AccessControl.Current?
   private var kept: [Identity?: Asker] = [:]
+  /// What these have; nil where nobody's rights are looked at.
+  private var shared: SharedPermissions?
   private var verified = VerifiedJWTs()
 
   /// - Parameters:
@@ -62,7 +64,7 @@ final class Doorkeeper {
       throw RPCError(.unauthenticated, "there is more than one field authorization")
     }
     guard let shown else {
-      return .asker(asker(try connection.proof.identity(at: now), .connection, rules))
+      return .asker(asker(try connection.proof.identity(at: now), .connection))
     }
     guard let token = Self.bearer(shown) else {
       throw RPCError(
@@ -73,11 +75,11 @@ final class Doorkeeper {
       guard let (identity, until) = verified.identity(of: jwt, at: now()) else {
         return .unverified(Unverified(jwt: jwt, jwts: jwts, number: rules.number))
       }
-      return .asker(asker(identity, .jwt(until: until), rules))
+      return .asker(asker(identity, .jwt(jwt, until: until, number: rules.number)))
     }
     let digest = Tokens.Digest(of: token)
     let identity = try identity(by: digest, rules.tokens)
-    return .asker(asker(identity, digest.map { .token($0) } ?? .connection, rules))
+    return .asker(asker(identity, digest.map { .token($0) } ?? .connection))
   }
 
   /// Who it is, by what came of verifying it.
@@ -90,7 +92,7 @@ final class Doorkeeper {
       if unverified.number == current?.number {
         verified.note(unverified.jwt, of: identity, until: until)
       }
-      return asker(identity, .jwt(until: until), current)
+      return asker(identity, .jwt(unverified.jwt, until: until, number: unverified.number))
     case .wrong(let why): throw RPCError(.unauthenticated, why)
     }
   }
@@ -102,14 +104,28 @@ final class Doorkeeper {
     at asker: Asker, on connection: Connection, hold key: String
   ) throws(RPCError) {
     guard let rules = current else { return }
+    let identity: Identity?
     switch asker.evidence {
-    case .connection: _ = try connection.proof.identity(at: now)
-    case .token(let digest): _ = try identity(by: digest, rules.tokens)
-    case .jwt(let until):
+    case .connection: identity = try connection.proof.identity(at: now)
+    case .token(let digest): identity = try self.identity(by: digest, rules.tokens)
+    case .jwt(let jwt, let until, let number):
       if until <= now() { throw RPCError(.unauthenticated, "the JWT is not valid any more") }
+      identity = number == rules.number ? asker.identity : try self.identity(by: jwt, rules.jwts)
     }
-    let present = self.asker(asker.identity, asker.evidence, rules)
+    guard identity == asker.identity else {
+      throw RPCError(.unauthenticated, "what was shown is of another name by now")
+    }
+    let present = self.asker(asker.identity, asker.evidence)
     guard present.may(.hold, on: key) else { throw RPCError(present.denied(.hold, on: key)) }
+  }
+
+  /// Looks at a JWT in whole. Rare: only where keys or rules were replaced while somebody waited.
+  private func identity(by jwt: [UInt8], _ jwts: JWTs?) throws(RPCError) -> Identity {
+    switch jwts?.verdict(on: jwt, at: now()) {
+    case .known(let identity, _): return identity
+    case .wrong(let why): throw RPCError(.unauthenticated, why)
+    case nil: throw RPCError(.unauthenticated, "no JWTs are known here")
+    }
   }
 
   /// The rules as they are now; nil where there are none. What is kept of others is forgotten.
@@ -118,23 +134,26 @@ final class Doorkeeper {
     if let rules, control.number == rules.number { return rules }
     let new = control.current
     (rules, kept, verified) = (new, [:], VerifiedJWTs())
+    shared = new.policy.map { SharedPermissions(of: $0) }
     return new
   }
 
-  private func asker(
-    _ identity: Identity?, _ evidence: Asker.Evidence, _ rules: AccessControl.Current?
-  ) -> Asker {
-    guard let policy = rules?.policy else {
-      return Asker(identity: identity, permissions: nil, evidence: evidence)
-    }
+  private func asker(_ identity: Identity?, _ evidence: Asker.Evidence) -> Asker {
     if var known = kept[identity] {
       known.evidence = evidence
       return known
     }
+    if shared?.isFull ?? false {
+      kept = [:]
+      shared?.forget()
+    }
+    guard let permissions = shared?.permissions(of: identity) else {
+      return Asker(identity: identity, permissions: nil, evidence: evidence)
+    }
     // Whichever comes first goes.
     if kept.count >= Self.keptMax { kept.remove(at: kept.startIndex) }
-    var asker = Asker(identity: identity, permissions: policy.permissions(of: identity))
-    if asker.permissions?.limits != Limits() { asker.quota = quotas.quota(of: identity) }
+    var asker = Asker(identity: identity, permissions: permissions)
+    if permissions.limits != Limits() { asker.quota = quotas.quota(of: identity) }
     kept[identity] = asker
     asker.evidence = evidence
     return asker
@@ -177,16 +196,23 @@ final class Doorkeeper {
 }
 
 extension Reload {
-  /// Of the policy, the tokens, and the keys of JWTs.
-  convenience init(ofRules control: AccessControl, logger: Logger, audit: AuditLog?) {
-    self.init("policy", logger: logger, audit: audit) {
+  /// Of the policy, the tokens, or the keys of JWTs.
+  convenience init(
+    of part: AccessControl.Part, _ control: AccessControl, logger: Logger, audit: AuditLog?
+  ) {
+    self.init(part.rawValue, logger: logger, audit: audit) {
       let rules = control.current
-      return [
-        "rules": "\(rules.policy?.rules.count ?? 0)", "tokens": "\(rules.tokens?.count ?? 0)",
-        "jwt_keys": "\(rules.jwts?.count ?? 0)",
-      ]
+      return switch part {
+      case .policy:
+        [
+          "rules": "\(rules.policy?.rules.count ?? 0)",
+          "limits": "\(rules.policy?.limits.count ?? 0)",
+        ]
+      case .tokens: ["tokens": "\(rules.tokens?.count ?? 0)"]
+      case .jwtKeys: ["keys": "\(rules.jwts?.count ?? 0)"]
+      }
     } refresh: { () throws(FileError) in
-      try control.refresh()
+      try control.refresh(part)
     }
   }
 }

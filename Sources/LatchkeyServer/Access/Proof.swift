@@ -32,9 +32,15 @@ enum Proof {
   /// the common name.
   init(_ certificate: NIOSSLCertificate) {
     let names = PeerNames(of: certificate)
-    let name =
-      names.uris.first.map(Self.name(ofURI:)) ?? names.dnsNames.first.map { "dns:\($0)" }
-      ?? names.commonName.map { "cn:\($0)" }
+    // What is empty, or was no text, names nobody, whatever else there is.
+    let name: String? =
+      if let uri = names.uris.first {
+        uri.isEmpty ? nil : Self.name(ofURI: uri)
+      } else if let dns = names.dnsNames.first {
+        dns.isEmpty ? nil : "dns:\(dns)"
+      } else {
+        names.commonName.flatMap { $0.isEmpty ? nil : "cn:\($0)" }
+      }
     guard let identity = name.flatMap({ Identity($0) }) else {
       self = .nameless("the certificate has no name of 1 to \(Identity.bytesMax) visible bytes")
       return

@@ -61,14 +61,16 @@ package final class AuditLog: Sendable {
     self.path = path
     self.isRequired = isRequired
     self.logger = logger
+    let reopen: (@Sendable () -> Int32?)? =
+      path == Self.stderr ? nil : { @Sendable in Self.descriptor(of: path) }
     writer = LineWriter(
       path == Self.stderr ? STDERR_FILENO : try Self.open(path),
       queueBytesMax: isRequired ? Self.requiredBytesMax : LineWriter.queueBytesMax,
-      keepsTrying: true
+      keepsTrying: true, reopen: reopen
     ) {
       var line = AuditLine("dropped", at: AuditLine.now)
       line.add("lines", Int64($0))
-      return line.ended
+      return String(decoding: line.ended, as: UTF8.self)
     }
     writer.reportFailure { [logger] failure in
       guard let failure else {
@@ -81,12 +83,18 @@ package final class AuditLog: Sendable {
   }
 
   private static func open(_ path: String) throws(FileError) -> Int32 {
+    guard let file = descriptor(of: path) else {
+      throw FileError("cannot write \(path): \(String(cString: strerror(errno)))")
+    }
+    return file
+  }
+
+  /// - Returns: Nil where it cannot be opened, which `errno` tells of.
+  private static func descriptor(of path: String) -> Int32? {
     // A pipe that nobody reads holds up nobody.
     let flags = O_RDWR | O_APPEND | O_CREAT | O_CLOEXEC | O_NONBLOCK
     let file = Glibc.open(path, flags, 0o600)
-    guard file >= 0 else {
-      throw FileError("cannot write \(path): \(String(cString: strerror(errno)))")
-    }
+    guard file >= 0 else { return nil }
     // What was broken off in the middle of a line, as on a full disk, is a line of its own.
     var (status, last) = (stat(), UInt8(ascii: "\n"))
     if fstat(file, &status) == 0, status.st_mode & S_IFMT == S_IFREG, status.st_size > 0,
@@ -149,7 +157,7 @@ package final class AuditLog: Sendable {
     return isWritten
   }
 
-  private static func line(_ event: GrantEvent, isCertain: Bool, at now: timespec) -> String {
+  private static func line(_ event: GrantEvent, isCertain: Bool, at now: timespec) -> [UInt8] {
     var line = AuditLine(event.what.rawValue, at: now)
     if !isCertain { line.add("uncertain", true) }
     if event.isBreak { line.add("break", true) }

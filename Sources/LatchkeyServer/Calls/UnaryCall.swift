@@ -162,11 +162,9 @@ final class UnaryCall: StoreCall, TimedCall, ExchangeWatcher, @unchecked Sendabl
     }
   }
 
-  /// What is not to be had any more by whom it was granted to is given back.
+  /// Who may not hold any more what it waited for is not told of it either, and what it was granted is given back.
   private func lookAgain(before outcome: Outcome) throws(RPCError) {
-    guard case .claimed = outcome, let waitingAsker, case .command(let command) = kind,
-      let key = command.key
-    else { return }
+    guard let waitingAsker, case .command(let command) = kind, let key = command.key else { return }
     do throws(RPCError) {
       try connection.lookAgain(at: waitingAsker, hold: key)
     } catch {

@@ -173,7 +173,7 @@ final class Fleet: Sendable {
 
   /// What keeps the policy from being held, in words for a person.
   private func policyRemarks(_ view: FleetView) -> [String] {
-    hasPolicy ? view.without(owner).policyRemarks : []
+    view.without(owner).policyRemarks(isHeldHere: hasPolicy)
   }
 
   private func say(_ remarks: [String]) {
@@ -209,12 +209,13 @@ final class Fleet: Sendable {
       status.wireOfferedNewest = offer.range.newest
       status.wireReason = offer.reason
       status.access.hasPolicy_p = hasPolicy
-      status.access.refusal = access?.refusal ?? ""
+      status.access.refusals = access?.refusals ?? []
       if let certificate = tls?.current.certificate {
         status.certificate = .with {
           $0.name = certificate.name
           $0.validUntil = UTC.text(certificate.notAfter)
           $0.daysLeft = certificate.daysLeft(at: Int64(time(nil)))
+          $0.refusal = tls?.refusal ?? ""
         }
       }
       status.store.location = database.location

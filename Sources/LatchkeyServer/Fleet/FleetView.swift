@@ -85,9 +85,16 @@ struct FleetView: Equatable {
     return (range, "\(limiting.name) speaks \(wire), this one \(own)")
   }
 
-  /// Why a policy is not held by all of them, in words for a person.
-  var policyRemarks: [String] {
+  /// Why the policy is not held by all servers, in words for a person.
+  ///
+  /// - Parameter isHeldHere: Whether the server that says so, which is none of these, has one.
+  func policyRemarks(isHeldHere: Bool) -> [String] {
     members.compactMap { member in
+      guard isHeldHere else {
+        return member.presence.hasPolicy_p
+          ? "\(member.name) has a policy and this server none: it does what it is asked to by whoever reaches it"
+          : nil
+      }
       if Int64(member.presence.shapeNewest) < S3.number {
         return
           "\(member.name) knows no policy: it does what it is asked to by whoever reaches it, and what it grants "

@@ -17,6 +17,8 @@ package final class LineWriter: @unchecked Sendable {
   private let queueBytesMax: Int
   /// Whether what cannot be written is tried again.
   private let keepsTrying: Bool
+  /// Opens the file anew where somebody has removed it; nil where it is none, or nobody cares.
+  private let reopen: (@Sendable () -> Int32?)?
   /// What is written where so many lines were dropped.
   private let notice: @Sendable (Int) -> String
   private let mutex = UnsafeMutablePointer<pthread_mutex_t>.allocate(capacity: 1)
@@ -34,8 +36,12 @@ package final class LineWriter: @unchecked Sendable {
   private var unreported = 0
 
   /// Lives as long as the process: so does its thread.
+  ///
+  /// - Parameter reopen: Opens the file anew where somebody has removed it; nil, and the error in `errno`, where that
+  ///   fails.
   package init(
     _ descriptor: Int32, queueBytesMax: Int = queueBytesMax, keepsTrying: Bool = false,
+    reopen: (@Sendable () -> Int32?)? = nil,
     notice: @escaping @Sendable (Int) -> String = {
       "(\($0) lines were dropped here: nobody read them in time)"
     }
@@ -43,6 +49,7 @@ package final class LineWriter: @unchecked Sendable {
     self.descriptor = descriptor
     self.queueBytesMax = queueBytesMax
     self.keepsTrying = keepsTrying
+    self.reopen = reopen
     self.notice = notice
     pthread_mutex_init(mutex, nil)
     var attributes = pthread_condattr_t()
@@ -62,8 +69,11 @@ package final class LineWriter: @unchecked Sendable {
   }
 
   /// Queues a line; its end is added. The first that fits after others were dropped says how many.
-  package func write(_ line: String) {
-    let bytes = Array(line.utf8) + [UInt8(ascii: "\n")]
+  package func write(_ line: String) { write(Array(line.utf8)) }
+
+  /// The same, of a line in UTF-8.
+  package func write(_ line: [UInt8]) {
+    let bytes = line + [UInt8(ascii: "\n")]
     locked {
       let notice = untold == 0 ? [] : Array("\(notice(untold))\n".utf8)
       guard queue.count + notice.count + bytes.count <= queueBytesMax else {
@@ -144,6 +154,8 @@ package final class LineWriter: @unchecked Sendable {
   }
 
   private static let pauseNanoseconds: Int64 = 1_000_000_000
+  /// How long nobody may read before that is a failure.
+  private static let patienceMilliseconds: Int32 = 1_000
 
   /// - Returns: From where to go on: from the beginning of a line, where that is in another file.
   private func waitForAnotherTry(_ bytes: [UInt8], from written: Int) -> Int {
@@ -173,16 +185,23 @@ package final class LineWriter: @unchecked Sendable {
 
   /// Returns where it has come to.
   private func writeAll(_ bytes: [UInt8], from start: Int) -> Int {
-    bytes.withUnsafeBytes { bytes in
+    guard bytes.isEmpty || isThere() else {
+      note(failure: errno)
+      return start
+    }
+    return bytes.withUnsafeBytes { bytes in
       var written = start
       while written < bytes.count {
         let count = Glibc.write(descriptor, bytes.baseAddress! + written, bytes.count - written)
         if count > 0 {
           written += count
         } else if errno == EAGAIN {
-          // Somebody else made it non-blocking.
+          // It is a pipe, and nobody reads it at the moment; or somebody else made it non-blocking.
           var ready = pollfd(fd: descriptor, events: Int16(POLLOUT), revents: 0)
-          poll(&ready, 1, -1)
+          guard poll(&ready, 1, keepsTrying ? Self.patienceMilliseconds : -1) != 0 else {
+            note(failure: EAGAIN)
+            return written
+          }
         } else if errno != EINTR {
           note(failure: errno)
           return written
@@ -191,6 +210,18 @@ package final class LineWriter: @unchecked Sendable {
       note(failure: nil)
       return written
     }
+  }
+
+  /// Whether what is written can be found again; the error is in `errno` where not.
+  private func isThere() -> Bool {
+    guard let reopen else { return true }
+    var status = stat()
+    guard fstat(descriptor, &status) == 0 else { return false }
+    guard status.st_nlink == 0, status.st_mode & S_IFMT == S_IFREG else { return true }
+    guard let next = reopen() else { return false }
+    close(descriptor)
+    descriptor = next
+    return true
   }
 
   private func drop(_ count: Int) {

@@ -152,9 +152,8 @@ package nonisolated struct Latchkey_Fleet_V1_AccessStatus: Sendable {
   /// What keeps the policy from being held, in words for a person.
   package var remarks: [String] = []
 
-  /// Why a newer policy, or file of tokens or keys, cannot be used, so that what was used before stays in use; empty
-  /// where none is there.
-  package var refusal: String = String()
+  /// Why a newer policy, or file of tokens or keys, cannot be used, so that what was used before stays in use.
+  package var refusals: [String] = []
 
   package var unknownFields = SwiftProtobuf.UnknownStorage()
 
@@ -175,6 +174,9 @@ package nonisolated struct Latchkey_Fleet_V1_CertificateStatus: Sendable {
 
   /// Whole days until then; -1 afterwards.
   package var daysLeft: Int64 = 0
+
+  /// Why a newer one cannot be used, so that this one stays in use; empty where there is none.
+  package var refusal: String = String()
 
   package var unknownFields = SwiftProtobuf.UnknownStorage()
 
@@ -464,7 +466,7 @@ nonisolated extension Latchkey_Fleet_V1_StoreStatus: SwiftProtobuf.Message, Swif
 
 nonisolated extension Latchkey_Fleet_V1_AccessStatus: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   package static let protoMessageName: String = _protobuf_package + ".AccessStatus"
-  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}has_policy\0\u{1}remarks\0\u{1}refusal\0")
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}has_policy\0\u{1}remarks\0\u{1}refusals\0")
 
   package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -474,7 +476,7 @@ nonisolated extension Latchkey_Fleet_V1_AccessStatus: SwiftProtobuf.Message, Swi
       switch fieldNumber {
       case 1: try { try decoder.decodeSingularBoolField(value: &self.hasPolicy_p) }()
       case 2: try { try decoder.decodeRepeatedStringField(value: &self.remarks) }()
-      case 3: try { try decoder.decodeSingularStringField(value: &self.refusal) }()
+      case 3: try { try decoder.decodeRepeatedStringField(value: &self.refusals) }()
       default: break
       }
     }
@@ -487,8 +489,8 @@ nonisolated extension Latchkey_Fleet_V1_AccessStatus: SwiftProtobuf.Message, Swi
     if !self.remarks.isEmpty {
       try visitor.visitRepeatedStringField(value: self.remarks, fieldNumber: 2)
     }
-    if !self.refusal.isEmpty {
-      try visitor.visitSingularStringField(value: self.refusal, fieldNumber: 3)
+    if !self.refusals.isEmpty {
+      try visitor.visitRepeatedStringField(value: self.refusals, fieldNumber: 3)
     }
     try unknownFields.traverse(visitor: &visitor)
   }
@@ -496,7 +498,7 @@ nonisolated extension Latchkey_Fleet_V1_AccessStatus: SwiftProtobuf.Message, Swi
   package static func ==(lhs: Latchkey_Fleet_V1_AccessStatus, rhs: Latchkey_Fleet_V1_AccessStatus) -> Bool {
     if lhs.hasPolicy_p != rhs.hasPolicy_p {return false}
     if lhs.remarks != rhs.remarks {return false}
-    if lhs.refusal != rhs.refusal {return false}
+    if lhs.refusals != rhs.refusals {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }
@@ -504,7 +506,7 @@ nonisolated extension Latchkey_Fleet_V1_AccessStatus: SwiftProtobuf.Message, Swi
 
 nonisolated extension Latchkey_Fleet_V1_CertificateStatus: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   package static let protoMessageName: String = _protobuf_package + ".CertificateStatus"
-  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}name\0\u{3}valid_until\0\u{3}days_left\0")
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}name\0\u{3}valid_until\0\u{3}days_left\0\u{1}refusal\0")
 
   package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -515,6 +517,7 @@ nonisolated extension Latchkey_Fleet_V1_CertificateStatus: SwiftProtobuf.Message
       case 1: try { try decoder.decodeSingularStringField(value: &self.name) }()
       case 2: try { try decoder.decodeSingularStringField(value: &self.validUntil) }()
       case 3: try { try decoder.decodeSingularInt64Field(value: &self.daysLeft) }()
+      case 4: try { try decoder.decodeSingularStringField(value: &self.refusal) }()
       default: break
       }
     }
@@ -530,6 +533,9 @@ nonisolated extension Latchkey_Fleet_V1_CertificateStatus: SwiftProtobuf.Message
     if self.daysLeft != 0 {
       try visitor.visitSingularInt64Field(value: self.daysLeft, fieldNumber: 3)
     }
+    if !self.refusal.isEmpty {
+      try visitor.visitSingularStringField(value: self.refusal, fieldNumber: 4)
+    }
     try unknownFields.traverse(visitor: &visitor)
   }
 
@@ -537,6 +543,7 @@ nonisolated extension Latchkey_Fleet_V1_CertificateStatus: SwiftProtobuf.Message
     if lhs.name != rhs.name {return false}
     if lhs.validUntil != rhs.validUntil {return false}
     if lhs.daysLeft != rhs.daysLeft {return false}
+    if lhs.refusal != rhs.refusal {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }
