@@ -29,27 +29,33 @@ package struct TLSFault: Error, Equatable, CustomStringConvertible {
   ///   - error: Of a channel with TLS.
   ///   - certificate: What the other side has shown so far.
   ///   - authorities: Where it stands whom this side trusts.
+  ///   - name: That the other side should have; nil where any is good.
   ///   - now: In seconds since 1970.
   /// - Returns: Nil where the error is not one of TLS.
   package init?(
     _ error: any Error, certificate: NIOSSLCertificate?, authorities: String?,
-    at now: Int64 = Int64(time(nil))
+    name: String? = nil, at now: Int64 = Int64(time(nil))
   ) {
     switch error {
     case NIOSSLError.handshakeFailed(let error), NIOSSLError.shutdownFailed(let error):
       self.init(error, certificate, authorities, now)
     case let error as BoringSSLError: self.init(error, certificate, authorities, now)
     case let error as NIOSSLExtraError where error == .failedToValidateHostname:
-      let names = certificate.map { PeerNames(of: $0) }
-      let shown = names.map { $0.dnsNames.isEmpty ? $0.commonName.map { [$0] } ?? [] : $0.dnsNames }
-      self.init(
-        .wrongName,
-        "its certificate is for \((shown ?? []).joined(separator: ", ").orNobody), not for the name that was asked for"
-      )
+      self.init(.wrongName, Self.wrongName(certificate, name ?? "the address"))
     case NIOSSLError.uncleanShutdown: self.init(.closed, "it closed the connection")
     case let error as NIOSSLError: self.init(.other, "\(error)")
     default: return nil
     }
+  }
+
+  private static func wrongName(_ certificate: NIOSSLCertificate?, _ name: String) -> String {
+    let names = certificate.map { PeerNames(of: $0) }
+    if let names, names.dnsNames.isEmpty, let common = names.commonName {
+      return
+        "its certificate has no DNS name in subjectAltName and so is not for \(name): the common name \(common) does not count"
+    }
+    return
+      "its certificate is for \((names?.dnsNames ?? []).joined(separator: ", ").orNobody), not for \(name)"
   }
 
   private init(

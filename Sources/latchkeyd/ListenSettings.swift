@@ -50,9 +50,11 @@ struct ListenSettings {
   private static func tls(
     _ options: ServerOptions, _ environment: Environment
   ) throws(SettingError) -> TLSMaterial? {
-    let certificate = options.tlsCertificate ?? environment.value("LATCHKEY_TLS_CERTIFICATE")
-    let key = options.tlsKey ?? environment.value("LATCHKEY_TLS_KEY")
-    let authorities = options.tlsClientCa ?? environment.value("LATCHKEY_TLS_CLIENT_CA")
+    let certificate = try environment.path(
+      options.tlsCertificate, "--tls-certificate", "LATCHKEY_TLS_CERTIFICATE")
+    let key = try environment.path(options.tlsKey, "--tls-key", "LATCHKEY_TLS_KEY")
+    let authorities = try environment.path(
+      options.tlsClientCa, "--tls-client-ca", "LATCHKEY_TLS_CLIENT_CA")
     let how =
       options.tlsClientCertificates ?? environment.value("LATCHKEY_TLS_CLIENT_CERTIFICATES")
     guard let certificate, let key else {

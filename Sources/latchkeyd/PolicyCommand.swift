@@ -53,7 +53,8 @@ struct PolicyCommand: ParsableCommand {
 
     @Option(
       help: ArgumentHelp(
-        "Who, such as token:deployer; without it, who has proved no name.", valueName: "name"))
+        "Who, such as token:deployer; without it, nobody, who has proved no name.",
+        valueName: "name"))
     var peer: String?
 
     @Option(

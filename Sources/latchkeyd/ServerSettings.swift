@@ -16,6 +16,17 @@ struct Environment: Sendable {
   var value: @Sendable (String) -> String?
 
   static let current = Environment { name in getenv(name).map { String(cString: $0) } }
+
+  /// The file that an option names, or else a variable; nil where neither does.
+  func path(
+    _ option: String?, _ name: String, _ variable: String
+  ) throws(SettingError) -> String? {
+    guard let path = option ?? value(variable) else { return nil }
+    guard !path.isEmpty else {
+      throw SettingError(message: "\(option == nil ? variable : name) is empty and names no file")
+    }
+    return path
+  }
 }
 
 /// Options and environment, judged.
@@ -119,7 +130,9 @@ struct ServerSettings {
         message: "LATCHKEY_AUDIT_REQUIRED must be true or false, got \"\(required)\"")
     }
     let isRequired = options.auditRequired || required == "true"
-    guard let path = options.auditLog ?? environment.value("LATCHKEY_AUDIT_LOG") else {
+    guard
+      let path = try environment.path(options.auditLog, "--audit-log", "LATCHKEY_AUDIT_LOG")
+    else {
       guard !isRequired else {
         throw SettingError(message: "--audit-required needs --audit-log, which says where to")
       }
@@ -136,9 +149,9 @@ struct ServerSettings {
     _ options: ServerOptions, _ environment: Environment
   ) throws(SettingError) -> AccessControl? {
     var sources = AccessControl.Sources(
-      policy: options.policy ?? environment.value("LATCHKEY_POLICY"),
-      tokens: options.tokens ?? environment.value("LATCHKEY_TOKENS"),
-      jwtKeys: options.jwtKeys ?? environment.value("LATCHKEY_JWT_KEYS"))
+      policy: try environment.path(options.policy, "--policy", "LATCHKEY_POLICY"),
+      tokens: try environment.path(options.tokens, "--tokens", "LATCHKEY_TOKENS"),
+      jwtKeys: try environment.path(options.jwtKeys, "--jwt-keys", "LATCHKEY_JWT_KEYS"))
     let issuer = options.jwtIssuer ?? environment.value("LATCHKEY_JWT_ISSUER")
     let audience = options.jwtAudience ?? environment.value("LATCHKEY_JWT_AUDIENCE")
     switch (sources.jwtKeys, issuer, audience) {

@@ -228,6 +228,8 @@ struct CallTests {
     let client = LatchkeyClient.testing([hung, good], time: time) {
       $0.requestTimeout = .milliseconds(500)
     }
+    // What it says of itself it has said before it is asked.
+    _ = try await client.connectionInfo()
     async let first = code { _ = try await client.fetch("a") }
     try await hung.received(1, "Fetch")
     try await time.advance(to: .milliseconds(500))

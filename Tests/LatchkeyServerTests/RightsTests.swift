@@ -95,7 +95,9 @@ import Testing
       if answer.status == 403 {
         #expect(text.contains("permission_denied") && text.contains("permission-denied: "))
         #expect(
-          text.contains(name.map { "token:\($0) may not " } ?? "who has proved no name may not "))
+          text.contains(
+            name.map { "token:\($0) may not " }
+              ?? "nobody (who has shown neither token nor certificate) may not "))
       }
       cells += 1
     }

@@ -187,7 +187,8 @@ package final class HTTP2ClientHandler: HTTP2Handler {
     peerEnd = HTTP2ConnectionEnd(
       .goAway, "the server said GOAWAY, code \(frame.error_code)\(word)")
     let error = HTTP2ClientError(
-      .refusedBeforeProcessing, "the server takes no new requests\(word)")
+      .refusedBeforeProcessing,
+      frame.wordForPeople ?? "the server takes no new requests on this connection")
     let unprocessed = streams.values.filter { $0.id > frame.last_stream_id || !$0.isSent }
     for stream in unprocessed.sorted(by: { $0.id < $1.id }) {
       // nghttp2 closes those that were sent.

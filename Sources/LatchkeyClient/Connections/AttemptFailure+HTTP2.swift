@@ -23,7 +23,7 @@ extension AttemptFailure {
       case let end? where end.code == .channelError: "cannot reach \(place): \(end.message)"
       // What it says beside may be why, such as that it speaks TLS.
       case _ where error.code == .refusedBeforeProcessing:
-        "\(place) gave no answer: \(error.message)"
+        "\(place) refuses the request: \(error.message)"
       default: "\(place) gave no answer"
       }
     self.init(

@@ -146,7 +146,8 @@ private final class TLSJudge: ChannelInboundHandler {
 
   func errorCaught(context: ChannelHandlerContext, error: any Error) {
     guard
-      let fault = TLSFault(error, certificate: tls.peerCertificate, authorities: authorities)
+      let fault = TLSFault(
+        error, certificate: tls.peerCertificate, authorities: authorities, name: serverName)
     else {
       established.fail(error)
       return context.fireErrorCaught(error)

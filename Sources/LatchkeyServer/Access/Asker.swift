@@ -24,7 +24,7 @@ struct Asker {
   }
 
   /// As people call it.
-  var name: String { identity?.name ?? "who has proved no name" }
+  var name: String { identity?.name ?? "nobody (who has shown neither token nor certificate)" }
 
   func may(_ right: Right, on key: String = "") -> Bool {
     permissions?.may(right, on: key) ?? true
@@ -49,7 +49,9 @@ struct Asker {
     guard let quota, let max = permissions?.limits.requests else { return }
     guard quota.takesRequest(max: max, at: now) else {
       throw RPCError(
-        .resourceExhausted, "\(Self.limitWord): \(name) may make \(max) requests in a second")
+        .resourceExhausted,
+        "\(Self.limitWord): \(name) has made as many requests in a second as its limit allows, \(max)"
+      )
     }
   }
 }

@@ -146,12 +146,13 @@ extension WireError {
         details: [refusal])
     case .tooManyHeld(let max):
       self.init(
-        .resourceExhausted, refusal.reason, "who asks may hold \(max) keys, and does",
+        .resourceExhausted, refusal.reason,
+        "who asks holds as many keys as its limit allows, \(max)",
         details: [refusal])
     case .tooManyWaiting(let max):
       self.init(
         .resourceExhausted, refusal.reason,
-        "of the requests of who asks \(max) may wait, and do", details: [refusal])
+        "as many requests of who asks wait as its limit allows, \(max)", details: [refusal])
     case .tooManyLabels:
       self.init(
         .failedPrecondition, refusal.reason,

@@ -183,6 +183,9 @@ final class Router {
     guard connection.purpose != .operations else {
       return loop.answers.refuse(exchange, Self.noCalls)
     }
+    if operations.operation(path: path, for: .operations) != nil {
+      return loop.answers.refuse(exchange, Self.notHere)
+    }
     let start = loop.clock()
     let error = unknownCall(path: path)
     unknownCalls.answered(error.code, nanoseconds: loop.clock() - start)
@@ -227,6 +230,8 @@ final class Router {
   private static let noCalls = RPCError(
     .unimplemented, "at this address it is only told how the server is, such as at /status",
     httpStatus: 404)
+  private static let notHere = RPCError(
+    .unimplemented, "this is told at the address of --admin-listen", httpStatus: 404)
   private static let nothingThere = RPCError(
     .unimplemented, "there is nothing at this path; calls are at /latchkey.v1.Locks/Lock",
     httpStatus: 404)

@@ -122,7 +122,11 @@ struct ConnectionOptions: ParsableArguments {
       tls.authorities, tls.certificate, tls.key, value(tokenFile, "LATCHKEY_TOKEN_FILE"),
     ]
     for path in paths.compactMap({ $0 }) where access(path, R_OK) != 0 {
-      throw Failure(.usage, "cannot read \(path): \(errorText(errno))")
+      throw Failure(
+        .usage,
+        path.isEmpty
+          ? "an option is empty that has to name a file"
+          : "cannot read \(path): \(errorText(errno))")
     }
   }
 
