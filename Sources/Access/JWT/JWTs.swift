@@ -72,7 +72,9 @@ package struct JWTs: Sendable {
     guard let claims = Self.decoded(Claims.self, part) else {
       return .wrong("the JWT does not have the usual claims")
     }
-    guard claims.iss == terms.issuer else { return .wrong("the JWT is not of \(terms.issuer)") }
+    guard claims.iss == terms.issuer else {
+      return .wrong("the JWT is of another issuer than \(terms.issuer)")
+    }
     guard claims.aud?.names.contains(terms.audience) == true else {
       return .wrong("the JWT is for another audience than \"\(terms.audience)\"")
     }
