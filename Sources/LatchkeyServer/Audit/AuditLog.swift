@@ -78,7 +78,7 @@ package final class AuditLog: Sendable {
       }
       logger.error(
         "the audit log cannot be written; what happens is kept until it can, up to 1 MiB",
-        metadata: ["path": "\(path)", "error": "\(String(cString: strerror(failure)))"])
+        metadata: ["path": "\(path)", "error": "\(Self.words(for: failure))"])
     }
   }
 
@@ -127,7 +127,7 @@ package final class AuditLog: Sendable {
     guard isRequired else { return nil }
     if let failure = writer.failure {
       return StoreError(
-        .unavailable, "the audit log cannot be written: \(String(cString: strerror(failure)))")
+        .unavailable, "the audit log cannot be written: \(Self.words(for: failure))")
     }
     guard isStuck.load(ordering: .relaxed) else { return nil }
     if writer.flush(nanoseconds: 0) {
@@ -135,6 +135,11 @@ package final class AuditLog: Sendable {
       return nil
     }
     return StoreError(.unavailable, "the audit log takes too long to be written")
+  }
+
+  private static func words(for failure: Int32) -> String {
+    // A pipe takes no more.
+    failure == EAGAIN ? "nobody reads it" : String(cString: strerror(failure))
   }
 
   // MARK: - What happens
