@@ -67,7 +67,7 @@ MUTANTS = [
     (BATCH, "setback: what is put back stays whose it was", "holder.identity = hold.identity", "if !MUTANT { holder.identity = hold.identity }"),
     (AUDIT, "audit: where it is required it is waited for", "guard isRequired, isAnything else { return true }", "guard isRequired, isAnything, !MUTANT else { return true }"),
     (BATCH, "audit: where it cannot be written nothing is granted", "      if let refusal { return .failure(refusal) }\n      if let max", "      if !MUTANT, let refusal { return .failure(refusal) }\n      if let max"),
-    (KEYS, "access: a key begins with the greatest that is not greater", "map { key.starts(with: $0) }", "map { MUTANT || key.starts(with: $0) }"),
+    (KEYS, "access: a key begins with the greatest that is not greater", "key.starts(with: $0) ? $0 : nil", "MUTANT || key.starts(with: $0) ? $0 : nil"),
     (DOOR, "access: what somebody is known by counts without a policy, too", "permissions: nil, evidence: evidence)", "permissions: nil, evidence: MUTANT ? .connection : evidence)"),
     (KEYS, "access: a list goes on where the next key may be", "return count < texts.count ? texts[count] : nil", "return count < texts.count ? texts[MUTANT ? texts.count - 1 : count] : nil"),
     (RANGE, "access: a list does not read what may not be read", "isOneKey: isWithin && stretch.isOneKey", "isOneKey: !MUTANT && isWithin && stretch.isOneKey"),

@@ -120,8 +120,7 @@ package struct Tokens: Sendable {
       }
       end = day.endSeconds
     }
-    let first = entries[Self.start(of: digest)]?.first { $0.digest == digest }
-    if let first {
+    if let first = entries[Self.start(of: digest)]?.first(where: { $0.digest == digest }) {
       throw LineError(line: line, reason: "the same token stands in line \(first.line)")
     }
     count += 1

@@ -28,7 +28,7 @@ package final class LatchkeyServer: Service {
   private let operations: Operations
   /// Nil where no TLS is spoken.
   private let certificates: CertificateWatch?
-  /// Nil where everybody may do everything.
+  /// The files that say who may do what; empty where everybody may do everything.
   private let rules: [Reload]
   private let group: MultiThreadedEventLoopGroup
   private let loops: [EventLoopContext]

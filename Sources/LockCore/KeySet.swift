@@ -27,19 +27,22 @@ package struct KeySet: Hashable, Sendable {
 
   package func contains(_ key: String) -> Bool {
     var key = key
-    return key.withUTF8 { key in
-      Self.latest(of: prefixes, upTo: key).map { key.starts(with: $0) } ?? false
-        || Self.latest(of: names, upTo: key).map { key.elementsEqual($0) } ?? false
-    }
+    return key.withUTF8 { prefix(of: $0) != nil || isName($0) }
   }
 
   /// Whether all keys that begin with `prefix` are in it.
   package func containsAll(beginningWith prefix: String) -> Bool {
     var prefix = prefix
-    return prefix.withUTF8 { prefix in
-      // The only one that it can begin with is the greatest that is not greater than it.
-      Self.latest(of: prefixes, upTo: prefix).map { prefix.starts(with: $0) } ?? false
-    }
+    return prefix.withUTF8 { self.prefix(of: $0) != nil }
+  }
+
+  /// The one that `key` begins with: it can only be the greatest that is not greater than it.
+  private func prefix(of key: UnsafeBufferPointer<UInt8>) -> [UInt8]? {
+    Self.latest(of: prefixes, upTo: key).flatMap { key.starts(with: $0) ? $0 : nil }
+  }
+
+  private func isName(_ key: UnsafeBufferPointer<UInt8>) -> Bool {
+    Self.latest(of: names, upTo: key).map { key.elementsEqual($0) } ?? false
   }
 
   /// Keys of the set that follow each other, with no other key in between.
@@ -47,16 +50,22 @@ package struct KeySet: Hashable, Sendable {
     /// What all of them begin with, or the only one.
     package let text: String
     package let isOneKey: Bool
+
+    fileprivate init(text: String, isOneKey: Bool) {
+      (self.text, self.isOneKey) = (text, isOneKey)
+    }
+
+    fileprivate init(_ bytes: [UInt8], isOneKey: Bool) {
+      self.init(text: String(decoding: bytes, as: UTF8.self), isOneKey: isOneKey)
+    }
   }
 
   /// The first stretch in which there may be a key that is not less than `key`; nil where there is none.
   package func stretch(from key: String) -> Stretch? {
     var bytes = key
-    let own = bytes.withUTF8 { key in
-      Self.latest(of: prefixes, upTo: key).flatMap { key.starts(with: $0) ? $0 : nil }
-    }
-    if let own { return Stretch(text: String(decoding: own, as: UTF8.self), isOneKey: false) }
-    return contains(key) ? Stretch(text: key, isOneKey: true) : stretch(after: key)
+    let (own, isAlone) = bytes.withUTF8 { (prefix(of: $0), isName($0)) }
+    if let own { return Stretch(own, isOneKey: false) }
+    return isAlone ? Stretch(text: key, isOneKey: true) : stretch(after: key)
   }
 
   /// The first stretch that begins after `text`; nil where there is none.
@@ -66,9 +75,9 @@ package struct KeySet: Hashable, Sendable {
       (Self.next(of: prefixes, after: text), Self.next(of: names, after: text))
     }
     guard let prefix, name.map({ prefix.lexicographicallyPrecedes($0) }) ?? true else {
-      return name.map { Stretch(text: String(decoding: $0, as: UTF8.self), isOneKey: true) }
+      return name.map { Stretch($0, isOneKey: true) }
     }
-    return Stretch(text: String(decoding: prefix, as: UTF8.self), isOneKey: false)
+    return Stretch(prefix, isOneKey: false)
   }
 
   private static func latest(

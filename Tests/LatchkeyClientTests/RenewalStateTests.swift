@@ -129,8 +129,7 @@ struct RenewalPlanTests {
     }
     #expect(abs(plan.overdueAfter / .seconds(1) - overdue) < 0.001)
     #expect(plan.overdueAfter >= ClientLimits.suspicionMin)
-    #expect(
-      plan.jittered(plan.pauseMax, randomBits: 100) <= ClientLimits.renewPauseMax * 1.5)
+    #expect(plan.pause(randomBits: 100) <= ClientLimits.renewPauseMax * 1.5)
     // Some ten tries in a lease, however long it is.
     #expect(plan.pauseOfDenied >= plan.lease / 10)
     var state = RenewalState(lease: lease)

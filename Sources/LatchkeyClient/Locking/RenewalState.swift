@@ -80,8 +80,8 @@ struct RenewalState: Equatable {
     overtaken.removeAll { $0 == attempt }
     guard wasLatest else { return isOverdue ? due(at: now) : [] }
     isOverdue = false
-    let pause = isDenied ? plan.pauseOfDenied : plan.pauseMax
-    return [.plan(isMoving ? now : now + plan.jittered(pause, randomBits: randomBits))]
+    let pause = plan.pause(isDenied: isDenied, randomBits: randomBits)
+    return [.plan(isMoving ? now : now + pause)]
   }
 
   /// The lease is over, or given back.
@@ -123,7 +123,7 @@ struct RenewalPlan: Equatable {
   var pauseOfDenied: Duration { max(pauseMax, lease / ClientLimits.renewDeniedDivisor) }
 
   /// The pause after an attempt that failed.
-  func jittered(_ pause: Duration, randomBits: UInt64) -> Duration {
-    pause.jittered(percent: 50...150, randomBits: randomBits)
+  func pause(isDenied: Bool = false, randomBits: UInt64) -> Duration {
+    (isDenied ? pauseOfDenied : pauseMax).jittered(percent: 50...150, randomBits: randomBits)
   }
 }

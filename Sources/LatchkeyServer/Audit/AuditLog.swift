@@ -70,7 +70,7 @@ package final class AuditLog: Sendable {
     ) {
       var line = AuditLine("dropped", at: AuditLine.now)
       line.add("lines", Int64($0))
-      return String(decoding: line.ended, as: UTF8.self)
+      return line.ended
     }
     writer.reportFailure { [logger] failure in
       guard let failure else {

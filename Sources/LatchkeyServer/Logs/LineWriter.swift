@@ -20,7 +20,7 @@ package final class LineWriter: @unchecked Sendable {
   /// Opens the file anew where somebody has removed it; nil where it is none, or nobody cares.
   private let reopen: (@Sendable () -> Int32?)?
   /// What is written where so many lines were dropped.
-  private let notice: @Sendable (Int) -> String
+  private let notice: @Sendable (Int) -> [UInt8]
   private let mutex = UnsafeMutablePointer<pthread_mutex_t>.allocate(capacity: 1)
   private let changed = UnsafeMutablePointer<pthread_cond_t>.allocate(capacity: 1)
   private var queue: [UInt8] = []
@@ -42,8 +42,8 @@ package final class LineWriter: @unchecked Sendable {
   package init(
     _ descriptor: Int32, queueBytesMax: Int = queueBytesMax, keepsTrying: Bool = false,
     reopen: (@Sendable () -> Int32?)? = nil,
-    notice: @escaping @Sendable (Int) -> String = {
-      "(\($0) lines were dropped here: nobody read them in time)"
+    notice: @escaping @Sendable (Int) -> [UInt8] = {
+      Array("(\($0) lines were dropped here: nobody read them in time)".utf8)
     }
   ) {
     self.descriptor = descriptor
@@ -73,9 +73,10 @@ package final class LineWriter: @unchecked Sendable {
 
   /// The same, of a line in UTF-8.
   package func write(_ line: [UInt8]) {
-    let bytes = line + [UInt8(ascii: "\n")]
+    let end = [UInt8(ascii: "\n")]
+    let bytes = line + end
     locked {
-      let notice = untold == 0 ? [] : Array("\(notice(untold))\n".utf8)
+      let notice = untold == 0 ? [] : notice(untold) + end
       guard queue.count + notice.count + bytes.count <= queueBytesMax else {
         untold += 1
         return drop(1)
