@@ -48,9 +48,14 @@ package final class AccessControl: Sendable {
     package let jwts: JWTs?
     /// Another one with each change.
     package let number: Int
+    /// Another one with each change of ``jwts``.
+    package let jwtsNumber: Int
 
-    fileprivate init(policy: Policy?, tokens: Tokens?, jwts: JWTs?, number: Int) {
-      (self.policy, self.tokens, self.jwts, self.number) = (policy, tokens, jwts, number)
+    fileprivate init(
+      policy: Policy?, tokens: Tokens?, jwts: JWTs?, number: Int, jwtsNumber: Int
+    ) {
+      (self.policy, self.tokens, self.jwts) = (policy, tokens, jwts)
+      (self.number, self.jwtsNumber) = (number, jwtsNumber)
     }
   }
 
@@ -70,7 +75,7 @@ package final class AccessControl: Sendable {
   /// Reads the files, which may block.
   package init(_ sources: Sources) throws(FileError) {
     self.sources = sources
-    var current = Current(policy: nil, tokens: nil, jwts: nil, number: 1)
+    var current = Current(policy: nil, tokens: nil, jwts: nil, number: 1, jwtsNumber: 1)
     var contents: [Part: [UInt8]] = [:]
     for part in Part.allCases {
       guard let path = sources.path(of: part) else { continue }
@@ -143,22 +148,19 @@ package final class AccessControl: Sendable {
     _ old: Current, with bytes: [UInt8], as part: Part, at path: String, _ sources: Sources,
     number: Int
   ) throws(FileError) -> Current {
+    var (policy, tokens, jwts, jwtsNumber) = (old.policy, old.tokens, old.jwts, old.jwtsNumber)
     do {
       switch part {
-      case .policy:
-        return Current(
-          policy: try Policy(reading: bytes), tokens: old.tokens, jwts: old.jwts, number: number)
-      case .tokens:
-        return Current(
-          policy: old.policy, tokens: try Tokens(reading: bytes), jwts: old.jwts, number: number)
+      case .policy: policy = try Policy(reading: bytes)
+      case .tokens: tokens = try Tokens(reading: bytes)
       case .jwtKeys:
         let keys = try JSONWebKeys(reading: bytes)
-        return Current(
-          policy: old.policy, tokens: old.tokens,
-          jwts: sources.jwtTerms.map { JWTs(keys, $0) }, number: number)
+        (jwts, jwtsNumber) = (sources.jwtTerms.map { JWTs(keys, $0) }, number)
       }
     } catch {
       throw FileError("\(path), \(error)")
     }
+    return Current(
+      policy: policy, tokens: tokens, jwts: jwts, number: number, jwtsNumber: jwtsNumber)
   }
 }

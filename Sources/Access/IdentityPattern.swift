@@ -34,6 +34,11 @@ package enum IdentityPattern: Hashable, Sendable, CustomStringConvertible {
   /// Why it matches nobody, as every name says how it was proved; nil where it may match somebody.
   package var fault: String? {
     guard case .name(let bytes) = self else { return nil }
+    guard Identity(description) != nil else {
+      return
+        "\"\(self)\" names nobody: a name has 1 to \(Identity.bytesMax) bytes, all visible, and no blank; who has one in "
+        + "its certificate is not known by it"
+    }
     guard let colon = bytes.firstIndex(of: UInt8(ascii: ":")) else {
       return
         "\"\(self)\" names nobody; names are like token:\(self), jwt:\(self), user:\(self), dns:\(self), "
@@ -53,6 +58,22 @@ package enum IdentityPattern: Hashable, Sendable, CustomStringConvertible {
         + "such as spiffe://example.org/a"
     }
     return nil
+  }
+
+  /// How whom it means would have to be proved.
+  package enum Means: Sendable { case certificate, token, jwt, unixSocket }
+
+  /// Nil where nothing has to be proved, or that depends on the name.
+  package var means: Means? {
+    guard case .name(let bytes) = self else { return nil }
+    let kind = String(decoding: bytes.prefix { $0 != UInt8(ascii: ":") }, as: UTF8.self)
+    return switch kind {
+    case "token": .token
+    case "jwt": .jwt
+    case "user", "uid": .unixSocket
+    case _ where kind.contains("*"): nil
+    default: .certificate
+    }
   }
 
   package func matches(_ identity: Identity?) -> Bool {

@@ -120,6 +120,15 @@ extension Policy {
   private static func keys(_ word: Words.Word, _ line: Int) throws(LineError) -> KeyPattern {
     if word.isPrefix, word.isQuoted || !word.text.contains("*") { return .prefix(word.text) }
     guard !word.text.isEmpty else { throw LineError(line: line, reason: "no key is empty") }
+    guard !word.endsWithStar else {
+      let beginning = word.text.dropLast()
+      throw LineError(
+        line: line,
+        reason:
+          "in quotation marks a * is part of a key: write \"\(beginning)\"* for all that begin so, or "
+          + "\"\(beginning)\\u002a\" for this one"
+      )
+    }
     guard word.isQuoted || !word.text.contains("*") else {
       throw LineError(
         line: line,
@@ -139,6 +148,8 @@ private struct Words {
     /// Whether a "*" is behind it.
     let isPrefix: Bool
     let isQuoted: Bool
+    /// Whether that is the last one between quotation marks, as it stands there.
+    var endsWithStar = false
     /// With it.
     var whole: String { isPrefix ? text + "*" : text }
   }
@@ -175,7 +186,9 @@ private struct Words {
   private mutating func quoted() throws(LineError) -> Word {
     rest = rest.dropFirst()
     var text: [UInt8] = []
+    var latest: UInt8?
     while let byte = rest.popFirst() {
+      defer { latest = byte }
       switch byte {
       case UInt8(ascii: "\\"): text += try escaped()
       case UInt8(ascii: "\""):
@@ -185,7 +198,8 @@ private struct Words {
           throw LineError(line: line, reason: "a blank is missing behind a quotation mark")
         }
         return Word(
-          text: String(decoding: text, as: UTF8.self), isPrefix: isPrefix, isQuoted: true)
+          text: String(decoding: text, as: UTF8.self), isPrefix: isPrefix, isQuoted: true,
+          endsWithStar: !isPrefix && latest == UInt8(ascii: "*"))
       default: text.append(byte)
       }
     }

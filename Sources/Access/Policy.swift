@@ -1,3 +1,4 @@
+import Crypto
 package import LockCore
 
 /// Who may do what: what no rule allows is not allowed.
@@ -57,11 +58,21 @@ package struct Policy: Sendable, Equatable {
 
   package let rules: [Rule]
   package let limits: [Limit]
+  /// Tells it from others, as text: the same where every line is.
+  package let digest: String
 
   package init(rules: [Rule], limits: [Limit] = []) {
     self.rules = rules
     self.limits = limits
+    var hash = SHA256()
+    let lines = rules.map { ($0.line, $0.text) } + limits.map { ($0.line, $0.text) }
+    for (_, text) in lines.sorted(by: { $0.0 < $1.0 }) {
+      hash.update(data: Array("\(text)\n".utf8))
+    }
+    digest = hash.finalize().prefix(Self.digestBytes).hex
   }
+
+  private static let digestBytes = 16
 
   /// What `identity` may do.
   package func permissions(of identity: Identity?) -> Permissions {

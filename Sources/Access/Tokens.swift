@@ -159,19 +159,22 @@ package struct Tokens: Sendable {
   package static func new() -> String {
     var random = SystemRandomNumberGenerator()
     let bytes = (0..<randomBytes).map { _ in UInt8.random(in: .min ... .max, using: &random) }
-    return beginning + hex(bytes)
+    return beginning + bytes.hex
   }
 
   /// What stands for `token` in the file.
   package static func line(for token: String, name: String, until day: String? = nil) -> String {
-    let digest = hex(Array(SHA256.hash(data: Array(token.utf8))))
-    return "\(name) sha256:\(digest)" + (day.map { " \($0)" } ?? "")
+    let digest = SHA256.hash(data: Array(token.utf8))
+    return "\(name) sha256:\(digest.hex)" + (day.map { " \($0)" } ?? "")
   }
+}
 
-  private static func hex(_ bytes: [UInt8]) -> String {
+extension Sequence<UInt8> {
+  /// In hexadecimal digits, two for each.
+  var hex: String {
     let digits = Array("0123456789abcdef".utf8)
     return String(
-      decoding: bytes.flatMap { [digits[Int($0 >> 4)], digits[Int($0 & 15)]] }, as: UTF8.self)
+      decoding: flatMap { [digits[Int($0 >> 4)], digits[Int($0 & 15)]] }, as: UTF8.self)
   }
 }
 

@@ -30,6 +30,7 @@ package final class LatchkeyServer: Service {
   private let certificates: CertificateWatch?
   /// The files that say who may do what; empty where everybody may do everything.
   private let rules: [Reload]
+  private let unprovable: UnprovableNames?
   private let group: MultiThreadedEventLoopGroup
   private let loops: [EventLoopContext]
   /// Makes what is offered, of a range of wire versions and the reason for it.
@@ -75,6 +76,7 @@ package final class LatchkeyServer: Service {
           Reload(of: $0, access, logger: configuration.logger, audit: configuration.audit)
         }
       } ?? []
+    unprovable = configuration.access.map { UnprovableNames(configuration, of: $0) }
     if configuration.audit != nil { serverMetrics.droppedAuditLines(0) }
     configuration.audit?.reportDrops { [serverMetrics] in serverMetrics.droppedAuditLines($0) }
     self.fleet = fleet
@@ -156,8 +158,8 @@ package final class LatchkeyServer: Service {
     configuration.audit?.changed(
       "started",
       [
-        "release": "\(Release.version)", "server": "\(configuration.serverID)",
-        "store": "\(store.location)", "policy": "\(configuration.access?.current.policy != nil)",
+        "release": "\(Release.version)", "store": "\(store.location)",
+        "policy": "\(configuration.access?.current.policy != nil)",
       ])
     for address in addresses {
       logger.info("listening", metadata: ["address": "\(address)", "store": "\(store.location)"])
@@ -167,6 +169,7 @@ package final class LatchkeyServer: Service {
         "there is no policy: everybody may do everything, whatever they prove, until --policy says who may do what"
       )
     }
+    unprovable?.say()
     for listener in configuration.listeners where listener.isExposed {
       logger.warning(
         "clear text is spoken at an address that others can reach: whoever is on the way can read and change it",
@@ -241,7 +244,7 @@ package final class LatchkeyServer: Service {
       self.beginDrain()
     }
     await stop()
-    configuration.audit?.changed("stopped", ["server": "\(configuration.serverID)"])
+    configuration.audit?.changed("stopped", [:])
     flushAudit()
   }
 
@@ -328,8 +331,9 @@ package final class LatchkeyServer: Service {
   }
 
   private func look(isAsked: Bool) {
-    NIOThreadPool.singleton.submit { [certificates, rules] _ in
+    NIOThreadPool.singleton.submit { [certificates, rules, unprovable] _ in
       for file in rules { file.look(isAsked: isAsked) }
+      unprovable?.say()
       certificates?.look(isAsked: isAsked, at: Int64(time(nil)))
     }
   }

@@ -12,6 +12,8 @@ final class Reload: Sendable {
   private let facts: @Sendable () -> Logger.Metadata
   private let logger: Logger
   private let audit: AuditLog?
+  /// Who looks does so while this is locked.
+  private let looking = Mutex(())
   /// Why the files could not be used the last time, and whether that was said.
   private let refusal = Mutex<(reason: String, isSaid: Bool)?>(nil)
 
@@ -39,6 +41,11 @@ final class Reload: Sendable {
   ///
   /// - Parameter isAsked: Whether somebody wants to know at once.
   func look(isAsked: Bool) {
+    // Who has read older contents must not use them after somebody who has read newer ones.
+    looking.withLock { _ in lookAlone(isAsked: isAsked) }
+  }
+
+  private func lookAlone(isAsked: Bool) {
     do throws(FileError) {
       let isNew = try refresh()
       let wasRefused = refusal.withLock { refusal in

@@ -43,6 +43,8 @@ final class NetworkReader<Engine: NetworkEngine>: StoreReader {
   func endMoment() {
     guard isOfOneMoment else { return }
     isOfOneMoment = false
+    // Of one that was given up nobody expects anything.
+    guard connection.isUsable else { return }
     _ = try? engine.run([Statements.commit], on: connection)
   }
 

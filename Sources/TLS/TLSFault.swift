@@ -69,8 +69,17 @@ package struct TLSFault: Error, Equatable, CustomStringConvertible {
     } else if let known = Self.known.first(where: { text.contains($0.text) }) {
       self.init(known.reason, known.description)
     } else {
-      self.init(.other, text)
+      self.init(.other, Self.names(in: text))
     }
+  }
+
+  /// The names of errors in what the library says, without where in its source they came from.
+  private static func names(in text: String) -> String {
+    let mark = "OPENSSL_internal:"
+    let names = text.split(separator: mark).dropFirst().map { part in
+      part.prefix { $0 == "_" || $0.isASCII && ($0.isLetter || $0.isNumber) }
+    }
+    return names.isEmpty ? text : names.joined(separator: ", ")
   }
 
   /// The certificate of the other side was looked at and not found good; why is not said, but what is wrong with it
@@ -126,6 +135,11 @@ package struct TLSFault: Error, Equatable, CustomStringConvertible {
     (
       "ALERT_HANDSHAKE_FAILURE", .version,
       "it finds nothing in TLS that both sides can do, or wants a certificate"
+    ),
+    // TLS 1.3: it answered in clear text where everything is encrypted by then.
+    (
+      "BAD_PACKET_LENGTH", .badCertificate,
+      "it broke off in a way that cannot be read, most likely as it does not trust the issuer of this side's certificate"
     ),
     ("EOF during handshake", .closed, "it closed the connection during the handshake"),
   ]

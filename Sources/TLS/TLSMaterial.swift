@@ -25,6 +25,9 @@ package final class TLSMaterial: Sendable {
     package let context: NIOSSLContext
     /// Of this side's certificate; nil without one.
     package let certificate: Certificate?
+    /// What the authorities are called whose certificates the other side may show; empty where it is those that the
+    /// system trusts, or none.
+    package let authorities: [String]
   }
 
   /// The certificate that this side shows.
@@ -129,7 +132,9 @@ package final class TLSMaterial: Sendable {
     if !roots.isEmpty { configuration.trustRoots = .certificates(roots) }
     do {
       let context = try NIOSSLContext(configuration: configuration)
-      return Current(context: context, certificate: chain.first.map(Certificate.init))
+      return Current(
+        context: context, certificate: chain.first.map(Certificate.init),
+        authorities: roots.map { PeerNames(of: $0).first ?? "without a name" })
     } catch NIOSSLError.failedToLoadPrivateKey {
       // It is one, as has been seen.
       throw FileError(

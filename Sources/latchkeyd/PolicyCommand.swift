@@ -21,7 +21,8 @@ struct PolicyCommand: ParsableCommand {
 
       read is to see who holds a key; hold to take it, keep it and give back what the same name has taken; break to \
       keep or give back what another name has taken; operate, which is not bound to keys, to see /status and /metrics. A key that ends with "*" \
-      stands for all that begin so. With "\"" around it, it may have blanks.
+      stands for all that begin so. One with blanks stands in \
+      quotation marks, and the "*" behind them: "my jobs/"*.
 
         limit token:ci/*  held=100,waiting=20,requests=50
 
@@ -67,10 +68,17 @@ struct PolicyCommand: ParsableCommand {
       if let peer {
         guard let named = Identity(peer) else {
           Latchkeyd.fail(
-            "--peer has 1 to \(Identity.bytesMax) visible bytes", code: .validationFailure)
+            "--peer has 1 to \(Identity.bytesMax) visible bytes and no blank: no other name is ever known",
+            code: .validationFailure)
         }
-        if let fault = IdentityPattern(peer).fault {
+        let pattern = IdentityPattern(peer)
+        if let fault = pattern.fault {
           Latchkeyd.fail("--peer: \(fault)", code: .validationFailure)
+        }
+        guard case .name = pattern, !peer.contains("*") else {
+          Latchkeyd.fail(
+            "--peer is somebody's name, such as token:deployer, not who a rule is about; without it nobody is meant",
+            code: .validationFailure)
         }
         identity = named
       }

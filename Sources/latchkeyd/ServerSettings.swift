@@ -69,7 +69,7 @@ struct ServerSettings {
     let listening = try ListenSettings(options, environment: environment)
     (configuration.listeners, configuration.tls) = (listening.listeners, listening.tls)
     configuration.access = try Self.access(options, environment)
-    configuration.audit = try Self.audit(options, environment, logger)
+    configuration.audit = try Self.audit(options, environment, id, logger)
     store = try StoreURL(
       text(options.store, "LATCHKEY_STORE", "sqlite:./latchkey-data/latchkey.db"),
       name("--store", options.store, "LATCHKEY_STORE"), isPublic: options.store != nil)
@@ -122,7 +122,7 @@ struct ServerSettings {
   }
 
   private static func audit(
-    _ options: ServerOptions, _ environment: Environment, _ logger: Logger
+    _ options: ServerOptions, _ environment: Environment, _ serverID: String, _ logger: Logger
   ) throws(SettingError) -> AuditLog? {
     let required = environment.value("LATCHKEY_AUDIT_REQUIRED") ?? "false"
     guard ["true", "false"].contains(required) else {
@@ -139,7 +139,7 @@ struct ServerSettings {
       return nil
     }
     do {
-      return try AuditLog(path, isRequired: isRequired, logger: logger)
+      return try AuditLog(path, of: serverID, isRequired: isRequired, logger: logger)
     } catch {
       throw SettingError(message: error.description)
     }

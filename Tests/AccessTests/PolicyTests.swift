@@ -14,6 +14,7 @@ import Testing
     anybody                              read             public/motd
     nobody                               read             "open house/"*
     somebody                             hold             "a*b"
+    somebody                             hold             "a\\u002a"
     user:root operate\r
     """
 
@@ -37,6 +38,8 @@ import Testing
       ("user:root", .hold, "a*b", true),
       ("user:root", .hold, "axb", false),
       (nil, .hold, "a*b", false),
+      ("user:root", .hold, "a*", true),
+      ("user:root", .hold, "ab", false),
     ] as [(String?, Right, String, Bool)])
   func rightsAreAsTheFileSays(
     _ name: String?, _ right: Right, _ key: String, _ isAllowed: Bool
@@ -56,6 +59,16 @@ import Testing
 
   @Test(arguments: [
     ("token:a", "a rule says who, which rights, and on which keys: the rights are missing"),
+    (
+      "token:a hold \"my jobs/*\"",
+      "in quotation marks a * is part of a key: write \"my jobs/\"* for all that begin so, or "
+        + "\"my jobs/\\u002a\" for this one"
+    ),
+    (
+      "\"cn:Some Name\" hold a",
+      "\"cn:Some Name\" names nobody: a name has 1 to 512 bytes, all visible, and no blank; who has one in its "
+        + "certificate is not known by it"
+    ),
     ("token:a write jobs/*", "\"write\" is no right; there are read, hold, break, operate"),
     (
       "deployer read *",

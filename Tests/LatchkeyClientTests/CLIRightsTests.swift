@@ -78,6 +78,31 @@ struct CLIRightsTests {
     }
   }
 
+  @Test("Who may hold and not see claims, and is told who holds")
+  func holdsUnseen() async throws {
+    try await run(policy: "token:one hold *\nlimit token:one requests=1000") { server in
+      func claim(_ owner: String) async throws -> Program.Result {
+        try await Program.run(
+          "latchkey",
+          [
+            "claim", "k", "--owner", owner, "--label", "team=a", "--output", "json", "--server",
+            server.address, "--token-file", folder.path("token"),
+          ])
+      }
+      for _ in 1...2 {
+        let done = try await claim("first")
+        #expect(done.end == .exited(0) && done.errors == [])
+        #expect(done.output.contains(#"    "team": "a""#), "\(done.output)")
+      }
+      #expect(try await claim("second").errors == ["latchkey: \"k\" is held by \"first\""])
+      for wait in ["0s", "1s"] {
+        let waited = try await lock(server, "k", "--wait", wait, "--", "true").result()
+        #expect(waited.end == .exited(75))
+        #expect(waited.errors.last == "latchkey: \"k\" is held by \"first\"")
+      }
+    }
+  }
+
   @Test("bench shows its token")
   func bench() async throws {
     try await run(policy: "token:one hold,read *") { server in

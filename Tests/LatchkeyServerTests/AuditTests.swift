@@ -27,7 +27,8 @@ import Testing
     let access = try AccessControl(
       AccessControl.Sources(policy: folder.path("policy"), tokens: folder.path("tokens")))
     let logger = Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }
-    let audit = try AuditLog(path ?? log, isRequired: isRequired, logger: logger)
+    let audit = try AuditLog(
+      path ?? log, of: "audited", isRequired: isRequired, logger: logger)
     return try await InProcessServer.start(store: folder.file) {
       $0.access = access
       $0.audit = audit
@@ -96,7 +97,9 @@ import Testing
     #expect(try await status(take("a/short", lease: 0.05), by: "one", server, over: http) == 200)
     try await said("ended", ["key": "a/short", "identity": "token:one", "owner": "o"])
     #expect(try await status(take("b"), by: "one", server, over: http) == 403)
-    try await said("denied", ["by": "token:one", "code": "permission_denied", "requestId": "r-1"])
+    try await said(
+      "denied",
+      ["by": "token:one", "code": "permission_denied", "key": "b", "requestId": "r-1"])
     #expect(try await status(take("a/k"), by: "wrong", server, over: http) == 401)
     try await said("denied", ["code": "unauthenticated"])
     #expect(try await status(take("a/k2"), by: "two", server, over: http) == 200)
@@ -104,7 +107,8 @@ import Testing
     let many = Call.json(
       "RenewMany", #"{"renewals":[{"key":"a/k2","token":"1"},{"key":"c","token":"1"}]}"#, wire: 3)
     #expect(try await status(many, by: "one", server, over: http) == 200)
-    try await said("denied", ["reason": "permission-denied: 2 of 2 renewals"])
+    try await said(
+      "denied", ["reason": "permission-denied: 2 of 2 renewals, of \"a/k2\", \"c\""])
     try folder.write("token:one hold *", to: "policy")
     #expect(server.reload())
     try await said("policy-changed", ["rules": "1"])
@@ -114,6 +118,7 @@ import Testing
     try await server.stop()
     let all = try lines()
     #expect(all.first?["event"] == "started" && all.last?["event"] == "stopped")
+    #expect(all.allSatisfy { $0["server"] == "audited" })
     #expect(all.count(where: { $0["event"] == "renewed" }) == 1)
     let peers = all.compactMap { $0["peer"] }
     #expect(peers.count > 5 && peers.allSatisfy { "\($0)".contains("127.0.0.1:") })

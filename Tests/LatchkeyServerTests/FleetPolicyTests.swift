@@ -7,6 +7,7 @@ import Storage
 import StorageSQLite
 import TestKit
 import Testing
+import WireSchema
 
 /// What /status says of a policy.
 @Suite(.timeLimit(.minutes(2))) struct FleetPolicyTests {
@@ -62,6 +63,69 @@ import Testing
     #expect(try await status().contains("server old (0.4.0) knows no policy"))
     try await said("notice the policy is held by every server from now on")
     #expect(try await !status().contains("knows no policy"))
+    try await server.stop()
+  }
+
+  /// Files are not replaced everywhere at the same time; of what stays so the log tells as well.
+  @Test func whoHasAnotherPolicyIsNamed() async throws {
+    let folder = try StoreFolder()
+    try folder.write("anybody operate,hold *", to: "policy")
+    try folder.write("anybody operate,read *", to: "other")
+    let lines = Lines()
+    func server(_ id: String, _ policy: String) async throws -> (InProcessServer, AccessControl) {
+      let access = try AccessControl(AccessControl.Sources(policy: folder.path(policy)))
+      let server = try await InProcessServer.start(store: folder.file) {
+        $0.serverID = id
+        $0.access = access
+        $0.limits.fleetSettleTime = .seconds(2)
+        $0.logger = Logger(label: id) { _ in LinesHandler(lines: lines) }
+      }
+      return (server, access)
+    }
+    let (first, _) = try await server("first", "policy")
+    let (second, access) = try await server("second", "other")
+    let remark = "server second (\(Release.version)) has another policy: "
+    while try await !status(of: first).contains(remark) {}
+    while lines.written.withLock({ all in
+      all.count { $0.hasPrefix("warning the policy is not held by every server") }
+    }) < 2 {
+      try await Task.sleep(for: .milliseconds(20))
+    }
+    try folder.write("anybody operate,hold *", to: "other")
+    #expect(try access.refresh(.policy))
+    // It says so with its next renewal of its presence.
+    while try await status(of: first).contains(remark) {
+      try await Task.sleep(for: .milliseconds(20))
+    }
+    try await first.stop()
+    try await second.stop()
+  }
+
+  /// An option is missing, or a name is wrong.
+  @Test func namesThatNobodyCanProveAreSaid() async throws {
+    let folder = try StoreFolder()
+    try folder.write(
+      "spiffe://example.org/a hold a\ntoken:b hold a\nuser:root operate\nanybody read *",
+      to: "policy")
+    try folder.write(Tokens.line(for: Tokens.new(), name: "b"), to: "tokens")
+    let lines = Lines()
+    let access = try AccessControl(
+      AccessControl.Sources(policy: folder.path("policy"), tokens: folder.path("tokens")))
+    let server = try await InProcessServer.start(store: folder.file) {
+      $0.access = access
+      $0.logger = Logger(label: "test") { _ in LinesHandler(lines: lines) }
+    }
+    func said() -> [String] {
+      lines.written.withLock { $0.filter { $0.contains("nobody can prove to be here") } }
+    }
+    let first = said()
+    #expect(first.count == 2, "\(first)")
+    #expect(first.first?.contains("--tls-client-ca") ?? false, "\(first)")
+    #expect(first.last?.contains("--listen unix:") ?? false, "\(first)")
+    try folder.write("jwt:a hold a", to: "policy")
+    #expect(server.reload())
+    while said().count < 3 { try await Task.sleep(for: .milliseconds(10)) }
+    #expect(said().last?.contains("--jwt-keys") ?? false)
     try await server.stop()
   }
 }

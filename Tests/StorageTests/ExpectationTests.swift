@@ -224,12 +224,12 @@ import Testing
     Self.set("b", 1, 2)(facts, &changes)
     nonisolated(unsafe) let other = second.writer
     let decided = changes
-    var waiting: Task<Applied, any Error>?
+    var waiting: ThreadWork<Result<Applied, StoreError>>?
     let applied = try first.write(Self.set("a", 1, 2), isExclusive: true) {
-      waiting = Task.detached { try other.apply(decided) }
+      waiting = ThreadWork { Result { () throws(StoreError) in try other.apply(decided) } }
     }
     #expect(applied != .conflict)
-    #expect(try await waiting?.value == .conflict)
+    #expect(try await waiting?.value.get() == .conflict)
     #expect(try database.row(forKey: Self.key)?.owner == "a")
     // What is given up keeps nobody.
     var wanted = Wanted(keys: [Self.key])

@@ -68,8 +68,12 @@ extension LatchkeyClient {
       return LatchkeyError(.cancelled, "cancelled while waiting for \"\(resource.key)\"")
     }
     guard error.code == .heldByAnother else { return error }
-    let deadline = environment.time.now + ClientLimits.holderLookupTimeout
-    let holder = (try? await fetch(resource.key, deadline: deadline))?.owner
+    var holder = error.holder
+    if holder == nil {
+      // Older servers do not say.
+      let deadline = environment.time.now + ClientLimits.holderLookupTimeout
+      holder = (try? await fetch(resource.key, deadline: deadline))?.owner
+    }
     return LatchkeyError(
       .waitEnded,
       "\"\(resource.key)\" is held by " + (holder.map { "\"\($0)\"" } ?? "another owner"),

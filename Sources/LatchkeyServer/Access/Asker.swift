@@ -19,7 +19,7 @@ struct Asker {
     case token(Tokens.Digest)
     /// - Parameters:
     ///   - until: In seconds since 1970.
-    ///   - number: Of the rules under which it was verified.
+    ///   - number: Of the keys by which it was verified.
     case jwt([UInt8], until: Int64, number: Int)
   }
 

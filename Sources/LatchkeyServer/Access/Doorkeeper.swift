@@ -33,7 +33,7 @@ final class Doorkeeper {
   struct Unverified: Sendable {
     fileprivate let jwt: [UInt8]
     fileprivate let jwts: JWTs
-    /// Of the rules that are to verify it.
+    /// Of the keys that are to verify it.
     fileprivate let number: Int
 
     var bytes: Int { jwt.count }
@@ -72,10 +72,11 @@ final class Doorkeeper {
     }
     if let jwts = rules.jwts, JWTs.mayBe(token) {
       let jwt = Array(token)
-      guard let (identity, until) = verified.identity(of: jwt, at: now()) else {
-        return .unverified(Unverified(jwt: jwt, jwts: jwts, number: rules.number))
+      guard let entry = verified.entry(of: jwt, at: now()) else {
+        return .unverified(Unverified(jwt: jwt, jwts: jwts, number: rules.jwtsNumber))
       }
-      return .asker(asker(identity, .jwt(jwt, until: until, number: rules.number)))
+      return .asker(
+        asker(entry.identity, .jwt(entry.token, until: entry.until, number: rules.jwtsNumber)))
     }
     let digest = Tokens.Digest(of: token)
     let identity = try identity(by: digest, rules.tokens)
@@ -89,7 +90,7 @@ final class Doorkeeper {
     switch verdict {
     case .known(let identity, let until):
       // Other keys may count by now.
-      if unverified.number == current?.number {
+      if unverified.number == current?.jwtsNumber {
         verified.note(unverified.jwt, of: identity, until: until)
       }
       return asker(identity, .jwt(unverified.jwt, until: until, number: unverified.number))
@@ -110,7 +111,8 @@ final class Doorkeeper {
     case .token(let digest): identity = try self.identity(by: digest, rules.tokens)
     case .jwt(let jwt, let until, let number):
       if until <= now() { throw RPCError(.unauthenticated, "the JWT is not valid any more") }
-      identity = number == rules.number ? asker.identity : try self.identity(by: jwt, rules.jwts)
+      identity =
+        number == rules.jwtsNumber ? asker.identity : try self.identity(by: jwt, rules.jwts)
     }
     guard identity == asker.identity else {
       throw RPCError(.unauthenticated, "what was shown is of another name by now")
@@ -119,10 +121,13 @@ final class Doorkeeper {
     guard present.may(.hold, on: key) else { throw RPCError(present.denied(.hold, on: key)) }
   }
 
-  /// Looks at a JWT in whole. Rare: only where keys or rules were replaced while somebody waited.
+  /// Rare: only where keys were replaced while somebody waited. Then each JWT is verified once, here on the event loop.
   private func identity(by jwt: [UInt8], _ jwts: JWTs?) throws(RPCError) -> Identity {
+    if let entry = verified.entry(of: jwt, at: now()) { return entry.identity }
     switch jwts?.verdict(on: jwt, at: now()) {
-    case .known(let identity, _): return identity
+    case .known(let identity, let until):
+      verified.note(jwt, of: identity, until: until)
+      return identity
     case .wrong(let why): throw RPCError(.unauthenticated, why)
     case nil: throw RPCError(.unauthenticated, "no JWTs are known here")
     }
@@ -133,7 +138,8 @@ final class Doorkeeper {
     guard let control else { return nil }
     if let rules, control.number == rules.number { return rules }
     let new = control.current
-    (rules, kept, verified) = (new, [:], VerifiedJWTs())
+    if rules?.jwtsNumber != new.jwtsNumber { verified = VerifiedJWTs() }
+    (rules, kept) = (new, [:])
     shared = new.policy.map { SharedPermissions(of: $0) }
     return new
   }

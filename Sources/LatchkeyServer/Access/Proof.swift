@@ -42,7 +42,8 @@ enum Proof {
         names.commonName.flatMap { $0.isEmpty ? nil : "cn:\($0)" }
       }
     guard let identity = name.flatMap({ Identity($0) }) else {
-      self = .nameless("the certificate has no name of 1 to \(Identity.bytesMax) visible bytes")
+      self = .nameless(
+        "the certificate has no name of 1 to \(Identity.bytesMax) visible bytes without a blank")
       return
     }
     self = .identity(identity, until: Int64(certificate.notValidAfter))

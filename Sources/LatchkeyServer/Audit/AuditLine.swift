@@ -6,11 +6,14 @@ import TLS
 struct AuditLine {
   private var bytes: [UInt8] = []
 
-  /// - Parameter event: What happened, in a word.
-  init(_ event: String, at time: timespec) {
+  /// - Parameters:
+  ///   - event: What happened, in a word.
+  ///   - server: Where.
+  init(_ event: String, at server: String, _ time: timespec = Self.now) {
     bytes.reserveCapacity(512)
     bytes += "{\"time\":\"\(Self.text(of: time))\"".utf8
     add("event", event)
+    add("server", server)
   }
 
   /// Nothing of what is empty.

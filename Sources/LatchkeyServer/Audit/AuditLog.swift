@@ -26,6 +26,7 @@ package final class AuditLog: Sendable {
   package static let stderr = "-"
 
   private let path: String
+  private let serverID: String
   private let isRequired: Bool
   private let writer: LineWriter
   private let logger: Logger
@@ -56,9 +57,13 @@ package final class AuditLog: Sendable {
   ///
   /// - Parameters:
   ///   - path: ``stderr`` for that.
+  ///   - serverID: The server that is told of: lines of several may come together.
   ///   - isRequired: Whether what cannot be written must not be done.
-  package init(_ path: String, isRequired: Bool, logger: Logger) throws(FileError) {
+  package init(
+    _ path: String, of serverID: String, isRequired: Bool, logger: Logger
+  ) throws(FileError) {
     self.path = path
+    self.serverID = serverID
     self.isRequired = isRequired
     self.logger = logger
     let reopen: (@Sendable () -> Int32?)? =
@@ -68,7 +73,7 @@ package final class AuditLog: Sendable {
       queueBytesMax: isRequired ? Self.requiredBytesMax : LineWriter.queueBytesMax,
       keepsTrying: true, reopen: reopen
     ) {
-      var line = AuditLine("dropped", at: AuditLine.now)
+      var line = AuditLine("dropped", at: serverID)
       line.add("lines", Int64($0))
       return line.ended
     }
@@ -76,8 +81,12 @@ package final class AuditLog: Sendable {
       guard let failure else {
         return logger.notice("the audit log is written again", metadata: ["path": "\(path)"])
       }
+      let meanwhile =
+        isRequired
+        ? "nothing is granted or released until it can"
+        : "what happens is kept until it can, up to 1 MiB"
       logger.error(
-        "the audit log cannot be written; what happens is kept until it can, up to 1 MiB",
+        "the audit log cannot be written; \(meanwhile)",
         metadata: ["path": "\(path)", "error": "\(Self.words(for: failure))"])
     }
   }
@@ -152,7 +161,7 @@ package final class AuditLog: Sendable {
     var isAnything = false
     for event in events where !ReservedKeys.contains(event.key) {
       isAnything = true
-      writer.write(Self.line(event, isCertain: isCertain, at: now))
+      writer.write(line(event, isCertain: isCertain, at: now))
     }
     guard isRequired, isAnything else { return true }
     // What fails is tried again each second: it is not waited for.
@@ -162,8 +171,8 @@ package final class AuditLog: Sendable {
     return isWritten
   }
 
-  private static func line(_ event: GrantEvent, isCertain: Bool, at now: timespec) -> [UInt8] {
-    var line = AuditLine(event.what.rawValue, at: now)
+  private func line(_ event: GrantEvent, isCertain: Bool, at now: timespec) -> [UInt8] {
+    var line = AuditLine(event.what.rawValue, at: serverID, now)
     if !isCertain { line.add("uncertain", true) }
     if event.isBreak { line.add("break", true) }
     line.add("key", event.key)
@@ -180,7 +189,9 @@ package final class AuditLog: Sendable {
   }
 
   /// Who may not do something, or has shown what proves nothing. Other refusals are not looked at.
-  func refused(_ error: RPCError, to asker: Asker?, from origin: CallOrigin) {
+  ///
+  /// - Parameter key: Empty where it is not known, or not one.
+  func refused(_ error: RPCError, key: String, to asker: Asker?, from origin: CallOrigin) {
     guard error.code == .permissionDenied || error.code == .unauthenticated else { return }
     let now = AuditLine.now
     let leftOut =
@@ -188,8 +199,9 @@ package final class AuditLog: Sendable {
       ? denialsOfNobody.withLock { $0.take(at: now.tv_sec, max: Self.denialsOfNobodyMax) }
       : denials.withLock { $0.take(at: now.tv_sec, max: Self.denialsOfSecondMax) }
     guard let leftOut else { return }
-    var line = AuditLine("denied", at: now)
+    var line = AuditLine("denied", at: serverID, now)
     line.add("code", error.code.rawValue)
+    line.add("key", key)
     line.add("reason", LineLog.text(error.message))
     line.add("by", asker?.identity?.name ?? "")
     line.add("peer", origin.peer)
@@ -200,7 +212,7 @@ package final class AuditLog: Sendable {
 
   /// Of the server itself: that it begins or ends, and what it reads anew.
   func changed(_ what: String, _ facts: Logger.Metadata) {
-    var line = AuditLine(what, at: AuditLine.now)
+    var line = AuditLine(what, at: serverID)
     for (name, fact) in facts.sorted(by: { $0.key < $1.key }) {
       line.add(name, LineLog.text("\(fact)"))
     }

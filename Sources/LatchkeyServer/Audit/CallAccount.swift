@@ -5,6 +5,8 @@ import Storage
 /// What the audit log is told of one call.
 final class CallAccount {
   let origin: CallOrigin
+  /// What it is about; empty where that is not known, or not one key.
+  var key = ""
   private let log: AuditLog
   /// Nil while that is not known.
   private let asker: Asker?
@@ -17,21 +19,29 @@ final class CallAccount {
 
   func of(_ asker: Asker) -> CallAccount { CallAccount(log, of: origin, by: asker) }
 
-  func refused(_ error: RPCError) { log.refused(error, to: asker, from: origin) }
+  func refused(_ error: RPCError) { log.refused(error, key: key, to: asker, from: origin) }
 }
 
 extension CallAccount {
   /// Those of several renewals that were not allowed, in one line.
-  func denied(_ outcome: Outcome) {
-    guard case .many(let results) = outcome else { return }
-    let denied = results.count { result in
+  func denied(_ outcome: Outcome, of command: Command) {
+    guard case .many(let results) = outcome, case .renewMany(let renewals) = command else { return }
+    let denied = zip(renewals, results).filter { _, result in
       switch result {
       case .success(.refused(.denied, _)), .success(.refused(.ofAnotherIdentity, _)): true
       default: false
       }
     }
-    guard denied > 0 else { return }
+    guard !denied.isEmpty else { return }
+    let named = denied.prefix(Self.keysNamedMax).map { "\"\($0.0.key)\"" }
+    let more = denied.count > named.count ? " and \(denied.count - named.count) more" : ""
     refused(
-      RPCError(.permissionDenied, "\(Asker.word): \(denied) of \(results.count) renewals"))
+      RPCError(
+        .permissionDenied,
+        "\(Asker.word): \(denied.count) of \(results.count) renewals, of "
+          + named.joined(separator: ", ") + more))
   }
+
+  /// A line has room for two of the longest.
+  private static let keysNamedMax = 5
 }

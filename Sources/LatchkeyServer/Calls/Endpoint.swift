@@ -74,6 +74,7 @@ final class Endpoint: Sendable {
   /// Hands a request to the store, on its event loop.
   func begin(_ read: ReadRequest, _ context: CallContext) throws(RPCError) {
     let store = context.connection.loop.store
+    context.account?.key = read.work.key
     switch try permitted(read.work, context) {
     case .command(let command):
       let answerBytesMax = Locks.answerBytesMax(of: command, read.request.codec)

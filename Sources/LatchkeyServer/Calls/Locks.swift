@@ -15,6 +15,15 @@ enum Locks {
     case get(key: String)
     /// A list, which is written while it is read.
     indirect case list(Query.Range)
+
+    /// The key that it is about; empty where that is not one.
+    var key: String {
+      switch self {
+      case .command(let command): command.key ?? ""
+      case .get(let key): key
+      case .list: ""
+      }
+    }
   }
 
   /// The most renewals in one request.

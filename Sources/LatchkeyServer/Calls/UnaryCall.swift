@@ -153,7 +153,7 @@ final class UnaryCall: StoreCall, TimedCall, ExchangeWatcher, @unchecked Sendabl
         try lookAgain(before: outcome)
         let body = try body(of: outcome)
         if mayWait { told = outcome }
-        account?.denied(outcome)
+        if case .command(let command) = kind { account?.denied(outcome, of: command) }
         answer(body)
       case .failure(let error): throw RPCError(error)
       }

@@ -20,10 +20,16 @@ final class CertificateWatch: Sendable {
     self.metrics = metrics
     self.logger = logger
     reload = Reload("certificate", logger: logger, audit: audit) {
-      guard let certificate = material.current.certificate else { return [:] }
-      return [
+      let current = material.current
+      guard let certificate = current.certificate else { return [:] }
+      var facts: Logger.Metadata = [
         "certificate": "\(certificate.name)", "until": "\(UTC.text(certificate.notAfter))",
       ]
+      // Who may connect may be all that is new.
+      if !current.authorities.isEmpty {
+        facts["client_authorities"] = "\(current.authorities.joined(separator: ", "))"
+      }
+      return facts
     } refresh: { () throws(FileError) in
       try material.refresh()
     }

@@ -52,12 +52,11 @@ final class ConnectionFailures: Sendable {
 
   func note(_ reason: Reason, peer: SocketAddress? = nil, error: (any Error)? = nil) {
     counters[reason]?.increment()
-    logs[reason]?.log(
-      reason.level, reason.line,
-      metadata: [
-        "reason": "\(reason.rawValue)", "peer": "\(peer.map { "\($0)" } ?? "unknown")",
-        "error": "\(error.map { "\($0)" } ?? "none")",
-      ])
+    var metadata: Logger.Metadata = [
+      "reason": "\(reason.rawValue)", "peer": "\(peer.map { "\($0)" } ?? "unknown")",
+    ]
+    if let error { metadata["error"] = "\(error)" }
+    logs[reason]?.log(reason.level, reason.line, metadata: metadata)
   }
 }
 

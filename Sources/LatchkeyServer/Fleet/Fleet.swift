@@ -47,6 +47,8 @@ final class Fleet: Sendable {
     var announced: MonotonicTime?
     /// What keeps the policy from being held, as it was said last.
     var remarks: [String] = []
+    /// Who has another one, and since when.
+    var otherPolicies: [String: MonotonicTime] = [:]
   }
 
   init(_ configuration: ServerConfiguration, metrics: ServerMetrics) {
@@ -83,6 +85,7 @@ final class Fleet: Sendable {
       $0.shapeKept = UInt32(allowance.shapeKept)
       $0.listen = state.withLock { $0.listen }
       $0.hasPolicy_p = hasPolicy
+      $0.policyDigest = policy?.digest ?? ""
     }
   }
 
@@ -146,7 +149,7 @@ final class Fleet: Sendable {
         metrics.note(view, meta: meta, lastRow: lastRow)
         // Who did not fit into the answer may need anything.
         if records.count < StoreLimits().prefixRowsMax { giveUpShapes(others, meta, loop) }
-        say(policyRemarks(view))
+        say(policyRemarks(others) + lasting(otherPolicies(others), at: loop.clock()))
         looked(others.offer(of: WireVersions.spoken))
       }
     }
@@ -169,11 +172,26 @@ final class Fleet: Sendable {
 
   // MARK: - The policy
 
-  private var hasPolicy: Bool { access?.current.policy != nil }
+  private var policy: Policy? { access?.current.policy }
+  private var hasPolicy: Bool { policy != nil }
 
   /// What keeps the policy from being held, in words for a person.
-  private func policyRemarks(_ view: FleetView) -> [String] {
-    view.without(owner).policyRemarks(isHeldHere: hasPolicy)
+  private func policyRemarks(_ others: FleetView) -> [String] {
+    others.policyRemarks(isHeldHere: hasPolicy)
+  }
+
+  private func otherPolicies(_ others: FleetView) -> [String] {
+    policy.map { others.otherPolicies(than: $0.digest) } ?? []
+  }
+
+  /// Those of them that do not seem to pass by themselves.
+  private func lasting(_ remarks: [String], at now: MonotonicTime) -> [String] {
+    state.withLock { state in
+      let known = state.otherPolicies
+      state.otherPolicies = Dictionary(
+        remarks.map { ($0, known[$0] ?? now) }, uniquingKeysWith: { first, _ in first })
+      return remarks.filter { now - state.otherPolicies[$0]! >= settleNanoseconds }
+    }
   }
 
   private func say(_ remarks: [String]) {
@@ -246,11 +264,12 @@ final class Fleet: Sendable {
     status.store.backfillRow = meta.backfill.row == BackfillState.done ? 0 : meta.backfill.row
     status.store.lastRow = sight.lastRow
     status.store.tokenFloor = meta.tokenFloor
-    status.access.remarks = policyRemarks(view)
+    let others = view.without(owner)
+    status.access.remarks = policyRemarks(others) + otherPolicies(others)
     let held = state.withLock { $0.held }
     status.store.locks = Int64(held.locks)
     status.store.presences = Int64(held.presences)
-    status.store.waiting = waiting(view.without(owner), meta, offer)
+    status.store.waiting = waiting(others, meta, offer)
   }
 
   /// What is kept for whom.

@@ -33,6 +33,7 @@ struct FleetView: Equatable {
   // Bytes of UTF-8.
   private static let softwareBytesMax = 32
   private static let listenBytesMax = 256
+  private static let digestBytesMax = 64
   private static let idBytesMax = 128
 
   /// In the order of their ids and runs.
@@ -54,6 +55,7 @@ struct FleetView: Equatable {
       // What it says goes into frames, metrics and logs of this server.
       presence.software = presence.software.beginning(bytesMax: Self.softwareBytesMax)
       presence.listen = presence.listen.beginning(bytesMax: Self.listenBytesMax)
+      presence.policyDigest = presence.policyDigest.beginning(bytesMax: Self.digestBytesMax)
       return Member(
         serverID: String(Substring(id)).beginning(bytesMax: Self.idBytesMax),
         run: String(Substring(name.dropFirst(id.count + 1))), presence: presence)
@@ -102,6 +104,17 @@ struct FleetView: Equatable {
       }
       guard !member.presence.hasPolicy_p else { return nil }
       return "\(member.name) has no policy: it does what it is asked to by whoever reaches it"
+    }
+  }
+
+  /// Who has another policy, in words for a person. That may pass by itself: files are not replaced on all machines at
+  /// the same time.
+  ///
+  /// - Parameter digest: Of the policy of the server that says so.
+  func otherPolicies(than digest: String) -> [String] {
+    members.compactMap { member in
+      guard member.presence.hasPolicy_p, member.presence.policyDigest != digest else { return nil }
+      return "\(member.name) has another policy: who may do what depends on which server is asked"
     }
   }
 

@@ -6,7 +6,8 @@ import Glibc
 ///
 /// The descriptor's flags are never touched: it may be shared with other processes.
 ///
-/// `@unchecked Sendable`: everything mutable is touched only under `mutex`.
+/// `@unchecked Sendable`: everything mutable is touched only under `mutex`, but for the descriptor, which is the
+/// thread's.
 package final class LineWriter: @unchecked Sendable {
   /// Bytes of lines that wait to be written.
   package static let queueBytesMax = 1 << 20
@@ -166,7 +167,7 @@ package final class LineWriter: @unchecked Sendable {
         if pthread_cond_timedwait(changed, mutex, &deadline) == ETIMEDOUT { return written }
       }
       takeNextDescriptor()
-      return (bytes[..<written].lastIndex(of: UInt8(ascii: "\n")) ?? -1) + 1
+      return Self.beginOfLine(bytes, at: written)
     }
   }
 
@@ -186,9 +187,15 @@ package final class LineWriter: @unchecked Sendable {
 
   /// Returns where it has come to.
   private func writeAll(_ bytes: [UInt8], from start: Int) -> Int {
-    guard bytes.isEmpty || isThere() else {
-      note(failure: errno)
-      return start
+    var start = start
+    if !bytes.isEmpty {
+      switch place() {
+      case .same: break
+      case .another: start = Self.beginOfLine(bytes, at: start)
+      case .none:
+        note(failure: errno)
+        return start
+      }
     }
     return bytes.withUnsafeBytes { bytes in
       var written = start
@@ -213,16 +220,29 @@ package final class LineWriter: @unchecked Sendable {
     }
   }
 
-  /// Whether what is written can be found again; the error is in `errno` where not.
-  private func isThere() -> Bool {
-    guard let reopen else { return true }
+  /// Where the next bytes go.
+  private enum Place {
+    case same
+    /// The file was removed, and is made anew.
+    case another
+    /// Nowhere where they could be found again; the error is in `errno`.
+    case none
+  }
+
+  private func place() -> Place {
+    guard let reopen else { return .same }
     var status = stat()
-    guard fstat(descriptor, &status) == 0 else { return false }
-    guard status.st_nlink == 0, status.st_mode & S_IFMT == S_IFREG else { return true }
-    guard let next = reopen() else { return false }
+    guard fstat(descriptor, &status) == 0 else { return .none }
+    guard status.st_nlink == 0, status.st_mode & S_IFMT == S_IFREG else { return .same }
+    guard let next = reopen() else { return .none }
     close(descriptor)
     descriptor = next
-    return true
+    return .another
+  }
+
+  /// Of the line that has come to `place`: in another file, all of it is written.
+  private static func beginOfLine(_ bytes: [UInt8], at place: Int) -> Int {
+    (bytes[..<place].lastIndex(of: UInt8(ascii: "\n")) ?? -1) + 1
   }
 
   private func drop(_ count: Int) {

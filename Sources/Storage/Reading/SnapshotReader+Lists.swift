@@ -70,18 +70,26 @@ extension SnapshotReader {
   private func read(
     _ list: ListReading, since start: MonotonicTime
   ) throws(StoreError) -> Outcome.ListEnd? {
+    guard list.stretch != nil else { return .complete }
     var rowsLeft = list.range.isOfOneMoment ? .max : limits.listTurnRowsMax
     let way: ListReading.Way
     if let known = list.way { way = known } else { way = try self.way(of: list.range) }
     list.way = way
     while list.sink.isWanted {
       guard let stretch = list.stretch else { return .complete }
-      let keys = KeyRange(prefix: list.range.prefix, after: list.range.afterKey, in: stretch)
-      let (rows, latestKey) =
-        switch way {
-        case .byTerm(let term): try page(of: list.range.kind, in: keys, withTerm: term, list.limit)
-        case .byKeys: try page(of: list.range.kind, in: keys, list.limit)
-        }
+      let (rows, latestKey): ([StoredRow], String?)
+      if stretch.isOneKey {
+        (rows, latestKey) = (try names(from: stretch, of: list), nil)
+      } else {
+        let keys = KeyRange(
+          prefix: list.range.prefix, after: list.range.afterKey, within: stretch.text)
+        (rows, latestKey) =
+          switch way {
+          case .byTerm(let term):
+            try page(of: list.range.kind, in: keys, withTerm: term, list.limit)
+          case .byKeys: try page(of: list.range.kind, in: keys, list.limit)
+          }
+      }
       // A newer server's row may have no owner that could be shown.
       let records = sound(rows).filter { record in
         guard let holder = record.holder, !ReservedKeys.contains(record.key) else { return false }
@@ -94,14 +102,34 @@ extension SnapshotReader {
       if let latestKey {
         list.range.afterKey = latestKey
       } else {
-        list.stretch = list.range.stretch(after: stretch)
+        list.stretch = list.range.stretch(after: list.stretch!)
       }
       list.limit = min(2 * list.limit, limits.pageMax)
       rowsLeft -= rows.count
+      if let deadline = list.deadline, deadline <= clock() { throw .deadlinePassed }
       guard !list.range.isOfOneMoment else { continue }
       if rowsLeft <= 0 || clock() - start >= limits.listTurnNanoseconds { return nil }
     }
     return .stopped
+  }
+
+  /// The rows of keys that follow each other in what is asked for, from `stretch` on, each of which is a stretch by
+  /// itself. The list's stretch is the last of them afterwards.
+  private func names(
+    from stretch: KeySet.Stretch, of list: ListReading
+  ) throws(StoreError) -> [StoredRow] {
+    var (next, names): (KeySet.Stretch?, [String]) = (stretch, [])
+    while let name = next, name.isOneKey, names.count < limits.keysReadMax {
+      list.stretch = name
+      if list.range.keys.contains(name.text) { names.append(name.text) }
+      next = list.range.stretch(after: name)
+    }
+    guard !names.isEmpty else { return [] }
+    let kind = list.range.kind
+    return try read(Wanted(keys: names)).byKey.compactMap { row in
+      guard let row, row.damage != nil || row.record.holder != nil else { return nil }
+      return row.damage != nil || kind == nil || row.record.holder?.kind == kind ? row : nil
+    }
   }
 
   /// Up to `limit` rows of a range, and the key that they go up to; nil where there are no more.

@@ -56,6 +56,9 @@ package nonisolated struct Latchkey_Fleet_V1_ServerPresence: Sendable {
   /// Whether it looks at who may do what.
   package var hasPolicy_p: Bool = false
 
+  /// Tells its policy from others, which servers of one store should not have; empty without one.
+  package var policyDigest: String = String()
+
   package var unknownFields = SwiftProtobuf.UnknownStorage()
 
   package init() {}
@@ -272,7 +275,7 @@ fileprivate nonisolated let _protobuf_package = "latchkey.fleet.v1"
 
 nonisolated extension Latchkey_Fleet_V1_ServerPresence: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   package static let protoMessageName: String = _protobuf_package + ".ServerPresence"
-  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}software\0\u{3}wire_oldest\0\u{3}wire_newest\0\u{3}shape_oldest\0\u{3}shape_newest\0\u{1}listen\0\u{3}shape_kept\0\u{3}has_policy\0")
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}software\0\u{3}wire_oldest\0\u{3}wire_newest\0\u{3}shape_oldest\0\u{3}shape_newest\0\u{1}listen\0\u{3}shape_kept\0\u{3}has_policy\0\u{3}policy_digest\0")
 
   package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -288,6 +291,7 @@ nonisolated extension Latchkey_Fleet_V1_ServerPresence: SwiftProtobuf.Message, S
       case 6: try { try decoder.decodeSingularStringField(value: &self.listen) }()
       case 7: try { try decoder.decodeSingularUInt32Field(value: &self.shapeKept) }()
       case 8: try { try decoder.decodeSingularBoolField(value: &self.hasPolicy_p) }()
+      case 9: try { try decoder.decodeSingularStringField(value: &self.policyDigest) }()
       default: break
       }
     }
@@ -318,6 +322,9 @@ nonisolated extension Latchkey_Fleet_V1_ServerPresence: SwiftProtobuf.Message, S
     if self.hasPolicy_p != false {
       try visitor.visitSingularBoolField(value: self.hasPolicy_p, fieldNumber: 8)
     }
+    if !self.policyDigest.isEmpty {
+      try visitor.visitSingularStringField(value: self.policyDigest, fieldNumber: 9)
+    }
     try unknownFields.traverse(visitor: &visitor)
   }
 
@@ -330,6 +337,7 @@ nonisolated extension Latchkey_Fleet_V1_ServerPresence: SwiftProtobuf.Message, S
     if lhs.listen != rhs.listen {return false}
     if lhs.shapeKept != rhs.shapeKept {return false}
     if lhs.hasPolicy_p != rhs.hasPolicy_p {return false}
+    if lhs.policyDigest != rhs.policyDigest {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }

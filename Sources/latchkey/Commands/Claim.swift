@@ -15,7 +15,7 @@ struct ClaimCommand: AsyncParsableCommand {
       JSON: an object with key, kind, owner, value, token, revision, leaseSeconds, attributes, labels, \
       grantedAt; token and revision are null where the server is of 0.1.
 
-      EXIT CODES: 0 the owner holds the key now; 75 another does; 69 no server can be reached; \
+      EXIT CODES: 0 the owner holds the key now; 75 another does, or a limit is reached; 69 no server can be reached; \
       76 the servers are too old for labels; 77 it is not allowed; 64 usage.
       """)
 
@@ -46,14 +46,14 @@ struct ClaimCommand: AsyncParsableCommand {
         let grant = try await client.claim(
           key, owner: owner, value: content.value, attributes: content.attributes,
           labels: content.labels, kind: kind, lease: ttl.duration)
-        // A renewal has labels that it does not name.
-        return (grant, try await client.fetch(key))
+        // A renewal keeps labels that it does not name. Who may hold need not see them.
+        return (grant, grant.isRenewal ? try? await client.fetch(key) : nil)
       } catch let error as LatchkeyError where error.code == .heldByAnother {
         throw await Failure(heldByAnother: key, error, client)
       }
     }
     (resource.token, resource.revision) = (grant.token, grant.revision)
-    resource.lease = grant.lease
+    (resource.lease, resource.labels) = (grant.lease, content.labels)
     if let found, found.owner == owner {
       (resource.labels, resource.grantedAt) = (found.labels, found.grantedAt)
     }

@@ -137,6 +137,8 @@ import Testing
     limits.pageMax = 5
     limits.listTurnRowsMax = 10
     limits.listsOfConnectionMax = 50
+    // Who is to come to the gate waits for its connection.
+    limits.openingPatienceNanoseconds = 60_000_000_000
     // One scan at the start, and none that could come to the gate in the place of a list.
     limits.scanIntervalNanoseconds = 3_600_000_000_000
     let database = try engine.newDatabase()
@@ -189,14 +191,14 @@ import Testing
     ask("first")
     await gate.arrival()
     for _ in 1...20 { ask("waiting") }
-    let closing = Task.detached { node.close() }
+    let closing = ThreadWork { node.close() }
     // From when on nothing gets in.
     while !done.results.contains(.failure(.shuttingDown)) {
       ask("late", from: 1)
       await Task.yield()
     }
     gate.open()
-    await closing.value
+    try await closing.value
     let waiting = zip(done.names, done.results).filter { $0.0 == "waiting" }
     #expect(waiting.count == 20)
     for (_, result) in waiting { #expect(result == .failure(.shuttingDown)) }

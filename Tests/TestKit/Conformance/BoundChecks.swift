@@ -1,3 +1,4 @@
+import Exclusion
 import LockCore
 import Storage
 import Testing
@@ -69,14 +70,14 @@ extension StoreConformance {
       let gate = node.faults.hold(.facts)
       async let first = node.store.perform(.hold("first", "a"))
       await gate.arrival()
+      let closing = Mutex<ThreadWork<Void>?>(nil)
       let results = await node.store.perform((1...1_000).map { .hold("key-\($0)", "a") }) {
-        // Shutting down blocks until the store is done, so it needs a thread beside this one.
-        Task.detached { node.close() }
+        closing.withLock { $0 = ThreadWork { node.close() } }
         gate.open()
       }
       _ = await first
       #expect(results.allSatisfy { (try? $0.get()) != nil })
-      node.close()
+      try await closing.withLock { $0! }.value
       let refused = StoreResult.failure(.shuttingDown)
       while await node.store.perform(.hold("late", "a")) != refused { await Task.yield() }
       #expect(await node.store.ask(.fetch(key: "first")) == refused)

@@ -112,8 +112,11 @@ package final class MariaDBCluster: Sendable {
       ports[node * 4..<node * 4 + 4].map { "\($0)" }.joined(separator: ",")
     }
     program = try Program("/bin/sh", ["-c", Self.script, "sh", folder, "\(getpid())"] + lists)
+    let end = ContinuousClock.now + Program.waitMax
     while access("\(folder)/ready", F_OK) != 0 {
-      guard !program.hasEnded else { throw ProgramError("MariaDB does not start: see \(folder)") }
+      guard !program.hasEnded, .now < end else {
+        throw ProgramError("MariaDB does not start: see \(folder)")
+      }
       usleep(50_000)
     }
   }

@@ -52,6 +52,7 @@ package final class PostgresCluster: Sendable {
       run pgbouncer -q pooler.ini > pooler.log 2>&1 &
       pooler=$!
       until run pg_isready -q -h "$1/pooler" -p 6432; do kill -0 $pooler; sleep 0.1; done
+      pooler=$(cat pooler/pid)
     fi
     if [ "$3" = standby ]; then
       mkdir standby
@@ -78,8 +79,9 @@ package final class PostgresCluster: Sendable {
     folder = String(decoding: name.dropLast().map(UInt8.init(bitPattern:)), as: UTF8.self)
     program = try Program(
       "/bin/sh", ["-c", Self.script, "sh", folder, "\(getpid())", companion.rawValue])
+    let end = ContinuousClock.now + Program.waitMax
     while access("\(folder)/ready", F_OK) != 0 {
-      guard !program.hasEnded else {
+      guard !program.hasEnded, .now < end else {
         throw ProgramError("PostgreSQL does not start: see \(folder)")
       }
       usleep(50_000)
