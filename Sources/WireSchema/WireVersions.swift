@@ -51,5 +51,5 @@ extension NewestWire: WireVersion {
 
 /// The release of this software.
 package enum Release {
-  package static let version = "0.5.0"
+  package static let version = "0.6.0"
 }

@@ -52,14 +52,14 @@ struct FleetViewTests {
   @Test(
     "a shape is needed as long as anybody, or what it may be rolled back to, knows no newer one",
     arguments: [
-      ([], 1, 2, "so that this server can be rolled back to 0.4.0"),
-      ([], 0, 2, "so that this server can be rolled back to 0.5.0"),
-      ([], 2, 2, "so that this server can be rolled back to 0.3.0"),
-      ([], 3, 1, "so that this server can be rolled back to 0.2.0"),
+      ([], 1, 2, "so that this server can be rolled back to 0.5.0"),
+      ([], 0, 2, "so that this server can be rolled back to 0.6.0"),
+      ([], 2, 2, "so that this server can be rolled back to 0.4.0"),
+      ([], 4, 1, "so that this server can be rolled back to 0.2.0"),
       ([], 9, 1, "so that this server can be rolled back to 0.1.0"),
       ([second], 0, 1, "for server b (0.2.0)"),
       ([third], 0, 1, "for server c (0.3.0)"),
-      ([later], 0, 2, "so that this server can be rolled back to 0.5.0"),
+      ([later], 0, 2, "so that this server can be rolled back to 0.6.0"),
       ([later, first], 0, 1, "for server a (0.1.0)"),
       ([silent], 0, 1, "for server f (unknown release)"),
     ] as [([FleetView.Member], Int, Int64, String)])

@@ -9,7 +9,7 @@ package struct RollbackAllowance: Equatable, Sendable {
   /// Every release with the newest shape that it knows, as in Protocol/releases.json.
   package static let history: [(version: String, newestShape: Int64)] = [
     ("0.1.0", 1), ("0.2.0", 1), ("0.3.0", 2), ("0.3.1", 2), ("0.4.0", 2),
-    ("0.5.0", 3),
+    ("0.5.0", 3), ("0.6.0", 3),
   ]
 
   /// How many releases before this one; 0 for none.
