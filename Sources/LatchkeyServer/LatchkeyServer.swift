@@ -236,6 +236,9 @@ package final class LatchkeyServer: Service {
     }
   }
 
+  /// Which store this server is on; empty where that is away since the start.
+  package var storeID: String { fleet.storeID }
+
   /// Serves until the surrounding task is cancelled or a graceful shutdown is asked for, then drains.
   package func run() async throws {
     await withTaskCancellationOrGracefulShutdownHandler {
@@ -450,6 +453,7 @@ private struct Observer: StoreObserver {
   func happened(_ events: [GrantEvent], isCertain: Bool) -> Bool {
     audit?.note(events, isCertain: isCertain) ?? true
   }
+  func madeStore() { metrics.madeStore() }
   func committed(commands: Int, expiries: Int, nanoseconds: Int64) {
     metrics.committed(commands: commands, expiries: expiries, nanoseconds: nanoseconds)
   }

@@ -64,6 +64,7 @@ package final class Store: Sendable {
     writingPulse = Pulse(at: clock())
     let connections = try Connections(engine)
     noteRemarks(observer)
+    if connections.writer?.hasMadeStore ?? false { observer.madeStore() }
     start(connections, observer: observer)
   }
 
@@ -125,7 +126,10 @@ package final class Store: Sendable {
         engine: engine, writer: connections.writer, absence: connections.absence,
         open: { [self] () throws(StoreError) in
           let opened = try openWriter()
-          if opened != nil { noteRemarks(observer) }
+          if let opened {
+            noteRemarks(observer)
+            if opened.hasMadeStore { observer.madeStore() }
+          }
           return opened
         },
         limits: limits, clock: clock, observer: observer, logGate: logGate,

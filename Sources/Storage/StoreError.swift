@@ -7,6 +7,8 @@ package struct StoreError: Error, Equatable, Sendable, CustomStringConvertible {
     case tooOldServer
     /// What is there is no database of Latchkey's.
     case unusable
+    /// There is no store, and none is to be made.
+    case missing
     /// A bound of this server was reached.
     case overloaded
     /// The request's own deadline passed before its turn came; nothing was done.
@@ -22,10 +24,14 @@ package struct StoreError: Error, Equatable, Sendable, CustomStringConvertible {
   package var code: Code
   /// For a person: what happened and, where possible, what to do.
   package var message: String
+  /// Whether nobody has to do anything about it, as far as can be told: another process has the store, or a disk has
+  /// room again later.
+  package var mayPass = false
 
-  package init(_ code: Code, _ message: String) {
+  package init(_ code: Code, _ message: String, mayPass: Bool = false) {
     self.code = code
     self.message = message
+    self.mayPass = mayPass
   }
 
   package var description: String { message }

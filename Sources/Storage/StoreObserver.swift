@@ -11,6 +11,8 @@ package protocol StoreObserver: Sendable {
   /// - Parameter isCertain: Whether it is known that it was committed.
   /// - Returns: Whether those who asked for it may be told that it is done.
   func happened(_ events: [GrantEvent], isCertain: Bool) -> Bool
+  /// The store was made, which was not there before.
+  func madeStore()
   /// A transaction was committed for so many commands and expiries.
   func committed(commands: Int, expiries: Int, nanoseconds: Int64)
   /// A transaction failed; the commands in it got this error.

@@ -7,6 +7,7 @@
   /// The store in a MariaDB database, or in a Galera cluster, which servers on several machines use at once.
   package final class MariaDBEngine: NetworkEngine {
     package let shapes: KnownShapes
+    package let mustExist: Bool
     private let address: MariaDBAddress
     /// The shape that a new database begins with.
     private let firstShape: Int64
@@ -18,10 +19,11 @@
     /// - Parameters:
     ///   - url: See ``MariaDBAddress``.
     ///   - password: Counts more than what the URL says.
+    ///   - mustExist: Whether no store is made where there is none.
     ///   - firstShape: No server that does not know it has ever been on such a database.
     ///   - secondsMax: How long a round trip may take, and opening a connection.
     package init(
-      url: String, password: String? = nil, shapes: KnownShapes = .all,
+      url: String, password: String? = nil, mustExist: Bool = false, shapes: KnownShapes = .all,
       firstShape: Int64 = S2.number, secondsMax: Int = 2,
       clock: @escaping @Sendable () -> MonotonicTime
     ) throws(StoreError) {
@@ -34,6 +36,7 @@
       }
       account = DatabaseAccount(clock: clock)
       self.shapes = shapes
+      self.mustExist = mustExist
       self.firstShape = firstShape
       statements = MariaDBStatements(shapes)
     }

@@ -9,6 +9,7 @@
     private static let migrationLock: Int64 = 0x4C54_4B59
 
     package let shapes: KnownShapes
+    package let mustExist: Bool
     package let location: String
     private let adviceOnStandbys: String
     /// The shape that a new database begins with.
@@ -21,11 +22,12 @@
     /// - Parameters:
     ///   - uri: As libpq takes it: `postgresql://user@host1,host2/database?parameter=value`.
     ///   - password: Counts more than what the URI says.
+    ///   - mustExist: Whether no store is made where there is none.
     ///   - firstShape: No server that does not know it has ever been on such a database.
     ///   - secondsMax: How long a round trip may take, and opening a connection.
     /// - Throws: `unusable` where libpq does not understand the URI.
     package init(
-      uri: String, password: String? = nil, shapes: KnownShapes = .all,
+      uri: String, password: String? = nil, mustExist: Bool = false, shapes: KnownShapes = .all,
       firstShape: Int64 = S2.number, secondsMax: Int = 2,
       clock: @escaping @Sendable () -> MonotonicTime
     ) throws(StoreError) {
@@ -38,6 +40,7 @@
       account = DatabaseAccount(clock: clock)
       succession = PostgresSuccession(opening, account)
       self.shapes = shapes
+      self.mustExist = mustExist
       self.firstShape = firstShape
       statements = PostgresStatements(shapes, secondsMax: secondsMax)
       location = opening.parameters.location

@@ -51,6 +51,7 @@ extension RowSet.Value {
 /// statements. Behind each that has to find something as it was stands one that fails where it did not:
 /// what was sent behind that is not done, the commit included.
 package struct MariaDBStatements: SetStatements {
+  package static let dialect = SQLDialect.mariaDB
   /// The SQLSTATE of such a failure.
   package static let conflictState = "45LK1"
   /// What a set of rows takes in a statement: with more it is several. A single row may take more.

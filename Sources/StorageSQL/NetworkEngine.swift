@@ -135,9 +135,23 @@ extension NetworkEngine {
   package func openWriter(for purpose: WritingPurpose) throws(StoreError) -> any StoreWriter {
     let connection = try connect()
     try lookAtSettings(connection, for: purpose)
+    let isNew = try existingColumns(connection).isEmpty
+    if isNew, mustExist {
+      throw StoreError(
+        .missing,
+        "the store \(location) is missing: the database has no tables of Latchkey's, and --store-must-exist makes none"
+      )
+    }
     try migrate(connection)
+    if try meta(connection).birth == nil {
+      let noting = statements.transaction(
+        [Statements.setBirth(.random(isStoreNew: isNew))], isSessionSet: connection.isSessionSet,
+        isBegun: false)
+      _ = try run(noting, on: connection, isRepeated: true)
+    }
     if purpose == .commands { try keepStatements(connection) }
-    return NetworkWriter(self, connection, run: try admit(connection, for: purpose), for: purpose)
+    return NetworkWriter(
+      self, connection, run: try admit(connection, for: purpose), for: purpose, hasMadeStore: isNew)
   }
 
   func lookAtSettings(

@@ -29,9 +29,13 @@ final class NetworkWriter<Engine: NetworkEngine>: StoreWriter {
     var needsConfirmation: Bool
   }
 
+  let hasMadeStore: Bool
+
   init(
-    _ engine: Engine, _ connection: Engine.Connection, run: Int64, for purpose: WritingPurpose
+    _ engine: Engine, _ connection: Engine.Connection, run: Int64, for purpose: WritingPurpose,
+    hasMadeStore: Bool
   ) {
+    self.hasMadeStore = hasMadeStore
     self.engine = engine
     self.connection = connection
     self.run = run

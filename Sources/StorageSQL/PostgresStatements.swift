@@ -59,6 +59,7 @@ extension PostgresStatement {
 /// found, so where one is missing the transaction fails as a whole, the commit that was sent behind it
 /// included.
 package struct PostgresStatements: SetStatements {
+  package static let dialect = SQLDialect.postgreSQL
   /// The error of such a division.
   package static let conflictCode = "22012"
 

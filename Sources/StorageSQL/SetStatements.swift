@@ -9,6 +9,7 @@ package import Storage
 package protocol SetStatements: Sendable {
   associatedtype Statement: SQLStatement
 
+  static var dialect: SQLDialect { get }
   var shared: StoreStatements { get }
   /// Of the table of resources, which is "r".
   var columns: String { get }
@@ -97,6 +98,10 @@ extension SetStatements {
       filling: """
         SELECT name, value, note, \(isReadOnly), (SELECT \(history ?? "NULL")) FROM \(S1.metaTable)
         """, [])
+  }
+
+  static func setBirth(_ birth: StoreBirth) -> Statement {
+    Statement(filling: dialect.insertIfMissing(birth), [])
   }
 
   package var lastID: Statement { Statement(filling: shared.lastID, []) }

@@ -27,31 +27,37 @@ package struct SQLiteEngine: StoreEngine {
   /// The file.
   package let path: String
   package let shapes: KnownShapes
+  package let mustExist: Bool
   package var location: String { "sqlite:\(path)" }
   private let files: StoreFiles
 
-  /// - Parameter shapes: Those that the server knows; other than all of them in tests.
-  package init(path: String, shapes: KnownShapes = .all) {
+  /// - Parameters:
+  ///   - shapes: Those that the server knows; other than all of them in tests.
+  ///   - mustExist: Whether no store is made where there is none.
+  package init(path: String, shapes: KnownShapes = .all, mustExist: Bool = false) {
     self.path = path
     self.shapes = shapes
+    self.mustExist = mustExist
     files = StoreFiles(path: path)
   }
 
   package func remarks() -> [String] { files.remarks() }
 
   package func openWriter(for purpose: WritingPurpose) throws(StoreError) -> any StoreWriter {
-    try files.prepare(create: true)
-    let connection = try SQLiteConnection(path: path, create: true)
+    if mustExist, FileStatus(at: path) == nil, errno == ENOENT { throw isMissing("there is none") }
+    try files.prepare(create: !mustExist)
+    let connection = try SQLiteConnection(path: path, create: !mustExist)
     connection.setBusyTimeout(milliseconds: Self.openMillisecondsMax)
-    try refuseForeignFile(connection)
+    let isNew = try !hasStore(connection)
+    if isNew, mustExist { throw isMissing("the file is empty") }
     try turnToWAL(connection)
     try connection.execute("PRAGMA synchronous = FULL")
     connection.copyLog(afterPages: Self.checkpointPages)
     try connection.execute("PRAGMA journal_size_limit = \(Self.walBytesMax)")
     try connection.execute("PRAGMA cache_size = -\(Self.writerCacheKibibytes)")
-    try migrate(connection)
+    let hasMadeStore = try migrate(connection)
     connection.setBusyHandler(waitForOtherWriter)
-    let writer = try SQLiteWriter(connection, shapes)
+    let writer = try SQLiteWriter(connection, shapes, hasMadeStore: hasMadeStore)
     try connection.keepWatch(over: files)
     return writer
   }
@@ -66,13 +72,20 @@ package struct SQLiteEngine: StoreEngine {
     return reader
   }
 
+  private func isMissing(_ what: String) -> StoreError {
+    StoreError(
+      .missing, "the store \(path) is missing: \(what), and --store-must-exist makes no new one")
+  }
+
   /// Another program's database is not written to because a path was mistyped.
-  private func refuseForeignFile(_ connection: SQLiteConnection) throws(StoreError) {
+  ///
+  /// - Returns: Whether there is a store; false where the file is empty.
+  private func hasStore(_ connection: SQLiteConnection) throws(StoreError) -> Bool {
     let tables = try connection.integer(
       "SELECT count(*) FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite_%'")
     let ours = try connection.integer(
       "SELECT count(*) FROM sqlite_master WHERE type = 'table' AND name = '\(S1.metaTable)'")
-    guard tables != 0, ours == 0 else { return }
+    guard tables != 0, ours == 0 else { return tables != 0 }
     throw StoreError(
       .unusable, "\(path) is a database of another program: it has tables, but not Latchkey's")
   }
@@ -99,7 +112,9 @@ package struct SQLiteEngine: StoreEngine {
 
   /// One transaction, so that servers which do it at once do it one after the other, and one that
   /// is killed in it has done nothing.
-  private func migrate(_ connection: SQLiteConnection) throws(StoreError) {
+  ///
+  /// - Returns: Whether there was no store before.
+  private func migrate(_ connection: SQLiteConnection) throws(StoreError) -> Bool {
     try connection.execute("BEGIN IMMEDIATE")
     do {
       let exists = try connection.integer(
@@ -116,7 +131,10 @@ package struct SQLiteEngine: StoreEngine {
       for statement in shapes.migration(.sqlite, existingColumns: existing) {
         try connection.execute(statement)
       }
+      let birth = StoreBirth.random(isStoreNew: exists == 0)
+      try connection.execute(SQLDialect.sqlite.insertIfMissing(birth))
       try connection.execute("COMMIT")
+      return exists == 0
     } catch {
       if connection.isInTransaction { try? connection.execute("ROLLBACK") }
       throw error

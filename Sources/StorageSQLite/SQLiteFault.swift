@@ -39,11 +39,12 @@ struct SQLiteFault {
       }
     default: return unavailable("the store \(path) failed")
     }
-    return unavailable(reason.map { "\(place): \($0)" } ?? place)
+    return unavailable(reason.map { "\(place): \($0)" } ?? place, mayPass: false)
   }
 
-  private func unavailable(_ message: String) -> StoreError {
-    StoreError(.unavailable, "\(message) (\(detail), SQLite code \(code))")
+  private func unavailable(_ message: String, mayPass: Bool = true) -> StoreError {
+    StoreError(
+      .unavailable, "\(message) (\(detail), SQLite code \(code))", mayPass: mayPass)
   }
 
   /// Which of the store's files keeps this server out, and how; nil where none does.

@@ -21,10 +21,14 @@ final class SQLiteWriter: StoreWriter {
   private let termStatements:
     (deleteAll: SQLiteStatement, delete: SQLiteStatement, insert: SQLiteStatement)?
   private let dataVersion: SQLiteStatement
+  let hasMadeStore: Bool
 
-  init(_ connection: SQLiteConnection, _ shapes: KnownShapes) throws(StoreError) {
+  init(
+    _ connection: SQLiteConnection, _ shapes: KnownShapes, hasMadeStore: Bool
+  ) throws(StoreError) {
     self.connection = connection
     self.shapes = shapes
+    self.hasMadeStore = hasMadeStore
     let statements = StoreStatements(shapes, .sqlite)
     beginImmediate = try connection.prepare("BEGIN IMMEDIATE")
     commitStatement = try connection.prepare("COMMIT")

@@ -51,7 +51,7 @@ struct CopyStore: ParsableCommand {
       try password(toPasswordFile, "--to-password-file")
     )
     do throws(StoreError) {
-      guard !source.isMissingFile else { throw StoreError(.unusable, "there is no store \(from)") }
+      guard !source.isMissingFile else { throw StoreError(.missing, "there is no store \(from)") }
       let engines = (
         try source.engine(password: passwords.0), try target.engine(password: passwords.1)
       )

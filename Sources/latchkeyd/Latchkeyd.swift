@@ -49,8 +49,10 @@ struct Latchkeyd: AsyncParsableCommand {
       certificates, policy, tokens and keys again at once, which it also does by itself where they change, and go on in a \
       new audit log where the one before was moved away.
 
-      Exit codes: 0 after SIGTERM or SIGINT, 143 or 130 after a second one, 1 when it cannot \
-      start, 64 for a bad option, 69 when the store needs a newer release.
+      Exit codes: 0 after SIGTERM or SIGINT, 143 or 130 after a second one; where it cannot start, 75 for what may \
+      pass by itself (an address in use, a full disk, a store that another process has locked), 64 for a bad option, \
+      66 for a store that is missing (--store-must-exist), 69 for one that needs a newer release, 78 for everything else \
+      that somebody has to put right.
       """,
     version: Release.version,
     subcommands: [StoreSchema.self, CopyStore.self, PolicyCommand.self, TokenCommand.self])
@@ -73,7 +75,8 @@ struct Latchkeyd: AsyncParsableCommand {
     let server: LatchkeyServer
     let location: String
     do throws(StoreError) {
-      let engine = try settings.store.engine(password: settings.storePassword)
+      let engine = try settings.store.engine(
+        password: settings.storePassword, mustExist: settings.storeMustExist)
       location = engine.location
       let registry = PrometheusRegistry(
         help: ServerMetrics.help, timerBounds: ServerMetrics.timerBounds)
@@ -89,12 +92,15 @@ struct Latchkeyd: AsyncParsableCommand {
     do {
       addresses = try await server.start()
     } catch let error as ListenError {
-      Self.fail("cannot listen on \(error.address): \(reason(of: error.cause))", code: .failure)
+      let isInUse = (error.cause as? IOError)?.errnoCode == EADDRINUSE
+      Self.fail(
+        "cannot listen on \(error.address): \(reason(of: error.cause))",
+        code: isInUse ? .mayPass : .configuration)
     }
     let announcement =
       "latchkeyd \(Release.version) listening on \(addresses.joined(separator: ", ")), store \(location), "
       + "wire \(WireVersions.spoken), shape \(KnownShapes.all), "
-      + "server \(settings.configuration.serverID)"
+      + "server \(settings.configuration.serverID), store id \(server.storeID.isEmpty ? "not known yet" : server.storeID)"
     let service = AnnouncedServer(server: server, announcement: announcement)
     let services = ServiceGroup(
       configuration: ServiceGroupConfiguration(
@@ -169,7 +175,7 @@ struct Latchkeyd: AsyncParsableCommand {
   private static func check(_ what: String, _ code: Int32) {
     guard code != 0 else { return }
     let limit = String(cString: linux_limit_behind(code))
-    fail("cannot \(what): \(String(cString: strerror(code)))\(limit)", code: .failure)
+    fail("cannot \(what): \(String(cString: strerror(code)))\(limit)", code: .mayPass)
   }
 
   /// Options of the server before a command of another name would be read and forgotten.
@@ -180,7 +186,13 @@ struct Latchkeyd: AsyncParsableCommand {
   }
 
   static func fail(_ error: StoreError) -> Never {
-    fail(error.message, code: error.code == .tooOldServer ? .unavailable : .failure)
+    let code: ExitCode =
+      switch error.code {
+      case .tooOldServer: .unavailable
+      case .missing: .noInput
+      default: error.mayPass ? .mayPass : .configuration
+      }
+    fail(error.message, code: code)
   }
 
   /// One clear line, and out.
@@ -194,9 +206,13 @@ struct Latchkeyd: AsyncParsableCommand {
 /// How long the end waits for who reads the log.
 private let flushNanosecondsMax: Int64 = 1_000_000_000
 
+/// As sysexits.h has them: a supervisor need not try again after any but the last.
 extension ExitCode {
-  /// EX_UNAVAILABLE of sysexits.h.
+  fileprivate static let noInput = ExitCode(66)
   fileprivate static let unavailable = ExitCode(69)
+  fileprivate static let configuration = ExitCode(78)
+  /// EX_TEMPFAIL.
+  fileprivate static let mayPass = ExitCode(75)
 }
 
 /// Says where the server is once the signals are handled: whoever waits for the line may send one.

@@ -105,6 +105,14 @@ struct ServerOptions: ParsableArguments {
       """, valueName: "url"))
   var store: String?
 
+  @Flag(
+    help: ArgumentHelp(
+      """
+      Do not start where there is no store (exit code 66), as where its disk is not mounted or its name is mistyped: a \
+      new one would be empty, and every lock free. [LATCHKEY_STORE_MUST_EXIST=true]
+      """))
+  var storeMustExist = false
+
   @Option(
     help: ArgumentHelp(
       """

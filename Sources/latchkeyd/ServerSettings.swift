@@ -29,10 +29,22 @@ struct Environment: Sendable {
   }
 }
 
+extension Environment {
+  /// Whether an option is given, or else a variable says so.
+  func flag(_ option: Bool, _ variable: String) throws(SettingError) -> Bool {
+    let said = value(variable) ?? "false"
+    guard let isSaid = Bool(said) else {
+      throw SettingError(message: "\(variable) must be true or false, got \"\(said)\"")
+    }
+    return option || isSaid
+  }
+}
+
 /// Options and environment, judged.
 struct ServerSettings {
   let configuration: ServerConfiguration
   let store: StoreURL
+  let storeMustExist: Bool
   let storePassword: String?
 
   /// - Parameter log: Where lines of the log go.
@@ -73,6 +85,7 @@ struct ServerSettings {
     store = try StoreURL(
       text(options.store, "LATCHKEY_STORE", "sqlite:./latchkey-data/latchkey.db"),
       name("--store", options.store, "LATCHKEY_STORE"), isPublic: options.store != nil)
+    storeMustExist = try environment.flag(options.storeMustExist, "LATCHKEY_STORE_MUST_EXIST")
     storePassword = try StorePassword.find(
       file: options.storePasswordFile, "--store-password-file", environment: environment
     ) { [logger] in logger.warning("\($0)") }
@@ -124,12 +137,7 @@ struct ServerSettings {
   private static func audit(
     _ options: ServerOptions, _ environment: Environment, _ serverID: String, _ logger: Logger
   ) throws(SettingError) -> AuditLog? {
-    let required = environment.value("LATCHKEY_AUDIT_REQUIRED") ?? "false"
-    guard ["true", "false"].contains(required) else {
-      throw SettingError(
-        message: "LATCHKEY_AUDIT_REQUIRED must be true or false, got \"\(required)\"")
-    }
-    let isRequired = options.auditRequired || required == "true"
+    let isRequired = try environment.flag(options.auditRequired, "LATCHKEY_AUDIT_REQUIRED")
     guard
       let path = try environment.path(options.auditLog, "--audit-log", "LATCHKEY_AUDIT_LOG")
     else {

@@ -79,19 +79,23 @@ enum StoreURL {
 
   /// Makes what has to be there before the store can be opened.
   ///
-  /// - Parameter password: Counts more than what the URL says; nil where nothing else says one.
-  func engine(password: String?) throws(StoreError) -> any StoreEngine {
+  /// - Parameters:
+  ///   - password: Counts more than what the URL says; nil where nothing else says one.
+  ///   - mustExist: Whether no store is made where there is none.
+  func engine(password: String?, mustExist: Bool = false) throws(StoreError) -> any StoreEngine {
     switch self {
     case .sqlite(let path):
-      try Self.createFolder(of: path)
-      return SQLiteEngine(path: path)
+      if !mustExist { try Self.createFolder(of: path) }
+      return SQLiteEngine(path: path, mustExist: mustExist)
     #if PostgreSQL
       case .postgreSQL(let uri):
-        return try PostgresEngine(uri: uri, password: password, clock: monotonicClock)
+        return try PostgresEngine(
+          uri: uri, password: password, mustExist: mustExist, clock: monotonicClock)
     #endif
     #if MariaDB
       case .mariaDB(let url):
-        return try MariaDBEngine(url: url, password: password, clock: monotonicClock)
+        return try MariaDBEngine(
+          url: url, password: password, mustExist: mustExist, clock: monotonicClock)
     #endif
     }
   }

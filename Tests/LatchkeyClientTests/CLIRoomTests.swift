@@ -69,7 +69,7 @@ struct CLIRoomTests {
     let line = try? await server.output.line(containing: "listening")
     if line == nil {
       #expect(try await server.errors.all().contains { $0.contains(tooFew) })
-      #expect(try await server.exit() == .exited(1))
+      #expect(try await server.exit() == .exited(75))
     } else {
       server.signal(SIGTERM)
       #expect(try await server.exit() == .exited(0))
@@ -130,7 +130,7 @@ struct CLIRoomTests {
         environment: ["NIO_SINGLETON_BLOCKING_POOL_THREAD_COUNT=\(countMax)"])
       defer { server.signal(SIGKILL) }
       guard let line = try? await server.output.line(containing: "listening on ") else {
-        #expect(try await server.exit() == .exited(1))
+        #expect(try await server.exit() == .exited(75))
         #expect(try await server.errors.all().first?.contains(Self.said) == true)
         continue
       }

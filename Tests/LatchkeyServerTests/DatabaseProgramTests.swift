@@ -75,7 +75,7 @@
       let result = try await Program.run(
         "latchkeyd",
         ["--listen", "127.0.0.1:0", "--store", Self.uri(cluster.folder, bad.parameters)])
-      #expect(result.end == .exited(1))
+      #expect(result.end == .exited(78))
       #expect(result.output.isEmpty)
       #expect(result.errors.count == 1)
       #expect(result.errors.first?.contains(bad.message) == true, "\(result.errors)")
@@ -138,7 +138,7 @@
       let target = "postgresql:///copied?host=\(cluster.folder)&user=latchkey"
       let arguments = ["copy-store", "--from", "sqlite:\(folder.file)", "--to", target]
       let early = try await Program.run("latchkeyd", arguments)
-      #expect(early.end == .exited(1))
+      #expect(early.end == .exited(78))
       #expect(early.errors.contains { $0.contains("a server runs on") }, "\(early.errors)")
       try await before.end()
       let copy = try await Program.run("latchkeyd", arguments)
@@ -151,7 +151,7 @@
       #expect(String(decoding: answer.body, as: UTF8.self).contains(#""owner":"o""#))
       try await after.end()
       let again = try await Program.run("latchkeyd", arguments)
-      #expect(again.end == .exited(1))
+      #expect(again.end == .exited(78))
       #expect(again.errors.contains { $0.contains("is not empty") }, "\(again.errors)")
     }
   }

@@ -49,10 +49,19 @@ import Testing
       message: "LATCHKEY_HTTP2_IDLE_SECONDS must be 5 to 86400"),
     BadStart(arguments: ["--bogus"], code: 64, message: "--bogus"),
     BadStart(
-      arguments: ["--store", "sqlite:/proc/nowhere/x.db"], code: 1,
+      arguments: ["--store", "sqlite:/tmp/latchkey-nowhere/x.db", "--store-must-exist"], code: 66,
+      message: "the store /tmp/latchkey-nowhere/x.db is missing"),
+    BadStart(
+      arguments: ["--store", "sqlite:/tmp/latchkey-nowhere/x.db"],
+      environment: ["LATCHKEY_STORE_MUST_EXIST=true"], code: 66, message: "is missing"),
+    BadStart(
+      arguments: [], environment: ["LATCHKEY_STORE_MUST_EXIST=1"], code: 64,
+      message: "LATCHKEY_STORE_MUST_EXIST must be true or false"),
+    BadStart(
+      arguments: ["--store", "sqlite:/proc/nowhere/x.db"], code: 78,
       message: "cannot create the folder /proc/nowhere"),
     BadStart(
-      arguments: ["--store", "sqlite:/proc/self"], code: 1, message: "cannot open the store"),
+      arguments: ["--store", "sqlite:/proc/self"], code: 78, message: "cannot open the store"),
   ]
 
   @Test(arguments: badStarts) func saysInOneLineWhatIsWrong(_ start: BadStart) async throws {
@@ -68,7 +77,7 @@ import Testing
     let server = try await ServerProgram.start(store: folder.file)
     let second = try await Program.run(
       "latchkeyd", ["--listen", "127.0.0.1:\(server.port)", "--store", "sqlite:\(folder.file)"])
-    #expect(second.end == .exited(1))
+    #expect(second.end == .exited(75))
     #expect(second.errors.contains { $0.contains("Address already in use") }, "\(second.errors)")
     try await server.end()
   }

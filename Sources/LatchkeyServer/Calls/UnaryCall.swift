@@ -245,7 +245,7 @@ extension RPCError {
   init(_ error: StoreError) {
     let code: Code =
       switch error.code {
-      case .unavailable, .tooOldServer, .unusable, .conflict: .unavailable
+      case .unavailable, .tooOldServer, .unusable, .missing, .conflict: .unavailable
       case .overloaded: .resourceExhausted
       case .deadlineExceeded: .deadlineExceeded
       case .unwanted: .canceled

@@ -40,6 +40,7 @@ final class Fleet: Sendable {
   private struct State {
     var listen = ""
     var held = (locks: 0, presences: 0)
+    var storeID = ""
     /// Since when the shape that is still needed is the same one.
     var needed: (shape: Int64, since: MonotonicTime)?
     var isLooking = false
@@ -70,6 +71,9 @@ final class Fleet: Sendable {
   func note(locks: Int, presences: Int) {
     state.withLock { $0.held = (locks, presences) }
   }
+
+  /// Which store this server is on, as it was seen last; empty before.
+  var storeID: String { state.withLock { $0.storeID } }
 
   // MARK: - The own presence
 
@@ -144,6 +148,7 @@ final class Fleet: Sendable {
         guard case .success(.records(let records)) = servers,
           case .success(.meta(let meta, let lastRow)) = meta
         else { return looked(nil) }
+        if let birth = meta.birth { state.withLock { $0.storeID = birth.id } }
         let view = FleetView(records)
         let others = view.without(owner)
         metrics.note(view, meta: meta, lastRow: lastRow)
@@ -264,6 +269,10 @@ final class Fleet: Sendable {
     status.store.backfillRow = meta.backfill.row == BackfillState.done ? 0 : meta.backfill.row
     status.store.lastRow = sight.lastRow
     status.store.tokenFloor = meta.tokenFloor
+    if let birth = meta.birth {
+      status.store.id = birth.id
+      status.store.madeAt = birth.seconds > 0 ? UTC.text(birth.seconds) : ""
+    }
     let others = view.without(owner)
     status.access.remarks = policyRemarks(others) + otherPolicies(others)
     let held = state.withLock { $0.held }

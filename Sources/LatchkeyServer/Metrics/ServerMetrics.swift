@@ -44,6 +44,8 @@ package final class ServerMetrics: Sendable {
     "latchkey_filled_rows_total": "Rows that this server brought into the newest shape.",
     "latchkey_store_shape": "The newest, the oldest maintained and the filled shape of the store.",
     "latchkey_backfill_row": "The row that the backfill has come to; the last one when it is done.",
+    "latchkey_store_info": "Always 1; the label says which store it is.",
+    "latchkey_store_made_timestamp_seconds": "When the store was made, in seconds since 1970.",
     "latchkey_store_last_row": "The number of the store's last row.",
     "latchkey_fleet_servers": "Servers whose presence is in the store, by release.",
     "latchkey_tls_certificate_days_left":
@@ -180,6 +182,12 @@ extension ServerMetrics {
       gauge("latchkey_store_shape", ("which", which)).record(shape)
     }
     gauge("latchkey_store_last_row").record(lastRow)
+    if let birth = meta.birth {
+      gauge("latchkey_store_info", ("id", birth.id)).record(1)
+      if birth.seconds > 0 {
+        gauge("latchkey_store_made_timestamp_seconds").record(birth.seconds)
+      }
+    }
     let isDone = meta.backfill.row == BackfillState.done
     gauge("latchkey_backfill_row").record(isDone ? lastRow : meta.backfill.row)
     let counts = Dictionary(view.members.map { ($0.presence.software, 1) }, uniquingKeysWith: +)
@@ -217,6 +225,14 @@ extension ServerMetrics: StoreObserver {
       expirations.increment(by: Int64(expiries))
       logger.debug("leases ended", metadata: ["count": "\(expiries)"])
     }
+  }
+
+  package func madeStore() {
+    logger.warning(
+      """
+      created a new, empty store: if there should be one here with locks in it, stop this server, which would grant them \
+      again, and look where that is (--store-must-exist makes none)
+      """)
   }
 
   package func failed(_ error: StoreError) {

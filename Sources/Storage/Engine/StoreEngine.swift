@@ -8,12 +8,16 @@ package protocol StoreEngine: Sendable {
   /// The shapes that this server knows.
   var shapes: KnownShapes { get }
 
+  /// Whether no store is made where there is none: it may be another place, or a disk that is not mounted.
+  var mustExist: Bool { get }
+
   /// Opens a connection that writes, and brings a new or older database to this server's shape:
   /// additive, repeatable, safe beside other servers doing the same.
   ///
   /// - Parameter purpose: Of each there is one at a time.
   /// - Throws: ``StoreError`` with code `tooOldServer` where the database has left this server's
-  ///   shape behind, `unusable` where it is no database of Latchkey's, else `unavailable`.
+  ///   shape behind, `unusable` where it is no database of Latchkey's, `missing` where there is no store and
+  ///   ``mustExist`` says that there has to be one, else `unavailable`.
   func openWriter(for purpose: WritingPurpose) throws(StoreError) -> any StoreWriter
 
   /// Opens a connection that reads. The database exists: a writer was opened before.
@@ -37,6 +41,7 @@ package enum WritingPurpose: Hashable, Sendable {
 
 extension StoreEngine {
   package func openWriter() throws(StoreError) -> any StoreWriter { try openWriter(for: .commands) }
+  package var mustExist: Bool { false }
   package var keepsAccount: Bool { false }
   /// Whether the database is reached over a network: it may be away at the start, and opening a connection may
   /// take long.
@@ -73,6 +78,8 @@ package protocol StoreWriter: AnyObject {
   /// Something that changes whenever another connection has changed the database; asking is cheap. Asked
   /// only where the engine keeps no account of changes (``StoreEngine/keepsAccount``).
   func changesByOthers() throws(StoreError) -> Int64
+  /// Whether opening this connection has made the store, which was not there before.
+  var hasMadeStore: Bool { get }
   /// Whether the connection is fit for further use after an error.
   var isUsable: Bool { get }
   /// The log beside the database, as this connection last saw it.
@@ -99,6 +106,7 @@ package struct StoreLog: Equatable, Sendable {
 }
 
 extension StoreWriter {
+  package var hasMadeStore: Bool { false }
   package func goOn() -> Bool { false }
   package func lookAtSettings() {}
   package var log: StoreLog { StoreLog() }

@@ -4,6 +4,8 @@ package struct StoreMeta: Equatable, Sendable {
     case newestShape, oldestShape, tokenFloor, epoch
     /// From s2 on.
     case filledShape
+    /// From 0.6.0 on.
+    case birth
     /// Where servers do not wait for each other (``Setback``).
     case setbacks, opened, setbackFloor, collectedToken, history
     /// Of each shape from s2 on.
@@ -16,6 +18,7 @@ package struct StoreMeta: Equatable, Sendable {
       case .tokenFloor: "token_floor"
       case .epoch: "epoch"
       case .filledShape: "filled_shape"
+      case .birth: "birth"
       case .setbacks: "setbacks"
       case .opened: "opened"
       case .setbackFloor: "setback_floor"
@@ -40,6 +43,8 @@ package struct StoreMeta: Equatable, Sendable {
   /// Every row on which servers of this shape may act has its columns, and no server that does not know it
   /// can write any more: the columns of older shapes need not be looked at.
   package var filledShape: Int64 = S1.number
+  /// Nil before a server of 0.6.0 or newer was here.
+  package var birth: StoreBirth?
   /// Changes to a number that was never there before whenever a server says that the past is not what it was.
   package var setbacks: Int64 = 0
   /// That of which all have put back what they know: where it is not the same, nothing is to be granted.

@@ -34,7 +34,7 @@ package struct KnownShapes: Sendable, CustomStringConvertible {
 
   private static func metaNames(newestWhole: Int64) -> [String: StoreMeta.Name] {
     let names: [StoreMeta.Name] = [
-      .newestShape, .oldestShape, .tokenFloor, .epoch, .filledShape, .setbacks, .opened,
+      .newestShape, .oldestShape, .tokenFloor, .epoch, .filledShape, .birth, .setbacks, .opened,
       .setbackFloor, .collectedToken, .history, .backfillRow(shape: newestWhole),
       .backfillSince(shape: newestWhole),
     ]
@@ -51,6 +51,7 @@ package struct KnownShapes: Sendable, CustomStringConvertible {
     case .tokenFloor: meta.tokenFloor = value
     case .epoch: meta.epoch = value
     case .filledShape: meta.filledShape = value
+    case .birth: meta.birth = StoreBirth(id: note ?? "", seconds: value)
     case .setbacks: meta.setbacks = value
     case .opened: meta.opened = value
     case .setbackFloor: meta.setbackFloor = value

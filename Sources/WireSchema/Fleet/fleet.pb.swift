@@ -138,6 +138,12 @@ package nonisolated struct Latchkey_Fleet_V1_StoreStatus: Sendable {
   /// nothing may be told then, and of the fleet only this server.
   package var failure: String = String()
 
+  /// Which store it is: another one in its place has another id. Empty in releases before 0.6.0.
+  package var id: String = String()
+
+  /// When it was made, such as "2026-12-01 17:00:00 UTC"; empty where that was before 0.6.0.
+  package var madeAt: String = String()
+
   package var unknownFields = SwiftProtobuf.UnknownStorage()
 
   package init() {}
@@ -389,7 +395,7 @@ nonisolated extension Latchkey_Fleet_V1_ServerEntry: SwiftProtobuf.Message, Swif
 
 nonisolated extension Latchkey_Fleet_V1_StoreStatus: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   package static let protoMessageName: String = _protobuf_package + ".StoreStatus"
-  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}location\0\u{3}newest_shape\0\u{3}oldest_shape\0\u{3}token_floor\0\u{1}locks\0\u{1}presences\0\u{3}filled_shape\0\u{3}backfill_row\0\u{3}last_row\0\u{1}waiting\0\u{1}remarks\0\u{1}failure\0")
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}location\0\u{3}newest_shape\0\u{3}oldest_shape\0\u{3}token_floor\0\u{1}locks\0\u{1}presences\0\u{3}filled_shape\0\u{3}backfill_row\0\u{3}last_row\0\u{1}waiting\0\u{1}remarks\0\u{1}failure\0\u{1}id\0\u{3}made_at\0")
 
   package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -409,6 +415,8 @@ nonisolated extension Latchkey_Fleet_V1_StoreStatus: SwiftProtobuf.Message, Swif
       case 10: try { try decoder.decodeRepeatedStringField(value: &self.waiting) }()
       case 11: try { try decoder.decodeRepeatedStringField(value: &self.remarks) }()
       case 12: try { try decoder.decodeSingularStringField(value: &self.failure) }()
+      case 13: try { try decoder.decodeSingularStringField(value: &self.id) }()
+      case 14: try { try decoder.decodeSingularStringField(value: &self.madeAt) }()
       default: break
       }
     }
@@ -451,6 +459,12 @@ nonisolated extension Latchkey_Fleet_V1_StoreStatus: SwiftProtobuf.Message, Swif
     if !self.failure.isEmpty {
       try visitor.visitSingularStringField(value: self.failure, fieldNumber: 12)
     }
+    if !self.id.isEmpty {
+      try visitor.visitSingularStringField(value: self.id, fieldNumber: 13)
+    }
+    if !self.madeAt.isEmpty {
+      try visitor.visitSingularStringField(value: self.madeAt, fieldNumber: 14)
+    }
     try unknownFields.traverse(visitor: &visitor)
   }
 
@@ -467,6 +481,8 @@ nonisolated extension Latchkey_Fleet_V1_StoreStatus: SwiftProtobuf.Message, Swif
     if lhs.waiting != rhs.waiting {return false}
     if lhs.remarks != rhs.remarks {return false}
     if lhs.failure != rhs.failure {return false}
+    if lhs.id != rhs.id {return false}
+    if lhs.madeAt != rhs.madeAt {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }

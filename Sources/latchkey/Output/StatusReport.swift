@@ -41,6 +41,10 @@ struct StatusReport {
       for refusal in status.access.refusals { facts.append(["", "NEW FILE NOT USED: \(refusal)"]) }
     }
     facts.append(["store", status.store.location])
+    if !status.store.id.isEmpty {
+      let since = status.store.madeAt.isEmpty ? "made before 0.6.0" : "made \(status.store.madeAt)"
+      facts.append(["store id", "\(status.store.id), \(since)"])
+    }
     for remark in status.store.remarks { facts.append(["", remark]) }
     if !status.store.failure.isEmpty { facts.append(["", "NOT USABLE: \(status.store.failure)"]) }
     // Of a store that is away nothing is told.
@@ -129,6 +133,8 @@ struct StatusReport {
         "store",
         .members(
           ("location", .text(status.store.location)),
+          ("id", .text(status.store.id.isEmpty ? nil : status.store.id)),
+          ("madeAt", .text(status.store.madeAt.isEmpty ? nil : status.store.madeAt)),
           ("failure", .text(status.store.failure.isEmpty ? nil : status.store.failure)),
           ("remarks", .list(status.store.remarks.map { JSON.text($0) })),
           ("shape", range(status.store.oldestShape, status.store.newestShape)),

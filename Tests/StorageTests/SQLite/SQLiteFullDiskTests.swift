@@ -162,7 +162,7 @@ private final class PageLimitEngine: StoreEngine, @unchecked Sendable {
     _ = try engine.openWriter()
     let connection = try SQLiteConnection(path: engine.path, create: false)
     self.connection = connection
-    return try SQLiteWriter(connection, shapes)
+    return try SQLiteWriter(connection, shapes, hasMadeStore: false)
   }
 
   func openReader() throws(StoreError) -> any StoreReader { try engine.openReader() }

@@ -11,6 +11,8 @@ package struct FaultyEngine: StoreEngine {
 
   package var keepsAccount: Bool { engine.keepsAccount }
 
+  package var mustExist: Bool { engine.mustExist }
+
   package func remarks() -> [String] { engine.remarks() }
 
   package init(_ engine: any StoreEngine, plan: FaultPlan) {
@@ -43,6 +45,7 @@ private final class FaultyWriter: StoreWriter {
     self.plan = plan
   }
 
+  var hasMadeStore: Bool { writer.hasMadeStore }
   var isUsable: Bool { !isLost && writer.isUsable }
 
   var log: StoreLog { writer.log }

@@ -14,6 +14,7 @@ package final class RecordingObserver: StoreObserver {
     package var histories = 0
     package var setbacks: [Int] = []
     package var recoveries = 0
+    package var storesMade = 0
     package var outagesEnded = 0
     package var scanFailures = 0
     package var stallBeginnings = 0
@@ -145,6 +146,7 @@ package final class RecordingObserver: StoreObserver {
       if let untold { $0.told.append(untold) }
     }
   }
+  package func madeStore() { note { $0.storesMade += 1 } }
   package func remarked(_ remark: String) { note { $0.remarks.append(remark) } }
   package func logTakes(bytes: Int64) {
     note {
