@@ -42,6 +42,7 @@ package final class LatchkeyServer: Service {
   private let listening = Mutex<[Listening]>([])
   /// Told when the last connection is gone while the server drains.
   private let drained: EventLoopPromise<Void>
+  private let isLeaving = Atomic<Bool>(false)
   private let isDraining = Atomic<Bool>(false)
 
   /// Opens the store.
@@ -216,14 +217,16 @@ package final class LatchkeyServer: Service {
       .childChannelOption(.maxMessagesPerRead, value: 1)
       .childChannelInitializer { [self] channel in
         // Counted before it is known who it is, which may take long.
-        guard count(channel) else { return channel.eventLoop.makeSucceededVoidFuture() }
+        guard let room = count(channel, at: listener) else {
+          return channel.eventLoop.makeSucceededVoidFuture()
+        }
         guard listener.isUnix else {
           return channel.eventLoop.makeCompletedFuture {
-            try setUp(channel, at: listener, .nothing, routers)
+            try setUp(channel, at: listener, room, .nothing, routers)
           }
         }
         return unixPeers.proof(of: channel).flatMapThrowing { [self] proof in
-          try setUp(channel, at: listener, proof, routers)
+          try setUp(channel, at: listener, room, proof, routers)
         }
       }
     switch listener.place {
@@ -244,7 +247,7 @@ package final class LatchkeyServer: Service {
     await withTaskCancellationOrGracefulShutdownHandler {
       try? await drained.futureResult.get()
     } onCancelOrGracefulShutdown: {
-      self.beginDrain()
+      self.beginToLeave()
     }
     await stop()
     configuration.audit?.changed("stopped", [:])
@@ -264,10 +267,11 @@ package final class LatchkeyServer: Service {
   /// NIO closes a connection of which this fails, and tells nobody. The same is true of options that
   /// it is given to set, so they are set here as well.
   private func setUp(
-    _ channel: any Channel, at listener: Listener, _ proof: Proof, _ routers: LoopLocal<Router>
+    _ channel: any Channel, at listener: Listener, _ room: Connection.Room, _ proof: Proof,
+    _ routers: LoopLocal<Router>
   ) throws {
     do {
-      try accept(channel, at: listener, proof, routers)
+      try accept(channel, at: listener, room, proof, routers)
     } catch {
       surroundings.failures.note(.setup, peer: channel.remoteAddress, error: error)
       throw error
@@ -276,26 +280,28 @@ package final class LatchkeyServer: Service {
 
   /// Takes account of a connection.
   ///
-  /// - Returns: False where there are as many as may be: then it is closed.
-  private func count(_ channel: any Channel) -> Bool {
+  /// - Returns: For what there is room; nil where there are as many as may be: then it is closed.
+  private func count(_ channel: any Channel, at listener: Listener) -> Connection.Room? {
+    let limits = configuration.limits
     let count = connectionCount.wrappingAdd(1, ordering: .relaxed).newValue
     channel.closeFuture.whenComplete { [self] _ in connectionClosed() }
-    guard count <= configuration.limits.connectionsMax else {
-      metrics.refusedConnection(max: configuration.limits.connectionsMax)
-      channel.close(promise: nil)
-      return false
-    }
-    return true
+    guard count > limits.connectionsMax else { return .everything }
+    if listener.purpose != .operations { metrics.refusedConnection(max: limits.connectionsMax) }
+    if count <= limits.connectionsMax + limits.watchersMax { return .watching }
+    channel.close(promise: nil)
+    return nil
   }
 
   private func accept(
-    _ channel: any Channel, at listener: Listener, _ proof: Proof, _ routers: LoopLocal<Router>
+    _ channel: any Channel, at listener: Listener, _ room: Connection.Room, _ proof: Proof,
+    _ routers: LoopLocal<Router>
   ) throws {
     let loop = loops.first { $0.eventLoop === channel.eventLoop }!
     precondition(!listener.isSecure || configuration.tls != nil, "TLS without a certificate")
     if case .tcp = listener.place { try TCPKeepAlive.set(on: channel) }
     let connection = Connection(
-      over: channel, for: listener.purpose, proof, loop, routers[channel.eventLoop], surroundings)
+      over: channel, for: listener.purpose, room, proof, loop, routers[channel.eventLoop],
+      surroundings)
     loop.opened(connection)
     let bound = NIOLoopBound(connection, eventLoop: channel.eventLoop)
     channel.closeFuture.whenComplete { _ in loop.closed(bound.value) }
@@ -380,6 +386,18 @@ package final class LatchkeyServer: Service {
 
   // MARK: - The end
 
+  /// Says that it will end, to those who ask, and goes on until they have had time to.
+  private func beginToLeave() {
+    guard !isLeaving.exchange(true, ordering: .relaxed) else { return }
+    for loop in loops { loop.eventLoop.execute { loop.isLeaving = true } }
+    let delay = configuration.limits.drainDelay
+    guard delay > .zero else { return beginDrain() }
+    logger.notice(
+      "told to end: /readyz says so, and everything else goes on for a while",
+      metadata: ["seconds": "\(delay.nanoseconds / 1_000_000_000)"])
+    drained.futureResult.eventLoop.scheduleTask(in: delay) { [self] in beginDrain() }
+  }
+
   /// Lets clients go: /readyz says 503, HTTP/2 connections get GOAWAY, and what is in flight is
   /// answered. New connections are still accepted, to be told the same.
   private func beginDrain() {
@@ -457,12 +475,18 @@ private struct Observer: StoreObserver {
   func committed(commands: Int, expiries: Int, nanoseconds: Int64) {
     metrics.committed(commands: commands, expiries: expiries, nanoseconds: nanoseconds)
   }
-  func failed(_ error: StoreError) { metrics.failed(error) }
+  func failed(_ error: StoreError) {
+    metrics.failed(error)
+    fleet.noteFailure(error)
+  }
   func conflicted() { metrics.conflicted() }
   func historyChanged() { metrics.historyChanged() }
   func wentBack(putBack: Int) { metrics.wentBack(putBack: putBack) }
   func recovered() { metrics.recovered() }
-  func outageEnded() { metrics.outageEnded() }
+  func outageEnded() {
+    metrics.outageEnded()
+    fleet.noteOutageEnded()
+  }
   func scanned() { metrics.scanned() }
   func scanFailed(_ error: StoreError) { metrics.scanFailed(error) }
   func holding(locks: Int, presences: Int) {

@@ -27,6 +27,8 @@ package struct ServerConfiguration: Sendable {
   package var rollback = RollbackAllowance(releases: 1)
   package var http2 = HTTP2Limits()
   package var http1 = HTTP1Limits()
+  /// With what the server was started, to be shown.
+  package var settings: [Setting] = []
   /// Random bits: for grease, and to tell runs apart.
   package var random: @Sendable () -> UInt64 = { UInt64.random(in: .min ... .max) }
   /// A monotonic clock that stands still while the machine is suspended.
@@ -45,12 +47,32 @@ package struct ServerConfiguration: Sendable {
   }
 }
 
+extension ServerConfiguration {
+  /// An option as it was given.
+  package struct Setting: Hashable, Sendable {
+    /// Such as "--drain-seconds".
+    package let name: String
+    package let value: String
+    /// "option", or the name of a variable.
+    package let source: String
+
+    package init(name: String, value: String, source: String) {
+      (self.name, self.value, self.source) = (name, value, source)
+    }
+  }
+}
+
 /// The bounds of a server as a whole.
 package struct ServerLimits: Sendable {
-  /// Connections that may be open at once. More are closed as soon as they are accepted.
+  /// Connections that may be open at once.
   package var connectionsMax = 10_000
+  /// So many more are answered how the server is, and nothing else: who watches it is not kept out by those who use it.
+  package var watchersMax = 32
   /// The largest body of a request in bytes, before and after its content encoding is undone.
   package var bodyBytesMax = 524_288
+  /// For how long a server that is to end says so to /readyz before it lets clients go: load balancers look now and
+  /// then.
+  package var drainDelay = TimeAmount.zero
   /// How long a shutdown waits for requests in flight.
   package var drainTimeout = TimeAmount.seconds(10)
   /// How long the end waits for the store, once for the server's own presence and once for what it

@@ -26,7 +26,7 @@ struct Latchkey: ParsableCommand {
     version: Release.version,
     subcommands: [
       LockCommand.self, PresenceCommand.self, ClaimCommand.self, ReleaseCommand.self,
-      GetCommand.self, ListCommand.self, StatusCommand.self, BenchCommand.self,
+      GetCommand.self, ListCommand.self, StatusCommand.self, HealthCommand.self, BenchCommand.self,
     ])
 }
 

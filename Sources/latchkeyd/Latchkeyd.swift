@@ -45,7 +45,7 @@ struct Latchkeyd: AsyncParsableCommand {
 
       GET /healthz, /readyz, /metrics and /status tell how it is.
 
-      SIGTERM and SIGINT have it finish what is in hand; a second one ends it at once. SIGHUP has it read \
+      SIGTERM and SIGINT have it finish what is in hand, after --drain-delay-seconds; a second one ends it at once. SIGHUP has it read \
       certificates, policy, tokens and keys again at once, which it also does by itself where they change, and go on in a \
       new audit log where the one before was moved away.
 
@@ -59,6 +59,14 @@ struct Latchkeyd: AsyncParsableCommand {
 
   @OptionGroup var options: ServerOptions
 
+  @Flag(
+    help: ArgumentHelp(
+      """
+      Read options, variables and all files that they name, say what is wrong with them (exit code 64), and start \
+      nothing. The store is not looked at.
+      """))
+  var checkConfig = false
+
   mutating func run() async throws {
     Self.checkRoom(threads: 1)
     let log = LineWriter(STDERR_FILENO)
@@ -68,8 +76,15 @@ struct Latchkeyd: AsyncParsableCommand {
     } catch {
       Self.fail(error.message, code: .validationFailure)
     }
+    let given = GivenSettings(help: Self.helpMessage(columns: .max))
+    if checkConfig { return Self.show(given, log) }
+    for name in given.unknown {
+      settings.configuration.logger.warning(
+        "there is no such variable: it does nothing", metadata: ["name": "\(name)"])
+    }
     ProcessSetup.prepare()
     var configuration = settings.configuration
+    configuration.settings = given.all
     Self.startPool(eventLoops: configuration.eventLoops)
     configuration.trimMemory = ProcessSetup.trimMemory
     let server: LatchkeyServer
@@ -97,10 +112,14 @@ struct Latchkeyd: AsyncParsableCommand {
         "cannot listen on \(error.address): \(reason(of: error.cause))",
         code: isInUse ? .mayPass : .configuration)
     }
-    let announcement =
-      "latchkeyd \(Release.version) listening on \(addresses.joined(separator: ", ")), store \(location), "
-      + "wire \(WireVersions.spoken), shape \(KnownShapes.all), "
-      + "server \(settings.configuration.serverID), store id \(server.storeID.isEmpty ? "not known yet" : server.storeID)"
+    let announcement = Self.announcement(
+      settings,
+      [
+        ("addresses", addresses.joined(separator: ", ")), ("store", location),
+        ("wire", "\(WireVersions.spoken)"), ("shape", "\(KnownShapes.all)"),
+        ("server", settings.configuration.serverID),
+        ("store id", server.storeID.isEmpty ? "not known yet" : server.storeID),
+      ])
     let service = AnnouncedServer(server: server, announcement: announcement)
     let services = ServiceGroup(
       configuration: ServiceGroupConfiguration(
@@ -110,6 +129,33 @@ struct Latchkeyd: AsyncParsableCommand {
         logger: settings.configuration.logger))
     Self.receiveSignals(services, server, settings.configuration.logger, log)
     try await services.run()
+    log.flush(nanoseconds: flushNanosecondsMax)
+  }
+
+  /// The line that says where the server is.
+  private static func announcement(
+    _ settings: ServerSettings, _ facts: [(name: String, text: String)]
+  ) -> [UInt8] {
+    guard settings.logFormat == .text else {
+      return settings.logStyle.line(
+        .notice, "latchkeyd \(Release.version) listening",
+        facts.filter { $0.name != "server" }.map { ($0.name.replacing(" ", with: "_"), $0.text) })
+    }
+    let rest = facts.dropFirst().map { "\($0.name) \($0.text)" }.joined(separator: ", ")
+    return Array("latchkeyd \(Release.version) listening on \(facts[0].text), \(rest)".utf8)
+  }
+
+  /// What was given, and that nothing is wrong with it.
+  private static func show(_ given: GivenSettings, _ log: LineWriter) {
+    for setting in given.all {
+      print(
+        "\(setting.name) \(setting.value)"
+          + (setting.source == "option" ? "" : " (\(setting.source))"))
+    }
+    for name in given.unknown {
+      log.write("latchkeyd: \(name): there is no such variable, it does nothing")
+    }
+    print("nothing is wrong with the configuration")
     log.flush(nanoseconds: flushNanosecondsMax)
   }
 
@@ -218,7 +264,7 @@ extension ExitCode {
 /// Says where the server is once the signals are handled: whoever waits for the line may send one.
 private struct AnnouncedServer: Service {
   let server: LatchkeyServer
-  let announcement: String
+  let announcement: [UInt8]
 
   func run() async throws {
     // As little as the log does this wait for who reads it.

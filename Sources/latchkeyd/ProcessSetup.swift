@@ -48,6 +48,13 @@ enum ProcessSetup {
     }
   }
 
+  /// Whether what is written to `descriptor` goes to the journal of systemd (systemd.exec(5), JOURNAL_STREAM).
+  static func isJournal(_ descriptor: Int32) -> Bool {
+    guard let said = getenv("JOURNAL_STREAM").map({ String(cString: $0) }) else { return false }
+    var status = stat()
+    return fstat(descriptor, &status) == 0 && said == "\(status.st_dev):\(status.st_ino)"
+  }
+
   private static func readFile(_ path: String) -> String? {
     let file = open(path, O_RDONLY | O_CLOEXEC)
     guard file >= 0 else { return nil }

@@ -135,6 +135,14 @@ struct ServerOptions: ParsableArguments {
 
   @Option(
     help: ArgumentHelp(
+      """
+      text, for people; json or logfmt, for programs. In a journal of systemd lines have their level as it wants it. \
+      [LATCHKEY_LOG_FORMAT, default text]
+      """, valueName: "format"))
+  var logFormat: String?
+
+  @Option(
+    help: ArgumentHelp(
       "Threads that serve connections. [LATCHKEY_THREADS, default: half the cores, at least 1]",
       valueName: "count"))
   var threads: String?
@@ -170,6 +178,14 @@ struct ServerOptions: ParsableArguments {
       "The same for a connection of HTTP/2. [LATCHKEY_HTTP2_IDLE_SECONDS, default 600]",
       valueName: "seconds"))
   var http2IdleSeconds: String?
+
+  @Option(
+    help: ArgumentHelp(
+      """
+      For how long a server that was told to end goes on as before, but for /readyz, which says that it ends: longer than \
+      a load balancer takes to notice. [LATCHKEY_DRAIN_DELAY_SECONDS, default 0]
+      """, valueName: "seconds"))
+  var drainDelaySeconds: String?
 
   @Option(
     help: ArgumentHelp(

@@ -43,6 +43,8 @@ extension Environment {
 /// Options and environment, judged.
 struct ServerSettings {
   let configuration: ServerConfiguration
+  let logFormat: LogFormat
+  let logStyle: LineLog.Style
   let store: StoreURL
   let storeMustExist: Bool
   let storePassword: String?
@@ -65,11 +67,13 @@ struct ServerSettings {
         message: name("--log-level", options.logLevel, "LATCHKEY_LOG_LEVEL") + " must be one of "
           + Logger.Level.allCases.map(\.rawValue).joined(separator: ", ") + ", got \"\(level)\"")
     }
-    var logger = Logger(label: "latchkeyd") { label in
-      LineLog(label: label) { log.write($0) }
+    let format = text(options.logFormat, "LATCHKEY_LOG_FORMAT", LogFormat.text.rawValue)
+    guard let logFormat = LogFormat(rawValue: format) else {
+      throw SettingError(
+        message: name("--log-format", options.logFormat, "LATCHKEY_LOG_FORMAT")
+          + " must be one of " + LogFormat.allCases.map(\.rawValue).joined(separator: ", ")
+          + ", got \"\(format)\"")
     }
-    logger.logLevel = logLevel
-
     let id = text(options.serverID, "LATCHKEY_SERVER_ID", Self.randomServerID())
     guard (1...128).contains(id.utf8.count), id.utf8.allSatisfy(Self.isIDByte) else {
       throw SettingError(
@@ -77,6 +81,12 @@ struct ServerSettings {
           + " must be 1 to 128 letters, digits, \".\", \"-\" and \"_\", "
           + "got \"\(id)\"")
     }
+    self.logFormat = logFormat
+    let style = LineLog.Style(
+      logFormat, server: id, isForJournal: ProcessSetup.isJournal(STDERR_FILENO))
+    logStyle = style
+    var logger = Logger(label: "latchkeyd") { _ in LineLog(style) { log.write($0) } }
+    logger.logLevel = logLevel
     var configuration = ServerConfiguration(serverID: id, clock: monotonicClock, logger: logger)
     let listening = try ListenSettings(options, environment: environment)
     (configuration.listeners, configuration.tls) = (listening.listeners, listening.tls)
@@ -127,6 +137,11 @@ struct ServerSettings {
     let drain = try number(
       options.drainSeconds, "LATCHKEY_DRAIN_SECONDS", "--drain-seconds", 10, 0...3_600)
     configuration.limits.drainTimeout = .seconds(Int64(drain))
+    let delay = try number(
+      options.drainDelaySeconds, "LATCHKEY_DRAIN_DELAY_SECONDS", "--drain-delay-seconds", 0,
+      0...3_600
+    )
+    configuration.limits.drainDelay = .seconds(Int64(delay))
     let free = try number(
       options.freeRowSeconds, "LATCHKEY_FREE_ROW_SECONDS", "--free-row-seconds", 3_600,
       1...31_536_000)

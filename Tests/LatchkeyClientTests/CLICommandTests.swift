@@ -112,6 +112,29 @@ struct CLICommandTests {
     }
   }
 
+  @Test("health tells by its exit code, and waits where it is told to")
+  func health() async throws {
+    try await CLIServer.run { server in
+      let ready = try await server.run("health")
+      #expect(ready.end == .exited(0))
+      #expect(ready.errors == ["latchkey: \(server.address): ready"])
+      let file = try SQLiteFile(server.store)
+      try file.run("BEGIN IMMEDIATE")
+      // A write finds out.
+      _ = try await server.run("claim", "k", "--owner", "o", "--timeout", "3s")
+      let failing = try await server.run("health", "--output", "json")
+      #expect(failing.end == .exited(69))
+      #expect(
+        failing.output.contains { $0.contains("\"reason\": \"not ready: ") }, "\(failing.output)")
+      async let waited = server.run("health", "--wait", "100s")
+      try file.run("ROLLBACK")
+      #expect(try await waited.end == .exited(0))
+      server.signal(SIGKILL)
+      let gone = try await server.run("health", "--timeout", "1s")
+      #expect(gone.end == .exited(69) && gone.errors.count == 1, "\(gone.errors)")
+    }
+  }
+
   @Test("Attributes and labels are shown, and lists filter on them, whatever the kind")
   func attributesAndLabels() async throws {
     try await CLIServer.run { server in

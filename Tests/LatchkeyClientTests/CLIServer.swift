@@ -26,6 +26,8 @@ struct CLIServer: Sendable {
   }
 
   var address: String { server.address }
+  /// The path of its store.
+  var store: String { folder.file }
 
   func signal(_ number: Int32) { server.program.signal(number) }
 

@@ -102,6 +102,7 @@ import WireSchema
     let folder = try StoreFolder()
     let server = try await InProcessServer.start(store: folder.file) {
       $0.limits.connectionsMax = 1
+      $0.limits.watchersMax = 0
     }
     let first = try await RawConnection.open(port: server.port)
     first.send(Array("GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n".utf8))
@@ -111,6 +112,39 @@ import WireSchema
     let second = try await RawConnection.open(port: server.port)
     #expect(try await second.receive { _ in false }.isEmpty)
     first.close()
+    try await server.stop()
+  }
+
+  /// Clients that take all connections do not keep out who watches the server.
+  @Test(arguments: HTTPVersion.allCases)
+  func howItIsIsToldWhereAllConnectionsAreTaken(_ http: HTTPVersion) async throws {
+    let folder = try StoreFolder()
+    let server = try await InProcessServer.start(store: folder.file) {
+      $0.limits.connectionsMax = 1
+      $0.limits.watchersMax = 1
+    }
+    let client = try await RawConnection.open(port: server.port)
+    client.send(Array("GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n".utf8))
+    _ = try await client.receive { String(decoding: $0, as: UTF8.self).hasSuffix("ok\n") }
+    for path in ["/healthz", "/readyz", "/status"] {
+      // Each leaves the place to the next, in a moment.
+      var status = 0
+      while status == 0 {
+        status =
+          (try? await http.send(
+            Call(method: "GET", path: path, headers: [], body: []), port: server.port))?.status ?? 0
+      }
+      #expect(status == 200, "\(path)")
+    }
+    var refused: Answer?
+    while refused == nil {
+      refused = try? await http.send(
+        .json("Get", #"{"key":"k"}"#, wire: 3), port: server.port)
+    }
+    #expect(refused?.status == 503)
+    let words = String(decoding: refused?.body ?? [], as: UTF8.self)
+    #expect(words.contains("--max-connections"))
+    client.close()
     try await server.stop()
   }
 }

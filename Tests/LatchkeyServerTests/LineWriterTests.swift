@@ -1,4 +1,5 @@
 import Glibc
+import LockContent
 import Logging
 import Exclusion
 import struct Synchronization.Atomic
@@ -115,34 +116,65 @@ import Testing
 
   // MARK: - Lines
 
-  private static func line(_ message: String, _ metadata: Logger.Metadata = [:]) -> String {
+  private static func line(
+    _ message: String, _ metadata: Logger.Metadata = [:], _ format: LogFormat = .text,
+    isForJournal: Bool = false
+  ) -> String {
     let written = Mutex<[String]>([])
-    let logger = Logger(label: "l") { label in
-      LineLog(label: label) { line in written.withLock { $0.append(line) } }
+    let style = LineLog.Style(format, server: "a", isForJournal: isForJournal)
+    let logger = Logger(label: "l") { _ in
+      LineLog(style) { line in
+        written.withLock { $0.append(String(decoding: line, as: UTF8.self)) }
+      }
     }
-    logger.notice("\(message)", metadata: metadata, source: "s")
+    logger.notice("\(message)", metadata: metadata)
     return written.withLock { $0 }.joined(separator: "|")
   }
 
   @Test(
     "controls are written out",
     arguments: [
-      ("plain", "plain"), ("é 字 🔒", "é 字 🔒"), ("a\nb", "a\\nb"), ("a\r\nb", "a\\r\\nb"),
-      ("\t", "\\t"), ("\u{1B}[31m", "\\u{1b}[31m"), ("\u{7F}\u{9B}", "\\u{7f}\\u{9b}"),
-      ("\u{2028}\u{202E}", "\\u{2028}\\u{202e}"), ("\0", "\\u{0}"),
+      ("plain", "plain", "plain"), ("é字🔒", "é字🔒", "é字🔒"), ("a\nb", "a\\nb", #""a\u000ab""#),
+      ("a\r\nb", "a\\r\\nb", #""a\u000d\u000ab""#), ("\t", "\\t", #""\u0009""#),
+      ("\u{1B}[31m", "\\u{1b}[31m", #""\u001b[31m""#),
+      ("\u{7F}\u{9B}", "\\u{7f}\\u{9b}", #""\u007f\u009b""#),
+      ("\u{2028}\u{202E}", "\\u{2028}\\u{202e}", #""\u2028\u202e""#),
+      ("\0", "\\u{0}", #""\u0000""#), ("a b", "a b", #""a b""#),
+      ("a\"\u{315}", "a\"\u{315}", "\"a\\\"\u{315}\""),
+      ("a\\", "a\\", #""a\\""#), ("", "", #""""#),
     ])
-  func controls(_ text: String, _ shown: String) {
-    #expect(Self.line(text).hasSuffix(" notice l: [s] \(shown)"))
+  func controls(_ text: String, _ shown: String, _ value: String) {
+    #expect(Self.line(text).hasSuffix("Z notice [a] \(shown)"))
+    #expect(Self.line("m", ["software": "\(text)"]).hasSuffix("Z notice [a] m: software=\(value)"))
     #expect(
-      Self.line("m", ["software": "\(text)", text: "x"]).utf8.contains(UInt8(ascii: "\n")) == false)
-    #expect(Self.line("m", ["software": "\(text)"]).hasSuffix(" l: software=\(shown) [s] m"))
+      Self.line("m", ["software": "\(text)"], .logfmt)
+        .hasSuffix("Z level=notice server=a msg=m software=\(value)"))
+    for format in LogFormat.allCases {
+      let line = Self.line(text, ["software": "\(text)", "\(text)": "x"], format)
+      #expect(!line.utf8.contains { $0 < 0x20 || $0 == 0x7f })
+    }
+  }
+
+  @Test(arguments: ["plain", "a\nb \"c\" \\", "\u{202E}🔒\u{315}"])
+  func linesForProgramsAreJSON(_ text: String) throws {
+    let line = Self.line(text, ["key": "\(text)", "server": "other", "time": "never"], .json)
+    let values = try #require(Attributes(exactly: line), "\(line)").values
+    #expect(values["message"] == .string(text) && values["key"] == .string(text))
+    #expect(values["server"] == "a" && values["_server"] == "other" && values["_time"] == "never")
+    #expect(values["level"] == "notice")
+  }
+
+  /// As sd-daemon(3) has it: the journal keeps the time itself.
+  @Test func aJournalIsToldTheLevel() {
+    #expect(Self.line("m", ["a": "b"], isForJournal: true) == "<5>[a] m: a=b")
+    #expect(Self.line("m", [:], .json, isForJournal: true).hasPrefix("<5>{\"time\":"))
   }
 
   @Test func textsAreBounded() {
     for text in [String(repeating: "x", count: 100_000), "x" + Marks.run(100_000)] {
       let line = Self.line(text, ["a": "\(text)"])
       #expect(line.utf8.count < 2 * LineLog.textBytesMax + 100)
-      #expect(line.hasSuffix("…"))
+      #expect(line.hasSuffix("…") || line.hasSuffix("…\""))
     }
     // Whole characters.
     #expect(

@@ -122,6 +122,65 @@ import Testing
     #expect(try await server.program.exit() == .exited(0))
   }
 
+  /// A load balancer has time to notice, and loses nothing meanwhile.
+  @Test func saysThatItWillEndBeforeItDoes() async throws {
+    let folder = try StoreFolder()
+    let server = try await ServerProgram.start(
+      store: folder.file, arguments: ["--drain-delay-seconds", "2"])
+    func get(_ path: String) async throws -> (Int, String) {
+      let answer = try await HTTPVersion.http1.send(
+        Call(method: "GET", path: path, headers: [], body: []), port: server.port)
+      return (answer.status, String(decoding: answer.body, as: UTF8.self))
+    }
+    server.program.signal(SIGTERM)
+    try await server.program.errors.line(containing: "told to end")
+    #expect(try await get("/readyz") == (503, "shutting down\n"))
+    #expect(try await get("/healthz").0 == 200)
+    #expect(try await get("/status").1.contains(#""readiness":"shutting down""#))
+    let claim = ServerProgram.claim("k", "o")
+    #expect(try await HTTPVersion.http2.send(claim, port: server.port).status == 200)
+    #expect(try await server.program.exit() == .exited(0))
+  }
+
+  @Test func whatWasSaidIsShownAndWhatIsMistypedIsSaid() async throws {
+    let folder = try StoreFolder()
+    let arguments = ["--store", "sqlite:\(folder.file)", "--drain-seconds=7", "--threads", "1"]
+    let environment = [
+      "LATCHKEY_TREADS=4", "LATCHKEY_MAX_QUEUE=9", "LATCHKEY_PORT=tcp://10.0.0.1:7420",
+      "LATCHKEY_STORE_PASSWORD=sesame",
+    ]
+    let checked = try await Program.run(
+      "latchkeyd", arguments + ["--check-config"], environment: environment)
+    #expect(checked.end == .exited(0))
+    #expect(
+      checked.output == [
+        "--drain-seconds 7", "--max-queue 9 (LATCHKEY_MAX_QUEUE)", "--threads 1",
+        "nothing is wrong with the configuration",
+      ])
+    #expect(
+      checked.errors == ["latchkeyd: LATCHKEY_TREADS: there is no such variable, it does nothing"])
+    #expect(access(folder.file, F_OK) != 0)
+    let wrong = try await Program.run(
+      "latchkeyd", ["--check-config", "--policy", folder.path("none")])
+    #expect(wrong.end == .exited(64) && wrong.errors.count == 1, "\(wrong.errors)")
+
+    let program = try Program(
+      "latchkeyd", arguments + ["--listen", "127.0.0.1:0"], environment: environment)
+    defer { program.signal(SIGKILL) }
+    let line = try await program.output.line(containing: "listening on 127.0.0.1:")
+    let address = line.split(separator: "127.0.0.1:", maxSplits: 1)[1]
+    let port = try #require(Int(address.prefix { $0.isNumber }))
+    try await program.errors.line(containing: "name=LATCHKEY_TREADS")
+    let answer = try await HTTPVersion.http1.send(
+      Call(method: "GET", path: "/status", headers: [], body: []), port: port)
+    let status = String(decoding: answer.body, as: UTF8.self)
+    #expect(
+      status.contains(
+        #"{"name":"--max-queue","value":"9","source":"LATCHKEY_MAX_QUEUE"}"#), "\(status)")
+    #expect(status.contains(#""readiness":"ready""#) && !status.contains("sesame"))
+    #expect(!program.errors.isSaid("LATCHKEY_PORT"))
+  }
+
   /// Promise *durable*: `kill -9` at any moment under load loses no acknowledged claim.
   @Test(arguments: [1, 2, 3] as [UInt64]) func killLosesNothingAcknowledged(_ seed: UInt64)
     async throws

@@ -191,6 +191,11 @@ package final class ProgramLines: Sendable {
     }
   }
 
+  /// Whether a line that was read contains `text`.
+  package func isSaid(_ text: String) -> Bool {
+    lines.withLock { $0.contains { $0.contains(text) } }
+  }
+
   private func append(_ line: String) {
     lines.withLock { $0.append(line) }
     wake()

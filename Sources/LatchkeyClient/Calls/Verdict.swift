@@ -19,6 +19,14 @@ enum Verdict: Sendable {
         ? .success : .refused(Self.strange, mayHaveHappened: true)
       return
     }
+    // Pages for people say in words why not.
+    if version == nil,
+      response.headers.value(of: "content-type")?.hasPrefix("text/plain") ?? false
+    {
+      let words = String(decoding: response.body.prefix { $0 != UInt8(ascii: "\n") }, as: UTF8.self)
+      self = .refused(LatchkeyError(.unavailable, words), mayHaveHappened: false)
+      return
+    }
     let error = RPCError(json: response.body, httpStatus: response.status)
     // By the status too: a proxy may replace the body.
     let isUnknownThere = error.code == .unimplemented || response.status == 501

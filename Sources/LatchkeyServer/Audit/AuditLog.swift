@@ -73,7 +73,7 @@ package final class AuditLog: Sendable {
       queueBytesMax: isRequired ? Self.requiredBytesMax : LineWriter.queueBytesMax,
       keepsTrying: true, reopen: reopen
     ) {
-      var line = AuditLine("dropped", at: serverID)
+      var line = JSONLine("dropped", at: serverID)
       line.add("lines", Int64($0))
       return line.ended
     }
@@ -157,7 +157,7 @@ package final class AuditLog: Sendable {
   ///
   /// - Returns: Whether what was done may be told to those who asked for it.
   func note(_ events: [GrantEvent], isCertain: Bool) -> Bool {
-    let now = AuditLine.now
+    let now = JSONLine.now
     var isAnything = false
     for event in events where !ReservedKeys.contains(event.key) {
       isAnything = true
@@ -172,7 +172,7 @@ package final class AuditLog: Sendable {
   }
 
   private func line(_ event: GrantEvent, isCertain: Bool, at now: timespec) -> [UInt8] {
-    var line = AuditLine(event.what.rawValue, at: serverID, now)
+    var line = JSONLine(event.what.rawValue, at: serverID, now)
     if !isCertain { line.add("uncertain", true) }
     if event.isBreak { line.add("break", true) }
     line.add("key", event.key)
@@ -193,13 +193,13 @@ package final class AuditLog: Sendable {
   /// - Parameter key: Empty where it is not known, or not one.
   func refused(_ error: RPCError, key: String, to asker: Asker?, from origin: CallOrigin) {
     guard error.code == .permissionDenied || error.code == .unauthenticated else { return }
-    let now = AuditLine.now
+    let now = JSONLine.now
     let leftOut =
       asker?.identity == nil
       ? denialsOfNobody.withLock { $0.take(at: now.tv_sec, max: Self.denialsOfNobodyMax) }
       : denials.withLock { $0.take(at: now.tv_sec, max: Self.denialsOfSecondMax) }
     guard let leftOut else { return }
-    var line = AuditLine("denied", at: serverID, now)
+    var line = JSONLine("denied", at: serverID, now)
     line.add("code", error.code.rawValue)
     line.add("key", key)
     line.add("reason", LineLog.text(error.message))
@@ -212,10 +212,21 @@ package final class AuditLog: Sendable {
 
   /// Of the server itself: that it begins or ends, and what it reads anew.
   func changed(_ what: String, _ facts: Logger.Metadata) {
-    var line = AuditLine(what, at: serverID)
+    var line = JSONLine(what, at: serverID)
     for (name, fact) in facts.sorted(by: { $0.key < $1.key }) {
       line.add(name, LineLog.text("\(fact)"))
     }
     writer.write(line.ended)
+  }
+}
+
+extension JSONLine {
+  /// - Parameters:
+  ///   - event: What happened, in a word.
+  ///   - server: Where.
+  fileprivate init(_ event: String, at server: String, _ time: timespec = Self.now) {
+    self.init(at: time)
+    add("event", event)
+    add("server", server)
   }
 }

@@ -29,6 +29,8 @@ final class EventLoopContext: ReplyTarget, @unchecked Sendable {
   private var timed: [any TimedCall] = []
   private var connections: [ObjectIdentifier: Connection] = [:]
   private var timers: [RepeatedTask] = []
+  /// Whether the server was told to end. Nobody new is to come.
+  var isLeaving = false
   private(set) var isDraining = false
 
   init(

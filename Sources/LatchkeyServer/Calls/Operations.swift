@@ -59,17 +59,32 @@ final class Operations: Sendable {
 
   /// Whether this server should get requests: not while it shuts down or its store cannot be used.
   private func readyz(_ exchange: any Exchange, _ loop: EventLoopContext) {
-    guard !loop.isDraining else { return plain(exchange, loop, status: 503, "shutting down") }
+    // The store may be closed by then.
+    guard !loop.isLeaving else {
+      return plain(exchange, loop, status: 503, Self.readiness(Self.ending))
+    }
     loop.ask(.meta, by: deadline(loop)) { [self] result in
-      switch (result, loop.store.health) {
-      case (.success, .working):
-        guard let refusal = audit?.refusal else {
-          return plain(exchange, loop, status: 200, "ready")
-        }
-        plain(exchange, loop, status: 503, "not ready: \(refusal)")
-      case (.success, .failing(let error)), (.failure(let error), _):
-        plain(exchange, loop, status: 503, "not ready: \(error)")
-      }
+      let obstacle = obstacle(loop, result.map { _ in })
+      plain(exchange, loop, status: obstacle == nil ? 200 : 503, Self.readiness(obstacle))
+    }
+  }
+
+  /// Why this server should get no requests; nil where it should.
+  private func obstacle(_ loop: EventLoopContext, _ looked: Result<Void, StoreError>) -> String? {
+    if loop.isLeaving { return Self.ending }
+    switch (looked, loop.store.health) {
+    case (.success, .working): return audit?.refusal?.message
+    case (.success, .failing(let error)), (.failure(let error), _): return error.message
+    }
+  }
+
+  private static let ending = "shutting down"
+
+  private static func readiness(_ obstacle: String?) -> String {
+    switch obstacle {
+    case nil: "ready"
+    case ending: ending
+    case let obstacle?: "not ready: \(obstacle)"
     }
   }
 
@@ -85,9 +100,10 @@ final class Operations: Sendable {
 
   /// While the store is away it tells what is known without it.
   private func status(_ exchange: any Exchange, _ loop: EventLoopContext) {
-    look(loop) { [fleet] found in
+    look(loop) { [self] found in
       do {
-        let status = fleet.status(found, of: loop.store, offer: loop.offer)
+        var status = fleet.status(found, of: loop.store, offer: loop.offer)
+        status.readiness = Self.readiness(obstacle(loop, found.map { _ in }))
         exchange.respond(
           loop.answers.headers(status: 200, contentType: Codec.json.contentType),
           body: try Codec.json.encode(status))

@@ -54,6 +54,9 @@ final class Router {
     guard let route, connection.purpose != .operations else {
       return receiveElsewhere(head, exchange, connection)
     }
+    guard connection.room == .everything else {
+      return loop.answers.refuse(exchange, Self.noConnections)
+    }
     let isPost = head.withValue(of: ":method") { $0?.equals("POST") ?? false }
     guard isPost else {
       return loop.answers.refuse(
@@ -144,6 +147,8 @@ final class Router {
     if !isAdmitted { refuse(Self.noRoom, route, context) }
   }
 
+  private static let noConnections = RPCError(
+    .unavailable, "as many connections as may be are open (--max-connections)")
   private static let noRoom = RPCError(
     .resourceExhausted, "large requests that wait to be read take all the room there is")
 

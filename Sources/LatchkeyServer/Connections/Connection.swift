@@ -32,6 +32,7 @@ final class Connection: RequestReceiver {
   private var logger: Logger { surroundings.logger }
   /// What is answered on it.
   let purpose: Listener.Purpose
+  let room: Room
   /// What it has shown of who is at its other end.
   private(set) var proof: Proof
   /// Whom to ask to finish. Another one when it is known what the connection speaks.
@@ -47,13 +48,21 @@ final class Connection: RequestReceiver {
   /// Bytes that are logged of what a client says that it is.
   private static let softwareBytesMax = 64
 
+  /// What there was room for when it came.
+  enum Room {
+    case everything
+    /// As many connections as may be were open: one request is answered, and only of how the server is.
+    case watching
+  }
+
   init(
-    over channel: any Channel, for purpose: Listener.Purpose, _ proof: Proof,
+    over channel: any Channel, for purpose: Listener.Purpose, _ room: Room, _ proof: Proof,
     _ loop: EventLoopContext, _ router: Router, _ surroundings: ConnectionSurroundings
   ) {
     self.loop = loop
     self.channel = channel
     self.purpose = purpose
+    self.room = room
     self.proof = proof
     self.router = router
     self.surroundings = surroundings
@@ -136,7 +145,9 @@ extension Connection: ServerPipeline.Events {
   /// Notes whom to ask when it is to be drained, in the place of whom it was before.
   func opened(_ handler: any ServerPipeline.Handler, protocolName: String?) {
     self.handler = handler
-    if loop.isDraining { handler.beginDrainAfterFirstRequest() }
+    // It is not known for what the connection is before its protocol is.
+    let isOfOneRequest = room == .watching && protocolName != nil
+    if loop.isDraining || isOfOneRequest { handler.beginDrainAfterFirstRequest() }
     guard let protocolName else { return }
     let open = metrics.connections(protocolName)
     open.increment(by: 1)

@@ -34,6 +34,9 @@ final class Fleet: Sendable {
   private let access: AccessControl?
   /// Nil where no TLS is spoken.
   private let tls: TLSMaterial?
+  private let settings: [ServerConfiguration.Setting]
+  private let clock: @Sendable () -> MonotonicTime
+  private let started: (at: MonotonicTime, date: Int64)
   private let hasLeft = Atomic<Bool>(false)
   private let state: Mutex<State>
 
@@ -41,6 +44,9 @@ final class Fleet: Sendable {
     var listen = ""
     var held = (locks: 0, presences: 0)
     var storeID = ""
+    /// When the store began to fail, in seconds since 1970; nil where it works.
+    var failingSince: Int64?
+    var latestFailure: (what: String, at: Int64)?
     /// Since when the shape that is still needed is the same one.
     var needed: (shape: Int64, since: MonotonicTime)?
     var isLooking = false
@@ -61,6 +67,9 @@ final class Fleet: Sendable {
     logger = configuration.logger
     access = configuration.access
     tls = configuration.tls
+    settings = configuration.settings
+    clock = configuration.clock
+    started = (configuration.clock(), Int64(time(nil)))
     state = Mutex(State())
   }
 
@@ -74,6 +83,20 @@ final class Fleet: Sendable {
 
   /// Which store this server is on, as it was seen last; empty before.
   var storeID: String { state.withLock { $0.storeID } }
+
+  // MARK: - Failures
+
+  /// Notes how the store fails, for ``status(_:of:offer:)``.
+  func noteFailure(_ error: StoreError) {
+    let now = Int64(time(nil))
+    state.withLock { state in
+      state.failingSince = state.failingSince ?? now
+      state.latestFailure = (error.message, now)
+    }
+  }
+
+  /// It has worked for a while.
+  func noteOutageEnded() { state.withLock { $0.failingSince = nil } }
 
   // MARK: - The own presence
 
@@ -241,6 +264,11 @@ final class Fleet: Sendable {
           $0.refusal = tls?.refusal ?? ""
         }
       }
+      status.startedAt = UTC.text(started.date)
+      status.uptimeSeconds = (clock() - started.at) / 1_000_000_000
+      status.settings = settings.map { setting in
+        .with { ($0.name, $0.value, $0.source) = (setting.name, setting.value, setting.source) }
+      }
       status.store.location = database.location
       status.store.remarks = database.remarks
       switch found {
@@ -249,6 +277,13 @@ final class Fleet: Sendable {
       }
       // It has come from who has waited longer.
       if case .failing(let error) = database.health { status.store.failure = error.message }
+      let (since, latest) = state.withLock { ($0.failingSince, $0.latestFailure) }
+      if !status.store.failure.isEmpty, let since { status.store.failingSince = UTC.text(since) }
+      if let latest {
+        (status.store.latestFailure, status.store.latestFailureAt) = (
+          latest.what, UTC.text(latest.at)
+        )
+      }
     }
   }
 

@@ -95,58 +95,119 @@ package nonisolated struct Latchkey_Fleet_V1_ServerEntry: Sendable {
 }
 
 /// StoreStatus describes the database.
-package nonisolated struct Latchkey_Fleet_V1_StoreStatus: Sendable {
+package nonisolated struct Latchkey_Fleet_V1_StoreStatus: @unchecked Sendable {
   // SwiftProtobuf.Message conformance is added in an extension below. See the
   // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
   // methods supported on all messages.
 
   /// Where it is, such as "sqlite:/var/lib/latchkey/latchkey.db".
-  package var location: String = String()
+  package var location: String {
+    get {_storage._location}
+    set {_uniqueStorage()._location = newValue}
+  }
 
   /// The newest shape present.
-  package var newestShape: UInt32 = 0
+  package var newestShape: UInt32 {
+    get {_storage._newestShape}
+    set {_uniqueStorage()._newestShape = newValue}
+  }
 
   /// The oldest shape that is still maintained.
-  package var oldestShape: UInt32 = 0
+  package var oldestShape: UInt32 {
+    get {_storage._oldestShape}
+    set {_uniqueStorage()._oldestShape = newValue}
+  }
 
   /// No token at or below this one is ever granted for a key without a row.
-  package var tokenFloor: Int64 = 0
+  package var tokenFloor: Int64 {
+    get {_storage._tokenFloor}
+    set {_uniqueStorage()._tokenFloor = newValue}
+  }
 
   /// The locks held, as this server last saw them.
-  package var locks: Int64 = 0
+  package var locks: Int64 {
+    get {_storage._locks}
+    set {_uniqueStorage()._locks = newValue}
+  }
 
   /// The presences held, as this server last saw them, those of servers included.
-  package var presences: Int64 = 0
+  package var presences: Int64 {
+    get {_storage._presences}
+    set {_uniqueStorage()._presences = newValue}
+  }
 
   /// The newest shape of which every row has the columns, and which no server too old for it can get past:
   /// nothing has to be looked up in older ones any more.
-  package var filledShape: UInt32 = 0
+  package var filledShape: UInt32 {
+    get {_storage._filledShape}
+    set {_uniqueStorage()._filledShape = newValue}
+  }
 
   /// The row that the backfill of this server's newest shape has come to; 0 where none is under way.
-  package var backfillRow: Int64 = 0
+  package var backfillRow: Int64 {
+    get {_storage._backfillRow}
+    set {_uniqueStorage()._backfillRow = newValue}
+  }
 
   /// The last row that there is.
-  package var lastRow: Int64 = 0
+  package var lastRow: Int64 {
+    get {_storage._lastRow}
+    set {_uniqueStorage()._lastRow = newValue}
+  }
 
   /// What is kept for whom, in words for a person. Nobody has to act on it.
-  package var waiting: [String] = []
+  package var waiting: [String] {
+    get {_storage._waiting}
+    set {_uniqueStorage()._waiting = newValue}
+  }
 
   /// What of the database keeps it from holding all that this service promises, in words for a person.
-  package var remarks: [String] = []
+  package var remarks: [String] {
+    get {_storage._remarks}
+    set {_uniqueStorage()._remarks = newValue}
+  }
 
   /// Why it cannot be used now, in words for a person; empty where it can. Of what stands in the store
   /// nothing may be told then, and of the fleet only this server.
-  package var failure: String = String()
+  package var failure: String {
+    get {_storage._failure}
+    set {_uniqueStorage()._failure = newValue}
+  }
 
   /// Which store it is: another one in its place has another id. Empty in releases before 0.6.0.
-  package var id: String = String()
+  package var id: String {
+    get {_storage._id}
+    set {_uniqueStorage()._id = newValue}
+  }
 
   /// When it was made, such as "2026-12-01 17:00:00 UTC"; empty where that was before 0.6.0.
-  package var madeAt: String = String()
+  package var madeAt: String {
+    get {_storage._madeAt}
+    set {_uniqueStorage()._madeAt = newValue}
+  }
+
+  /// Since when it cannot be used; empty where it can.
+  package var failingSince: String {
+    get {_storage._failingSince}
+    set {_uniqueStorage()._failingSince = newValue}
+  }
+
+  /// How it failed last since this server was started, and when; empty where it has not.
+  package var latestFailure: String {
+    get {_storage._latestFailure}
+    set {_uniqueStorage()._latestFailure = newValue}
+  }
+
+  package var latestFailureAt: String {
+    get {_storage._latestFailureAt}
+    set {_uniqueStorage()._latestFailureAt = newValue}
+  }
 
   package var unknownFields = SwiftProtobuf.UnknownStorage()
 
   package init() {}
+
+  fileprivate var _storage = _StorageClass.defaultInstance
 }
 
 /// AccessStatus says whether it is looked at who may do what.
@@ -268,11 +329,56 @@ package nonisolated struct Latchkey_Fleet_V1_Status: @unchecked Sendable {
   /// Clears the value of `certificate`. Subsequent reads from it will return its default value.
   package mutating func clearCertificate() {_uniqueStorage()._certificate = nil}
 
+  /// When the server that answers was started, such as "2026-12-01 17:00:00 UTC".
+  package var startedAt: String {
+    get {_storage._startedAt}
+    set {_uniqueStorage()._startedAt = newValue}
+  }
+
+  /// How long ago that was, by a clock that nobody sets.
+  package var uptimeSeconds: Int64 {
+    get {_storage._uptimeSeconds}
+    set {_uniqueStorage()._uptimeSeconds = newValue}
+  }
+
+  /// What it said to /readyz: "ready", or why it is not.
+  package var readiness: String {
+    get {_storage._readiness}
+    set {_uniqueStorage()._readiness = newValue}
+  }
+
+  /// With what it was started, by the names of its options, as far as that is no secret: what is not there was left as
+  /// it is by itself.
+  package var settings: [Latchkey_Fleet_V1_Setting] {
+    get {_storage._settings}
+    set {_uniqueStorage()._settings = newValue}
+  }
+
   package var unknownFields = SwiftProtobuf.UnknownStorage()
 
   package init() {}
 
   fileprivate var _storage = _StorageClass.defaultInstance
+}
+
+/// Setting is an option of a server.
+package nonisolated struct Latchkey_Fleet_V1_Setting: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  /// Such as "--drain-seconds".
+  package var name: String = String()
+
+  /// As it was given; several values with commas.
+  package var value: String = String()
+
+  /// Where: "option" or the name of a variable.
+  package var source: String = String()
+
+  package var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  package init() {}
 }
 
 // MARK: - Code below here is support for the SwiftProtobuf runtime.
@@ -395,94 +501,177 @@ nonisolated extension Latchkey_Fleet_V1_ServerEntry: SwiftProtobuf.Message, Swif
 
 nonisolated extension Latchkey_Fleet_V1_StoreStatus: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   package static let protoMessageName: String = _protobuf_package + ".StoreStatus"
-  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}location\0\u{3}newest_shape\0\u{3}oldest_shape\0\u{3}token_floor\0\u{1}locks\0\u{1}presences\0\u{3}filled_shape\0\u{3}backfill_row\0\u{3}last_row\0\u{1}waiting\0\u{1}remarks\0\u{1}failure\0\u{1}id\0\u{3}made_at\0")
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}location\0\u{3}newest_shape\0\u{3}oldest_shape\0\u{3}token_floor\0\u{1}locks\0\u{1}presences\0\u{3}filled_shape\0\u{3}backfill_row\0\u{3}last_row\0\u{1}waiting\0\u{1}remarks\0\u{1}failure\0\u{1}id\0\u{3}made_at\0\u{3}failing_since\0\u{3}latest_failure\0\u{3}latest_failure_at\0")
+
+  fileprivate class _StorageClass {
+    var _location: String = String()
+    var _newestShape: UInt32 = 0
+    var _oldestShape: UInt32 = 0
+    var _tokenFloor: Int64 = 0
+    var _locks: Int64 = 0
+    var _presences: Int64 = 0
+    var _filledShape: UInt32 = 0
+    var _backfillRow: Int64 = 0
+    var _lastRow: Int64 = 0
+    var _waiting: [String] = []
+    var _remarks: [String] = []
+    var _failure: String = String()
+    var _id: String = String()
+    var _madeAt: String = String()
+    var _failingSince: String = String()
+    var _latestFailure: String = String()
+    var _latestFailureAt: String = String()
+
+      // This property is used as the initial default value for new instances of the type.
+      // The type itself is protecting the reference to its storage via CoW semantics.
+      // This will force a copy to be made of this reference when the first mutation occurs;
+      // hence, it is safe to mark this as `nonisolated(unsafe)`.
+      static nonisolated(unsafe) let defaultInstance = _StorageClass()
+
+    private init() {}
+
+    init(copying source: _StorageClass) {
+      _location = source._location
+      _newestShape = source._newestShape
+      _oldestShape = source._oldestShape
+      _tokenFloor = source._tokenFloor
+      _locks = source._locks
+      _presences = source._presences
+      _filledShape = source._filledShape
+      _backfillRow = source._backfillRow
+      _lastRow = source._lastRow
+      _waiting = source._waiting
+      _remarks = source._remarks
+      _failure = source._failure
+      _id = source._id
+      _madeAt = source._madeAt
+      _failingSince = source._failingSince
+      _latestFailure = source._latestFailure
+      _latestFailureAt = source._latestFailureAt
+    }
+  }
+
+  fileprivate mutating func _uniqueStorage() -> _StorageClass {
+    if !isKnownUniquelyReferenced(&_storage) {
+      _storage = _StorageClass(copying: _storage)
+    }
+    return _storage
+  }
 
   package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
-    while let fieldNumber = try decoder.nextFieldNumber() {
-      // The use of inline closures is to circumvent an issue where the compiler
-      // allocates stack space for every case branch when no optimizations are
-      // enabled. https://github.com/apple/swift-protobuf/issues/1034
-      switch fieldNumber {
-      case 1: try { try decoder.decodeSingularStringField(value: &self.location) }()
-      case 2: try { try decoder.decodeSingularUInt32Field(value: &self.newestShape) }()
-      case 3: try { try decoder.decodeSingularUInt32Field(value: &self.oldestShape) }()
-      case 4: try { try decoder.decodeSingularInt64Field(value: &self.tokenFloor) }()
-      case 5: try { try decoder.decodeSingularInt64Field(value: &self.locks) }()
-      case 6: try { try decoder.decodeSingularInt64Field(value: &self.presences) }()
-      case 7: try { try decoder.decodeSingularUInt32Field(value: &self.filledShape) }()
-      case 8: try { try decoder.decodeSingularInt64Field(value: &self.backfillRow) }()
-      case 9: try { try decoder.decodeSingularInt64Field(value: &self.lastRow) }()
-      case 10: try { try decoder.decodeRepeatedStringField(value: &self.waiting) }()
-      case 11: try { try decoder.decodeRepeatedStringField(value: &self.remarks) }()
-      case 12: try { try decoder.decodeSingularStringField(value: &self.failure) }()
-      case 13: try { try decoder.decodeSingularStringField(value: &self.id) }()
-      case 14: try { try decoder.decodeSingularStringField(value: &self.madeAt) }()
-      default: break
+    _ = _uniqueStorage()
+    try withExtendedLifetime(_storage) { (_storage: _StorageClass) in
+      while let fieldNumber = try decoder.nextFieldNumber() {
+        // The use of inline closures is to circumvent an issue where the compiler
+        // allocates stack space for every case branch when no optimizations are
+        // enabled. https://github.com/apple/swift-protobuf/issues/1034
+        switch fieldNumber {
+        case 1: try { try decoder.decodeSingularStringField(value: &_storage._location) }()
+        case 2: try { try decoder.decodeSingularUInt32Field(value: &_storage._newestShape) }()
+        case 3: try { try decoder.decodeSingularUInt32Field(value: &_storage._oldestShape) }()
+        case 4: try { try decoder.decodeSingularInt64Field(value: &_storage._tokenFloor) }()
+        case 5: try { try decoder.decodeSingularInt64Field(value: &_storage._locks) }()
+        case 6: try { try decoder.decodeSingularInt64Field(value: &_storage._presences) }()
+        case 7: try { try decoder.decodeSingularUInt32Field(value: &_storage._filledShape) }()
+        case 8: try { try decoder.decodeSingularInt64Field(value: &_storage._backfillRow) }()
+        case 9: try { try decoder.decodeSingularInt64Field(value: &_storage._lastRow) }()
+        case 10: try { try decoder.decodeRepeatedStringField(value: &_storage._waiting) }()
+        case 11: try { try decoder.decodeRepeatedStringField(value: &_storage._remarks) }()
+        case 12: try { try decoder.decodeSingularStringField(value: &_storage._failure) }()
+        case 13: try { try decoder.decodeSingularStringField(value: &_storage._id) }()
+        case 14: try { try decoder.decodeSingularStringField(value: &_storage._madeAt) }()
+        case 15: try { try decoder.decodeSingularStringField(value: &_storage._failingSince) }()
+        case 16: try { try decoder.decodeSingularStringField(value: &_storage._latestFailure) }()
+        case 17: try { try decoder.decodeSingularStringField(value: &_storage._latestFailureAt) }()
+        default: break
+        }
       }
     }
   }
 
   package func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
-    if !self.location.isEmpty {
-      try visitor.visitSingularStringField(value: self.location, fieldNumber: 1)
-    }
-    if self.newestShape != 0 {
-      try visitor.visitSingularUInt32Field(value: self.newestShape, fieldNumber: 2)
-    }
-    if self.oldestShape != 0 {
-      try visitor.visitSingularUInt32Field(value: self.oldestShape, fieldNumber: 3)
-    }
-    if self.tokenFloor != 0 {
-      try visitor.visitSingularInt64Field(value: self.tokenFloor, fieldNumber: 4)
-    }
-    if self.locks != 0 {
-      try visitor.visitSingularInt64Field(value: self.locks, fieldNumber: 5)
-    }
-    if self.presences != 0 {
-      try visitor.visitSingularInt64Field(value: self.presences, fieldNumber: 6)
-    }
-    if self.filledShape != 0 {
-      try visitor.visitSingularUInt32Field(value: self.filledShape, fieldNumber: 7)
-    }
-    if self.backfillRow != 0 {
-      try visitor.visitSingularInt64Field(value: self.backfillRow, fieldNumber: 8)
-    }
-    if self.lastRow != 0 {
-      try visitor.visitSingularInt64Field(value: self.lastRow, fieldNumber: 9)
-    }
-    if !self.waiting.isEmpty {
-      try visitor.visitRepeatedStringField(value: self.waiting, fieldNumber: 10)
-    }
-    if !self.remarks.isEmpty {
-      try visitor.visitRepeatedStringField(value: self.remarks, fieldNumber: 11)
-    }
-    if !self.failure.isEmpty {
-      try visitor.visitSingularStringField(value: self.failure, fieldNumber: 12)
-    }
-    if !self.id.isEmpty {
-      try visitor.visitSingularStringField(value: self.id, fieldNumber: 13)
-    }
-    if !self.madeAt.isEmpty {
-      try visitor.visitSingularStringField(value: self.madeAt, fieldNumber: 14)
+    try withExtendedLifetime(_storage) { (_storage: _StorageClass) in
+      if !_storage._location.isEmpty {
+        try visitor.visitSingularStringField(value: _storage._location, fieldNumber: 1)
+      }
+      if _storage._newestShape != 0 {
+        try visitor.visitSingularUInt32Field(value: _storage._newestShape, fieldNumber: 2)
+      }
+      if _storage._oldestShape != 0 {
+        try visitor.visitSingularUInt32Field(value: _storage._oldestShape, fieldNumber: 3)
+      }
+      if _storage._tokenFloor != 0 {
+        try visitor.visitSingularInt64Field(value: _storage._tokenFloor, fieldNumber: 4)
+      }
+      if _storage._locks != 0 {
+        try visitor.visitSingularInt64Field(value: _storage._locks, fieldNumber: 5)
+      }
+      if _storage._presences != 0 {
+        try visitor.visitSingularInt64Field(value: _storage._presences, fieldNumber: 6)
+      }
+      if _storage._filledShape != 0 {
+        try visitor.visitSingularUInt32Field(value: _storage._filledShape, fieldNumber: 7)
+      }
+      if _storage._backfillRow != 0 {
+        try visitor.visitSingularInt64Field(value: _storage._backfillRow, fieldNumber: 8)
+      }
+      if _storage._lastRow != 0 {
+        try visitor.visitSingularInt64Field(value: _storage._lastRow, fieldNumber: 9)
+      }
+      if !_storage._waiting.isEmpty {
+        try visitor.visitRepeatedStringField(value: _storage._waiting, fieldNumber: 10)
+      }
+      if !_storage._remarks.isEmpty {
+        try visitor.visitRepeatedStringField(value: _storage._remarks, fieldNumber: 11)
+      }
+      if !_storage._failure.isEmpty {
+        try visitor.visitSingularStringField(value: _storage._failure, fieldNumber: 12)
+      }
+      if !_storage._id.isEmpty {
+        try visitor.visitSingularStringField(value: _storage._id, fieldNumber: 13)
+      }
+      if !_storage._madeAt.isEmpty {
+        try visitor.visitSingularStringField(value: _storage._madeAt, fieldNumber: 14)
+      }
+      if !_storage._failingSince.isEmpty {
+        try visitor.visitSingularStringField(value: _storage._failingSince, fieldNumber: 15)
+      }
+      if !_storage._latestFailure.isEmpty {
+        try visitor.visitSingularStringField(value: _storage._latestFailure, fieldNumber: 16)
+      }
+      if !_storage._latestFailureAt.isEmpty {
+        try visitor.visitSingularStringField(value: _storage._latestFailureAt, fieldNumber: 17)
+      }
     }
     try unknownFields.traverse(visitor: &visitor)
   }
 
   package static func ==(lhs: Latchkey_Fleet_V1_StoreStatus, rhs: Latchkey_Fleet_V1_StoreStatus) -> Bool {
-    if lhs.location != rhs.location {return false}
-    if lhs.newestShape != rhs.newestShape {return false}
-    if lhs.oldestShape != rhs.oldestShape {return false}
-    if lhs.tokenFloor != rhs.tokenFloor {return false}
-    if lhs.locks != rhs.locks {return false}
-    if lhs.presences != rhs.presences {return false}
-    if lhs.filledShape != rhs.filledShape {return false}
-    if lhs.backfillRow != rhs.backfillRow {return false}
-    if lhs.lastRow != rhs.lastRow {return false}
-    if lhs.waiting != rhs.waiting {return false}
-    if lhs.remarks != rhs.remarks {return false}
-    if lhs.failure != rhs.failure {return false}
-    if lhs.id != rhs.id {return false}
-    if lhs.madeAt != rhs.madeAt {return false}
+    if lhs._storage !== rhs._storage {
+      let storagesAreEqual: Bool = withExtendedLifetime((lhs._storage, rhs._storage)) { (_args: (_StorageClass, _StorageClass)) in
+        let _storage = _args.0
+        let rhs_storage = _args.1
+        if _storage._location != rhs_storage._location {return false}
+        if _storage._newestShape != rhs_storage._newestShape {return false}
+        if _storage._oldestShape != rhs_storage._oldestShape {return false}
+        if _storage._tokenFloor != rhs_storage._tokenFloor {return false}
+        if _storage._locks != rhs_storage._locks {return false}
+        if _storage._presences != rhs_storage._presences {return false}
+        if _storage._filledShape != rhs_storage._filledShape {return false}
+        if _storage._backfillRow != rhs_storage._backfillRow {return false}
+        if _storage._lastRow != rhs_storage._lastRow {return false}
+        if _storage._waiting != rhs_storage._waiting {return false}
+        if _storage._remarks != rhs_storage._remarks {return false}
+        if _storage._failure != rhs_storage._failure {return false}
+        if _storage._id != rhs_storage._id {return false}
+        if _storage._madeAt != rhs_storage._madeAt {return false}
+        if _storage._failingSince != rhs_storage._failingSince {return false}
+        if _storage._latestFailure != rhs_storage._latestFailure {return false}
+        if _storage._latestFailureAt != rhs_storage._latestFailureAt {return false}
+        return true
+      }
+      if !storagesAreEqual {return false}
+    }
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }
@@ -575,7 +764,7 @@ nonisolated extension Latchkey_Fleet_V1_CertificateStatus: SwiftProtobuf.Message
 
 nonisolated extension Latchkey_Fleet_V1_Status: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   package static let protoMessageName: String = _protobuf_package + ".Status"
-  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}server_id\0\u{1}server\0\u{1}fleet\0\u{1}store\0\u{3}wire_offered_oldest\0\u{3}wire_offered_newest\0\u{3}wire_reason\0\u{1}access\0\u{1}certificate\0")
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}server_id\0\u{1}server\0\u{1}fleet\0\u{1}store\0\u{3}wire_offered_oldest\0\u{3}wire_offered_newest\0\u{3}wire_reason\0\u{1}access\0\u{1}certificate\0\u{3}started_at\0\u{3}uptime_seconds\0\u{1}readiness\0\u{1}settings\0")
 
   fileprivate class _StorageClass {
     var _serverID: String = String()
@@ -587,6 +776,10 @@ nonisolated extension Latchkey_Fleet_V1_Status: SwiftProtobuf.Message, SwiftProt
     var _wireReason: String = String()
     var _access: Latchkey_Fleet_V1_AccessStatus? = nil
     var _certificate: Latchkey_Fleet_V1_CertificateStatus? = nil
+    var _startedAt: String = String()
+    var _uptimeSeconds: Int64 = 0
+    var _readiness: String = String()
+    var _settings: [Latchkey_Fleet_V1_Setting] = []
 
       // This property is used as the initial default value for new instances of the type.
       // The type itself is protecting the reference to its storage via CoW semantics.
@@ -606,6 +799,10 @@ nonisolated extension Latchkey_Fleet_V1_Status: SwiftProtobuf.Message, SwiftProt
       _wireReason = source._wireReason
       _access = source._access
       _certificate = source._certificate
+      _startedAt = source._startedAt
+      _uptimeSeconds = source._uptimeSeconds
+      _readiness = source._readiness
+      _settings = source._settings
     }
   }
 
@@ -633,6 +830,10 @@ nonisolated extension Latchkey_Fleet_V1_Status: SwiftProtobuf.Message, SwiftProt
         case 7: try { try decoder.decodeSingularStringField(value: &_storage._wireReason) }()
         case 8: try { try decoder.decodeSingularMessageField(value: &_storage._access) }()
         case 9: try { try decoder.decodeSingularMessageField(value: &_storage._certificate) }()
+        case 10: try { try decoder.decodeSingularStringField(value: &_storage._startedAt) }()
+        case 11: try { try decoder.decodeSingularInt64Field(value: &_storage._uptimeSeconds) }()
+        case 12: try { try decoder.decodeSingularStringField(value: &_storage._readiness) }()
+        case 13: try { try decoder.decodeRepeatedMessageField(value: &_storage._settings) }()
         default: break
         }
       }
@@ -672,6 +873,18 @@ nonisolated extension Latchkey_Fleet_V1_Status: SwiftProtobuf.Message, SwiftProt
       try { if let v = _storage._certificate {
         try visitor.visitSingularMessageField(value: v, fieldNumber: 9)
       } }()
+      if !_storage._startedAt.isEmpty {
+        try visitor.visitSingularStringField(value: _storage._startedAt, fieldNumber: 10)
+      }
+      if _storage._uptimeSeconds != 0 {
+        try visitor.visitSingularInt64Field(value: _storage._uptimeSeconds, fieldNumber: 11)
+      }
+      if !_storage._readiness.isEmpty {
+        try visitor.visitSingularStringField(value: _storage._readiness, fieldNumber: 12)
+      }
+      if !_storage._settings.isEmpty {
+        try visitor.visitRepeatedMessageField(value: _storage._settings, fieldNumber: 13)
+      }
     }
     try unknownFields.traverse(visitor: &visitor)
   }
@@ -690,10 +903,54 @@ nonisolated extension Latchkey_Fleet_V1_Status: SwiftProtobuf.Message, SwiftProt
         if _storage._wireReason != rhs_storage._wireReason {return false}
         if _storage._access != rhs_storage._access {return false}
         if _storage._certificate != rhs_storage._certificate {return false}
+        if _storage._startedAt != rhs_storage._startedAt {return false}
+        if _storage._uptimeSeconds != rhs_storage._uptimeSeconds {return false}
+        if _storage._readiness != rhs_storage._readiness {return false}
+        if _storage._settings != rhs_storage._settings {return false}
         return true
       }
       if !storagesAreEqual {return false}
     }
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension Latchkey_Fleet_V1_Setting: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  package static let protoMessageName: String = _protobuf_package + ".Setting"
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}name\0\u{1}value\0\u{1}source\0")
+
+  package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularStringField(value: &self.name) }()
+      case 2: try { try decoder.decodeSingularStringField(value: &self.value) }()
+      case 3: try { try decoder.decodeSingularStringField(value: &self.source) }()
+      default: break
+      }
+    }
+  }
+
+  package func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if !self.name.isEmpty {
+      try visitor.visitSingularStringField(value: self.name, fieldNumber: 1)
+    }
+    if !self.value.isEmpty {
+      try visitor.visitSingularStringField(value: self.value, fieldNumber: 2)
+    }
+    if !self.source.isEmpty {
+      try visitor.visitSingularStringField(value: self.source, fieldNumber: 3)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  package static func ==(lhs: Latchkey_Fleet_V1_Setting, rhs: Latchkey_Fleet_V1_Setting) -> Bool {
+    if lhs.name != rhs.name {return false}
+    if lhs.value != rhs.value {return false}
+    if lhs.source != rhs.source {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }

@@ -144,6 +144,11 @@ struct ConnectionOptions: ParsableArguments {
     }
   }
 
+  /// Why the server at `endpoint` should get no requests; nil where it should.
+  func obstacle(at endpoint: Endpoint) async throws -> String? {
+    try await withClient(try client(endpoints: [endpoint])) { await $0.obstacle() }
+  }
+
   private func client(endpoints: [Endpoint]) throws -> LatchkeyClient {
     try checkFiles()
     var configuration = LatchkeyClient.Configuration(endpoints: endpoints)

@@ -13,6 +13,11 @@ struct StatusReport {
     facts.append(["endpoint", "\(connection.endpoint)"])
     facts.append(["wire in use", "\(wireInUse) (\(connection.reason))"])
     facts.append(["server", "\(server.software), id \(status.serverID)"])
+    if !status.readiness.isEmpty {
+      facts.append([
+        "", "\(status.readiness), up for \(uptime), since \(status.startedAt)",
+      ])
+    }
     facts.append([
       "server speaks",
       "wire \(range(server.wireOldest, server.wireNewest)), "
@@ -46,13 +51,28 @@ struct StatusReport {
       facts.append(["store id", "\(status.store.id), \(since)"])
     }
     for remark in status.store.remarks { facts.append(["", remark]) }
-    if !status.store.failure.isEmpty { facts.append(["", "NOT USABLE: \(status.store.failure)"]) }
+    if !status.store.failure.isEmpty {
+      let since = status.store.failingSince.isEmpty ? "" : " since \(status.store.failingSince)"
+      facts.append(["", "NOT USABLE\(since): \(status.store.failure)"])
+    } else if !status.store.latestFailure.isEmpty {
+      facts.append([
+        "", "failed last at \(status.store.latestFailureAt): \(status.store.latestFailure)",
+      ])
+    }
     // Of a store that is away nothing is told.
     if status.store.newestShape > 0 { addContents(to: &facts) }
     facts.print()
 
     guard !status.fleet.isEmpty else { return }
     printFleet()
+  }
+
+  private var uptime: String {
+    let seconds = status.uptimeSeconds
+    let (days, hours, minutes) = (seconds / 86_400, seconds / 3_600 % 24, seconds / 60 % 60)
+    if days > 0 { return "\(days) d \(hours) h" }
+    if hours > 0 { return "\(hours) h \(minutes) min" }
+    return minutes > 0 ? "\(minutes) min" : "\(seconds) s"
   }
 
   private var daysLeft: String {
@@ -118,6 +138,11 @@ struct StatusReport {
             + [
               JSON.Member("offers", range(status.wireOfferedOldest, status.wireOfferedNewest)),
               JSON.Member("offerReason", .text(status.wireReason)),
+              JSON.Member("readiness", Self.text(status.readiness)),
+              JSON.Member("startedAt", Self.text(status.startedAt)),
+              JSON.Member(
+                "uptimeSeconds", .integer(status.startedAt.isEmpty ? nil : status.uptimeSeconds)),
+              JSON.Member("settings", settings),
             ])
       ),
       ("certificate", status.hasCertificate ? certificate : .null),
@@ -133,9 +158,12 @@ struct StatusReport {
         "store",
         .members(
           ("location", .text(status.store.location)),
-          ("id", .text(status.store.id.isEmpty ? nil : status.store.id)),
-          ("madeAt", .text(status.store.madeAt.isEmpty ? nil : status.store.madeAt)),
-          ("failure", .text(status.store.failure.isEmpty ? nil : status.store.failure)),
+          ("id", Self.text(status.store.id)),
+          ("madeAt", Self.text(status.store.madeAt)),
+          ("failure", Self.text(status.store.failure)),
+          ("failingSince", Self.text(status.store.failingSince)),
+          ("latestFailure", Self.text(status.store.latestFailure)),
+          ("latestFailureAt", Self.text(status.store.latestFailureAt)),
           ("remarks", .list(status.store.remarks.map { JSON.text($0) })),
           ("shape", range(status.store.oldestShape, status.store.newestShape)),
           ("filledShape", .integer(status.store.filledShape)),
@@ -155,6 +183,17 @@ struct StatusReport {
                 + members(of: $0.presence))
           })
       ))
+  }
+
+  /// What an older server does not say is null.
+  private static func text(_ text: String) -> JSON { .text(text.isEmpty ? nil : text) }
+
+  private var settings: JSON {
+    .list(
+      status.settings.map {
+        .members(
+          ("name", .text($0.name)), ("value", .text($0.value)), ("source", .text($0.source)))
+      })
   }
 
   private var certificate: JSON {
