@@ -131,15 +131,56 @@ public final class LatchkeyClient: Sendable {
 
   /// What the server says of itself, its fleet and its store.
   package func status() async throws(LatchkeyError) -> Latchkey_Fleet_V1_Status {
+    let body = try await page("/status")
+    return try Self.understood { () throws(WireError) in
+      try Codec.json.decode(Latchkey_Fleet_V1_Status.self, from: body)
+    }
+  }
+
+  /// What happened at the server lately.
+  ///
+  /// - Parameters:
+  ///   - key: Nil for all.
+  ///   - max: At most so many, of which the latest ones; 1 to 1,000.
+  package func events(
+    of key: String?, max: Int
+  ) async throws(LatchkeyError) -> Latchkey_Fleet_V1_Events {
+    let part = key.map { "&key=\(Self.percentEncoded($0))" } ?? ""
+    let body = try await page("/events?limit=\(max)\(part)")
+    return try Self.understood { () throws(WireError) in
+      try Codec.json.decode(Latchkey_Fleet_V1_Events.self, from: body)
+    }
+  }
+
+  private static func percentEncoded(_ text: String) -> String {
+    text.utf8.map { byte in
+      let scalar = Unicode.Scalar(byte)
+      let isPlain = byte < 0x80 && (scalar.properties.isAlphabetic || (0x30...0x39).contains(byte))
+      return isPlain ? String(scalar) : "%" + String(Int(byte) + 0x100, radix: 16).dropFirst()
+    }.joined()
+  }
+
+  private func page(_ path: String) async throws(LatchkeyError) -> [UInt8] {
     let outcome: AttemptOutcome
     do {
-      outcome = try await ask(.page(path: "/status"), deadline: requestDeadline)
+      outcome = try await ask(.page(path: path), deadline: requestDeadline)
     } catch {
       throw error.error
     }
     guard case .answered(let answered) = outcome else {
       preconditionFailure("a page was answered with an introduction")
     }
-    return try ServerStatus.decode(answered.body)
+    return answered.body
+  }
+
+  /// Fields that are not known are ignored: the server may be newer.
+  private static func understood<Page>(
+    _ decode: () throws(WireError) -> Page
+  ) throws(LatchkeyError) -> Page {
+    do throws(WireError) {
+      return try decode()
+    } catch {
+      throw LatchkeyError(.unknown, "the answer is not a Latchkey server's", cause: error)
+    }
   }
 }

@@ -25,6 +25,7 @@ package final class LatchkeyServer: Service {
   private let store: Store
   private let metrics: ServerMetrics
   private let fleet: Fleet
+  private let events: EventAccount
   private let operations: Operations
   /// Nil where no TLS is spoken.
   private let certificates: CertificateWatch?
@@ -58,10 +59,12 @@ package final class LatchkeyServer: Service {
     let clock = configuration.clock
     let serverMetrics = ServerMetrics(factory: metrics, logger: configuration.logger)
     let fleet = Fleet(configuration, metrics: serverMetrics)
+    let events = EventAccount(of: configuration.serverID, configuration.audit)
+    self.events = events
     let store = try Store(
       engine: engine, limits: configuration.store, clock: clock,
       observer: Observer(
-        metrics: serverMetrics, fleet: fleet, audit: configuration.audit))
+        metrics: serverMetrics, fleet: fleet, events: events))
     self.metrics = serverMetrics
     surroundings = ConnectionSurroundings(
       serverID: configuration.serverID, random: configuration.random, metrics: serverMetrics,
@@ -69,12 +72,12 @@ package final class LatchkeyServer: Service {
       logger: configuration.logger)
     certificates = configuration.tls.map {
       CertificateWatch(
-        $0, metrics: serverMetrics, logger: configuration.logger, audit: configuration.audit)
+        $0, metrics: serverMetrics, logger: configuration.logger, events: events)
     }
     rules =
       configuration.access.map { access in
         access.parts.map {
-          Reload(of: $0, access, logger: configuration.logger, audit: configuration.audit)
+          Reload(of: $0, access, logger: configuration.logger, events: events)
         }
       } ?? []
     unprovable = configuration.access.map { UnprovableNames(configuration, of: $0) }
@@ -83,7 +86,7 @@ package final class LatchkeyServer: Service {
     self.fleet = fleet
     self.store = store
     operations = Operations(
-      fleet: fleet, audit: configuration.audit, metricsText: metricsText)
+      fleet: fleet, events: events, metricsText: metricsText)
     group = MultiThreadedEventLoopGroup(numberOfThreads: configuration.eventLoops)
     var http1 = configuration.http1
     var http2 = configuration.http2
@@ -137,7 +140,7 @@ package final class LatchkeyServer: Service {
         Router(
           loop: loop, operations: operations,
           doorkeeper: Doorkeeper(configuration.access, quotas: quotas) { Int64(time(nil)) },
-          audit: configuration.audit,
+          events: events,
           metrics: metrics,
           bodyBytesMax: configuration.limits.bodyBytesMax)
       }, loops: loops)
@@ -156,7 +159,7 @@ package final class LatchkeyServer: Service {
     memory.keepSmall(
       loops[0], connectionCount: { [self] in connectionCount.load(ordering: .relaxed) },
       trim: configuration.trimMemory)
-    configuration.audit?.changed(
+    events.changed(
       "started",
       [
         "release": "\(Release.version)", "store": "\(store.location)",
@@ -250,7 +253,7 @@ package final class LatchkeyServer: Service {
       self.beginToLeave()
     }
     await stop()
-    configuration.audit?.changed("stopped", [:])
+    events.changed("stopped", [:])
     flushAudit()
   }
 
@@ -464,12 +467,12 @@ package struct ListenError: Error {
 private struct Observer: StoreObserver {
   let metrics: ServerMetrics
   let fleet: Fleet
-  let audit: AuditLog?
+  let events: EventAccount
 
-  var wantsEvents: Bool { audit != nil }
-  var refusal: StoreError? { audit?.refusal }
+  var wantsEvents: Bool { true }
+  var refusal: StoreError? { events.refusal }
   func happened(_ events: [GrantEvent], isCertain: Bool) -> Bool {
-    audit?.note(events, isCertain: isCertain) ?? true
+    self.events.note(events, isCertain: isCertain)
   }
   func madeStore() { metrics.madeStore() }
   func committed(commands: Int, expiries: Int, nanoseconds: Int64) {

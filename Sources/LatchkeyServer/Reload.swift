@@ -11,7 +11,7 @@ final class Reload: Sendable {
   private let refresh: @Sendable () throws(FileError) -> Bool
   private let facts: @Sendable () -> Logger.Metadata
   private let logger: Logger
-  private let audit: AuditLog?
+  private let events: EventAccount
   /// Who looks does so while this is locked.
   private let looking = Mutex(())
   /// Why the files could not be used the last time, and whether that was said.
@@ -19,22 +19,22 @@ final class Reload: Sendable {
 
   /// - Parameters:
   ///   - what: As it is called in the log, such as "policy".
-  ///   - audit: Told of what changes as well.
+  ///   - events: Told of what changes as well.
   ///   - facts: What is told of it where there is a new one.
   ///   - refresh: Returns whether there is; throws where there is one that cannot be used.
   init(
-    _ what: String, logger: Logger, audit: AuditLog?,
+    _ what: String, logger: Logger, events: EventAccount,
     facts: @escaping @Sendable () -> Logger.Metadata,
     refresh: @escaping @Sendable () throws(FileError) -> Bool
   ) {
     self.what = what
     self.logger = logger
-    self.audit = audit
+    self.events = events
     self.facts = facts
     self.refresh = refresh
   }
 
-  /// What the audit log calls it.
+  /// What it is called among events.
   private var event: String { what.lowercased().split(separator: " ").joined(separator: "-") }
 
   /// Looks, on a thread that may block.
@@ -55,7 +55,7 @@ final class Reload: Sendable {
       if isNew {
         let facts = facts()
         logger.notice("new \(what) in use", metadata: facts)
-        audit?.changed("\(event)-changed", facts)
+        events.changed("\(event)-changed", facts)
       } else if wasRefused {
         logger.notice("\(what) as in use again")
       } else if isAsked {
@@ -76,7 +76,7 @@ final class Reload: Sendable {
       return isNews
     }
     guard isNews else { return }
-    audit?.changed("\(event)-refused", ["reason": "\(reason)"])
+    events.changed("\(event)-refused", ["reason": "\(reason)"])
     logger.error(
       "new \(what) cannot be used; what was used before stays in use",
       metadata: ["reason": "\(reason)"])

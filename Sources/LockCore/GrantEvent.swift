@@ -8,14 +8,16 @@ package struct GrantEvent: Equatable, Sendable {
     case released
     /// Its lease was over.
     case ended
+    /// Somebody wanted to keep what is over, or another's by now.
+    case lost
     /// The database had lost it.
     case putBack = "put-back"
   }
 
   package let what: What
   package let key: String
-  /// Whose it is, or was.
-  package let holder: Holder
+  /// Whose it is, or was; nil for ``What/lost``, of which only the token is known.
+  package let holder: Holder?
   package let token: Int64
   /// Who did it; nil where nobody asked for it.
   package let caller: Caller?
@@ -28,9 +30,18 @@ package struct GrantEvent: Equatable, Sendable {
     self.caller = caller
   }
 
+  /// Of a grant that is lost.
+  package init(lost key: String, token: Int64, by caller: Caller) {
+    what = .lost
+    self.key = key
+    self.token = token
+    self.caller = caller
+    holder = nil
+  }
+
   /// Whether somebody has kept or given back what another identity had taken.
   package var isBreak: Bool {
-    guard let caller, what == .renewed || what == .released else { return false }
+    guard let caller, let holder, what == .renewed || what == .released else { return false }
     return !holder.identity.isEmpty && !holder.identity.isSameName(as: caller.identity)
   }
 }

@@ -26,7 +26,8 @@ struct Latchkey: ParsableCommand {
     version: Release.version,
     subcommands: [
       LockCommand.self, PresenceCommand.self, ClaimCommand.self, ReleaseCommand.self,
-      GetCommand.self, ListCommand.self, StatusCommand.self, HealthCommand.self, BenchCommand.self,
+      GetCommand.self, ListCommand.self, StatusCommand.self, EventsCommand.self,
+      HealthCommand.self, BenchCommand.self,
     ])
 }
 

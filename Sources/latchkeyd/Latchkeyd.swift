@@ -43,7 +43,7 @@ struct Latchkeyd: AsyncParsableCommand {
       Several servers may share one store; each needs an address of its own. Upgrading and rolling \
       back mean replacing the binary, in any order, at any time.
 
-      GET /healthz, /readyz, /metrics and /status tell how it is.
+      GET /healthz, /readyz, /metrics, /status and /events tell how it is.
 
       SIGTERM and SIGINT have it finish what is in hand, after --drain-delay-seconds; a second one ends it at once. SIGHUP has it read \
       certificates, policy, tokens and keys again at once, which it also does by itself where they change, and go on in a \

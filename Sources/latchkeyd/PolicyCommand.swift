@@ -20,7 +20,7 @@ struct PolicyCommand: ParsableCommand {
       anybody, somebody (who has proved a name) and nobody (who has not) are words.
 
       read is to see who holds a key; hold to take it, keep it and give back what the same name has taken; break to \
-      keep or give back what another name has taken; operate, which is not bound to keys, to see /status and /metrics. A key that ends with "*" \
+      keep or give back what another name has taken; operate, which is not bound to keys, to see /status, /metrics and /events. A key that ends with "*" \
       stands for all that begin so. One with blanks stands in \
       quotation marks, and the "*" behind them: "my jobs/"*.
 

@@ -16,7 +16,7 @@ struct ServerOptions: ParsableArguments {
   @Option(
     help: ArgumentHelp(
       """
-      The same for /metrics and /status, which are then told nowhere else. [LATCHKEY_ADMIN_LISTEN]
+      The same for /metrics, /status and /events, which are then told nowhere else. [LATCHKEY_ADMIN_LISTEN]
       """, valueName: "address"))
   var adminListen: [String] = []
 

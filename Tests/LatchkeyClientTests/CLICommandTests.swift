@@ -112,6 +112,21 @@ struct CLICommandTests {
     }
   }
 
+  @Test("events tell who did what to a key")
+  func events() async throws {
+    try await CLIServer.run { server in
+      _ = try await server.run("claim", "k", "--owner", "x y")
+      _ = try await server.run("release", "k", "--owner", "x y")
+      let shown = try await server.run("events", "k")
+      #expect(shown.end == .exited(0))
+      #expect(shown.output.count == 3 && shown.output[1].contains("granted"), "\(shown.output)")
+      #expect(shown.output[2].contains("released") && shown.output[2].contains("x y"))
+      let json = try await server.run("events", "--limit", "1", "-o", "json")
+      #expect(json.output.contains(#"    "event": "released","#), "\(json.output)")
+      #expect(try await server.run("events", "--limit", "0").end == .exited(64))
+    }
+  }
+
   @Test("health tells by its exit code, and waits where it is told to")
   func health() async throws {
     try await CLIServer.run { server in

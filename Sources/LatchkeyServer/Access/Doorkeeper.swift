@@ -204,9 +204,9 @@ final class Doorkeeper {
 extension Reload {
   /// Of the policy, the tokens, or the keys of JWTs.
   convenience init(
-    of part: AccessControl.Part, _ control: AccessControl, logger: Logger, audit: AuditLog?
+    of part: AccessControl.Part, _ control: AccessControl, logger: Logger, events: EventAccount
   ) {
-    self.init(part.rawValue, logger: logger, audit: audit) {
+    self.init(part.rawValue, logger: logger, events: events) {
       let rules = control.current
       return switch part {
       case .policy:

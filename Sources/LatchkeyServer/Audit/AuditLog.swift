@@ -159,7 +159,8 @@ package final class AuditLog: Sendable {
   func note(_ events: [GrantEvent], isCertain: Bool) -> Bool {
     let now = JSONLine.now
     var isAnything = false
-    for event in events where !ReservedKeys.contains(event.key) {
+    // What is lost was ended or released before, which is there already.
+    for event in events where event.what != .lost && !ReservedKeys.contains(event.key) {
       isAnything = true
       writer.write(line(event, isCertain: isCertain, at: now))
     }
@@ -176,10 +177,12 @@ package final class AuditLog: Sendable {
     if !isCertain { line.add("uncertain", true) }
     if event.isBreak { line.add("break", true) }
     line.add("key", event.key)
-    line.add("kind", event.holder.kind == .lock ? "lock" : "presence")
-    line.add("owner", event.holder.owner)
+    if let holder = event.holder {
+      line.add("kind", holder.kind == .lock ? "lock" : "presence")
+      line.add("owner", holder.owner)
+    }
     line.add("token", event.token)
-    line.add("identity", event.holder.identity)
+    line.add("identity", event.holder?.identity ?? "")
     if let caller = event.caller {
       line.add("by", caller.identity)
       line.add("peer", caller.origin?.peer ?? "")
@@ -188,11 +191,8 @@ package final class AuditLog: Sendable {
     return line.ended
   }
 
-  /// Who may not do something, or has shown what proves nothing. Other refusals are not looked at.
-  ///
   /// - Parameter key: Empty where it is not known, or not one.
   func refused(_ error: RPCError, key: String, to asker: Asker?, from origin: CallOrigin) {
-    guard error.code == .permissionDenied || error.code == .unauthenticated else { return }
     let now = JSONLine.now
     let leftOut =
       asker?.identity == nil

@@ -5,8 +5,7 @@ import LockCore
 struct CallContext {
   let connection: Connection
   let asker: Asker
-  /// What the audit log is told of it; nil where there is none.
-  let account: CallAccount?
+  let account: CallAccount
   let exchange: any Exchange
   let metrics: MethodMetrics
   let time: MonotonicTime

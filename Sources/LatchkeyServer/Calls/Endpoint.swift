@@ -74,7 +74,7 @@ final class Endpoint: Sendable {
   /// Hands a request to the store, on its event loop.
   func begin(_ read: ReadRequest, _ context: CallContext) throws(RPCError) {
     let store = context.connection.loop.store
-    context.account?.key = read.work.key
+    context.account.key = read.work.key
     switch try permitted(read.work, context) {
     case .command(let command):
       let answerBytesMax = Locks.answerBytesMax(of: command, read.request.codec)
@@ -100,7 +100,7 @@ final class Endpoint: Sendable {
   private func permitted(_ work: Locks.Work, _ context: CallContext) throws(RPCError) -> Locks.Work
   {
     do throws(WireError) {
-      return try work.permitted(to: context.asker, from: context.account?.origin)
+      return try work.permitted(to: context.asker, from: context.account.origin)
     } catch {
       throw refusal(error)
     }

@@ -11,20 +11,20 @@ final class Operations: Sendable {
   private let fleet: Fleet
   /// Writes all metrics; nil where they go elsewhere.
   private let metricsText: (@Sendable () -> String)?
-  private let audit: AuditLog?
+  private let events: EventAccount
 
-  init(fleet: Fleet, audit: AuditLog?, metricsText: (@Sendable () -> String)?) {
+  init(fleet: Fleet, events: EventAccount, metricsText: (@Sendable () -> String)?) {
     self.fleet = fleet
-    self.audit = audit
+    self.events = events
     self.metricsText = metricsText
   }
 
   /// What can be asked, as it is called in a path.
   enum Operation: String {
-    case healthz, readyz, metrics, status
+    case healthz, readyz, metrics, status, events
 
     /// Whether not everybody may ask it.
-    var needsRight: Bool { self == .metrics || self == .status }
+    var needsRight: Bool { self != .healthz && self != .readyz }
   }
 
   /// - Returns: Nil where `path` is none of these, or one that is not answered for `purpose`.
@@ -36,8 +36,10 @@ final class Operations: Sendable {
     return operation.needsRight && purpose == .calls ? nil : operation
   }
 
+  /// - Parameter path: With its query.
   func answer(
-    _ operation: Operation, method: String, _ exchange: any Exchange, _ loop: EventLoopContext
+    _ operation: Operation, path: String, method: String, _ exchange: any Exchange,
+    _ loop: EventLoopContext
   ) {
     guard method == "GET" || method == "HEAD" else {
       return loop.answers.refuse(
@@ -49,6 +51,7 @@ final class Operations: Sendable {
     case .readyz: readyz(exchange, loop)
     case .metrics: metrics(exchange, loop)
     case .status: status(exchange, loop)
+    case .events: events(Query(of: path), exchange, loop)
     }
   }
 
@@ -73,7 +76,7 @@ final class Operations: Sendable {
   private func obstacle(_ loop: EventLoopContext, _ looked: Result<Void, StoreError>) -> String? {
     if loop.isLeaving { return Self.ending }
     switch (looked, loop.store.health) {
-    case (.success, .working): return audit?.refusal?.message
+    case (.success, .working): return events.refusal?.message
     case (.success, .failing(let error)), (.failure(let error), _): return error.message
     }
   }
@@ -110,6 +113,62 @@ final class Operations: Sendable {
       } catch {
         loop.answers.refuse(exchange, RPCError(.internal, "\(error)"))
       }
+    }
+  }
+
+  // MARK: - Events
+
+  /// What is asked for behind a path: `?name=value&…` (RFC 3986, section 3.4).
+  private struct Query {
+    private var values: [String: String] = [:]
+
+    init(of path: String) {
+      let sides = path.split(separator: "?", maxSplits: 1, omittingEmptySubsequences: false)
+      guard sides.count == 2 else { return }
+      for part in sides[1].split(separator: "&") {
+        let pair = part.split(separator: "=", maxSplits: 1, omittingEmptySubsequences: false)
+        guard pair.count == 2, let value = Self.decoded(pair[1]) else { continue }
+        values[String(pair[0])] = value
+      }
+    }
+
+    subscript(name: String) -> String? { values[name] }
+
+    /// Nil for what is no UTF-8.
+    private static func decoded(_ text: Substring) -> String? {
+      var bytes: [UInt8] = []
+      var rest = Array(text.utf8)[...]
+      while let byte = rest.popFirst() {
+        guard byte == UInt8(ascii: "%") else {
+          bytes.append(byte)
+          continue
+        }
+        let digits = String(decoding: rest.prefix(2), as: UTF8.self)
+        guard rest.count >= 2, let decoded = UInt8(digits, radix: 16) else { return nil }
+        bytes.append(decoded)
+        rest = rest.dropFirst(2)
+      }
+      return String(validating: bytes, as: UTF8.self)
+    }
+  }
+
+  /// As many as are told where nobody says how many.
+  private static let eventsDefault = 100
+
+  private func events(_ query: Query, _ exchange: any Exchange, _ loop: EventLoopContext) {
+    let answers = loop.answers
+    let max = query["limit"].map { Int($0) ?? -1 } ?? Self.eventsDefault
+    guard (1...RecentEvents.countMax).contains(max) else {
+      return answers.refuse(
+        exchange,
+        RPCError(.invalidArgument, "limit is a number of 1 to \(RecentEvents.countMax)"))
+    }
+    do throws(WireError) {
+      exchange.respond(
+        answers.headers(status: 200, contentType: Codec.json.contentType),
+        body: try Codec.json.encode(events.recent.latest(of: query["key"], max: max)))
+    } catch {
+      answers.refuse(exchange, RPCError(.internal, error.message))
     }
   }
 

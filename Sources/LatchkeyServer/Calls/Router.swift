@@ -22,20 +22,20 @@ final class Router {
   private let loop: EventLoopContext
   private let operations: Operations
   let doorkeeper: Doorkeeper
-  private let audit: AuditLog?
+  private let events: EventAccount
   private let bodyBytesMax: Int
   private let routes: [Route]
   /// Calls in a version or method that there is not.
   private let unknownCalls: MethodMetrics
 
   init(
-    loop: EventLoopContext, operations: Operations, doorkeeper: Doorkeeper, audit: AuditLog?,
+    loop: EventLoopContext, operations: Operations, doorkeeper: Doorkeeper, events: EventAccount,
     metrics: ServerMetrics, bodyBytesMax: Int
   ) {
     self.loop = loop
     self.operations = operations
     self.doorkeeper = doorkeeper
-    self.audit = audit
+    self.events = events
     self.bodyBytesMax = bodyBytesMax
     routes = Endpoint.all.map { endpoint in
       Route(endpoint, metrics.method(endpoint.method, wire: endpoint.version))
@@ -70,10 +70,11 @@ final class Router {
     identify(head, bodyBytes: body.count, exchange, connection) { [self] found in
       do throws(RPCError) {
         let asker = try found.get()
+        account.asker = asker
         // Who holds something may keep it, and is welcome to give it back.
         if !route.endpoint.isOfHolder { try asker.takeRequest(at: time) }
         let context = CallContext(
-          connection: connection, asker: asker, account: account?.of(asker), exchange: exchange,
+          connection: connection, asker: asker, account: account, exchange: exchange,
           metrics: route.metrics, time: time)
         receive(head, body, route, context)
       } catch {
@@ -83,13 +84,11 @@ final class Router {
     }
   }
 
-  /// What the audit log is told of a request; nil where there is none.
-  private func account(of head: HeaderBlock, on connection: Connection) -> CallAccount? {
-    guard let audit else { return nil }
+  private func account(of head: HeaderBlock, on connection: Connection) -> CallAccount {
     let id = head.withValue(of: "x-request-id") { value in
       value.map { String(decoding: $0.prefix(Self.requestIDBytesMax), as: UTF8.self) }
     }
-    return CallAccount(audit, of: CallOrigin(peer: connection.peerName, requestID: id ?? ""))
+    return CallAccount(events, of: CallOrigin(peer: connection.peerName, requestID: id ?? ""))
   }
 
   private static let requestIDBytesMax = 128
@@ -164,7 +163,7 @@ final class Router {
 
   private func refuse(_ error: RPCError, _ route: Route, _ context: CallContext) {
     route.metrics.answered(error.code, nanoseconds: loop.clock() - context.time)
-    context.account?.refused(error)
+    context.account.refused(error)
     let acceptPost: [(String, String)] =
       error.httpStatus == 415
       ? [("accept-post", Codec.allCases.map(\.contentType).joined(separator: ", "))] : []
@@ -183,7 +182,7 @@ final class Router {
       return loop.answers.refuse(exchange, Self.nothingThere)
     }
     if let operation = operations.operation(path: path, for: connection.purpose) {
-      return answer(operation, head, exchange, connection)
+      return answer(operation, path: path, head, exchange, connection)
     }
     guard connection.purpose != .operations else {
       return loop.answers.refuse(exchange, Self.noCalls)
@@ -198,25 +197,26 @@ final class Router {
   }
 
   private func answer(
-    _ operation: Operations.Operation, _ head: HeaderBlock, _ exchange: any Exchange,
-    _ connection: Connection
+    _ operation: Operations.Operation, path: String, _ head: HeaderBlock,
+    _ exchange: any Exchange, _ connection: Connection
   ) {
     let method = head.value(of: ":method") ?? ""
     guard operation.needsRight else {
-      return operations.answer(operation, method: method, exchange, loop)
+      return operations.answer(operation, path: path, method: method, exchange, loop)
     }
     let account = account(of: head, on: connection)
     identify(head, bodyBytes: 0, exchange, connection) { [self] found in
       do throws(RPCError) {
         let asker = try found.get()
+        account.asker = asker
         guard asker.may(.operate) else {
           return refuseWho(
-            asks: exchange, account?.of(asker),
+            asks: exchange, account,
             RPCError(
               .permissionDenied, "\(Asker.word): \(asker.name) may not \(Right.operate) this server"
             ))
         }
-        operations.answer(operation, method: method, exchange, loop)
+        operations.answer(operation, path: path, method: method, exchange, loop)
       } catch {
         refuseWho(asks: exchange, account, error)
       }
@@ -224,9 +224,9 @@ final class Router {
   }
 
   private func refuseWho(
-    asks exchange: any Exchange, _ account: CallAccount?, _ error: RPCError
+    asks exchange: any Exchange, _ account: CallAccount, _ error: RPCError
   ) {
-    account?.refused(error)
+    account.refused(error)
     loop.answers.refuse(exchange, error, error.code == .unauthenticated ? Self.authenticate : [])
   }
 

@@ -26,7 +26,7 @@ final class UnaryCall: StoreCall, TimedCall, ExchangeWatcher, @unchecked Sendabl
   private let endpoint: Endpoint
   private let codec: Codec
   private let metrics: MethodMetrics
-  private let account: CallAccount?
+  private let account: CallAccount
   private let start: MonotonicTime
   let deadline: MonotonicTime?
   /// Until when the store is waited for, where it may be cut off; nil for as long as it takes.
@@ -153,7 +153,7 @@ final class UnaryCall: StoreCall, TimedCall, ExchangeWatcher, @unchecked Sendabl
         try lookAgain(before: outcome)
         let body = try body(of: outcome)
         if mayWait { told = outcome }
-        if case .command(let command) = kind { account?.denied(outcome, of: command) }
+        if case .command(let command) = kind { account.denied(outcome, of: command) }
         answer(body)
       case .failure(let error): throw RPCError(error)
       }
@@ -211,7 +211,7 @@ final class UnaryCall: StoreCall, TimedCall, ExchangeWatcher, @unchecked Sendabl
     guard !isAnswered else { return }
     isAnswered = true
     metrics.answered(error.code, nanoseconds: loop.clock() - start, mayWait: mayWait)
-    account?.refused(error)
+    account.refused(error)
     loop.answers.refuse(exchange, error)
   }
 }

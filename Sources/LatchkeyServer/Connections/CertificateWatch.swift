@@ -15,11 +15,11 @@ final class CertificateWatch: Sendable {
   /// Of which certificate it was said that it ends, and how many days were left.
   private let warned = Mutex<(TLSMaterial.Certificate, daysLeft: Int64)?>(nil)
 
-  init(_ material: TLSMaterial, metrics: ServerMetrics, logger: Logger, audit: AuditLog?) {
+  init(_ material: TLSMaterial, metrics: ServerMetrics, logger: Logger, events: EventAccount) {
     self.material = material
     self.metrics = metrics
     self.logger = logger
-    reload = Reload("certificate", logger: logger, audit: audit) {
+    reload = Reload("certificate", logger: logger, events: events) {
       let current = material.current
       guard let certificate = current.certificate else { return [:] }
       var facts: Logger.Metadata = [

@@ -175,7 +175,12 @@ struct Batch {
         note(.renewed, next, of: next.holder, by: renewal.caller)
         change(slot, to: next)
         return .success(.renewed(next))
-      case .refused(let refusal): return result(of: refusal, on: row)
+      case .refused(let refusal):
+        if wantsEvents, refusal == .notTheHolder {
+          events.append(
+            GrantEvent(lost: renewal.key, token: renewal.token, by: renewal.caller))
+        }
+        return result(of: refusal, on: row)
       }
     case .renewMany: preconditionFailure("several renewals are taken one by one")
     case .release(let key, let name):

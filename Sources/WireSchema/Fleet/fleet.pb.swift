@@ -381,6 +381,79 @@ package nonisolated struct Latchkey_Fleet_V1_Setting: Sendable {
   package init() {}
 }
 
+/// Event is something that happened at a server.
+package nonisolated struct Latchkey_Fleet_V1_Event: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  /// When, such as "2026-12-01T17:00:00.123Z".
+  package var time: String = String()
+
+  /// What, in a word: granted, renewed (by another than whose it is), released, ended (its lease was over), lost (somebody
+  /// wanted to keep what was not theirs any more), put-back, denied, and what became of the server itself.
+  package var event: String = String()
+
+  package var serverID: String = String()
+
+  package var key: String = String()
+
+  /// "lock" or "presence".
+  package var kind: String = String()
+
+  /// Whose it is, or was.
+  package var owner: String = String()
+
+  package var token: Int64 = 0
+
+  /// The identity that has taken it; empty where nobody is known.
+  package var identity: String = String()
+
+  /// The identity that did it; empty where nobody is known, or it was the server.
+  package var by: String = String()
+
+  /// The address from where it was asked for; empty where it was the server.
+  package var peer: String = String()
+
+  /// What the client calls its request.
+  package var requestID: String = String()
+
+  /// Whether it is one identity's doing with what another has taken.
+  package var isBreak: Bool = false
+
+  /// Whether it is not known that it was done: the database gave no answer.
+  package var isUncertain: Bool = false
+
+  /// Why, in words for a person.
+  package var reason: String = String()
+
+  /// What else is known of it.
+  package var facts: Dictionary<String,String> = [:]
+
+  package var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  package init() {}
+}
+
+/// Events is the answer to GET /events: the latest that happened at the server that answers, since it was started.
+package nonisolated struct Latchkey_Fleet_V1_Events: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  package var serverID: String = String()
+
+  /// The oldest first.
+  package var events: [Latchkey_Fleet_V1_Event] = []
+
+  /// Earlier ones since the start that are not kept any more, whatever they were about.
+  package var forgotten: Int64 = 0
+
+  package var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  package init() {}
+}
+
 // MARK: - Code below here is support for the SwiftProtobuf runtime.
 
 fileprivate nonisolated let _protobuf_package = "latchkey.fleet.v1"
@@ -951,6 +1024,146 @@ nonisolated extension Latchkey_Fleet_V1_Setting: SwiftProtobuf.Message, SwiftPro
     if lhs.name != rhs.name {return false}
     if lhs.value != rhs.value {return false}
     if lhs.source != rhs.source {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension Latchkey_Fleet_V1_Event: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  package static let protoMessageName: String = _protobuf_package + ".Event"
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}time\0\u{1}event\0\u{3}server_id\0\u{1}key\0\u{1}kind\0\u{1}owner\0\u{1}token\0\u{1}identity\0\u{1}by\0\u{1}peer\0\u{3}request_id\0\u{3}is_break\0\u{3}is_uncertain\0\u{1}reason\0\u{1}facts\0")
+
+  package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularStringField(value: &self.time) }()
+      case 2: try { try decoder.decodeSingularStringField(value: &self.event) }()
+      case 3: try { try decoder.decodeSingularStringField(value: &self.serverID) }()
+      case 4: try { try decoder.decodeSingularStringField(value: &self.key) }()
+      case 5: try { try decoder.decodeSingularStringField(value: &self.kind) }()
+      case 6: try { try decoder.decodeSingularStringField(value: &self.owner) }()
+      case 7: try { try decoder.decodeSingularInt64Field(value: &self.token) }()
+      case 8: try { try decoder.decodeSingularStringField(value: &self.identity) }()
+      case 9: try { try decoder.decodeSingularStringField(value: &self.by) }()
+      case 10: try { try decoder.decodeSingularStringField(value: &self.peer) }()
+      case 11: try { try decoder.decodeSingularStringField(value: &self.requestID) }()
+      case 12: try { try decoder.decodeSingularBoolField(value: &self.isBreak) }()
+      case 13: try { try decoder.decodeSingularBoolField(value: &self.isUncertain) }()
+      case 14: try { try decoder.decodeSingularStringField(value: &self.reason) }()
+      case 15: try { try decoder.decodeMapField(fieldType: SwiftProtobuf._ProtobufMap<SwiftProtobuf.ProtobufString,SwiftProtobuf.ProtobufString>.self, value: &self.facts) }()
+      default: break
+      }
+    }
+  }
+
+  package func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if !self.time.isEmpty {
+      try visitor.visitSingularStringField(value: self.time, fieldNumber: 1)
+    }
+    if !self.event.isEmpty {
+      try visitor.visitSingularStringField(value: self.event, fieldNumber: 2)
+    }
+    if !self.serverID.isEmpty {
+      try visitor.visitSingularStringField(value: self.serverID, fieldNumber: 3)
+    }
+    if !self.key.isEmpty {
+      try visitor.visitSingularStringField(value: self.key, fieldNumber: 4)
+    }
+    if !self.kind.isEmpty {
+      try visitor.visitSingularStringField(value: self.kind, fieldNumber: 5)
+    }
+    if !self.owner.isEmpty {
+      try visitor.visitSingularStringField(value: self.owner, fieldNumber: 6)
+    }
+    if self.token != 0 {
+      try visitor.visitSingularInt64Field(value: self.token, fieldNumber: 7)
+    }
+    if !self.identity.isEmpty {
+      try visitor.visitSingularStringField(value: self.identity, fieldNumber: 8)
+    }
+    if !self.by.isEmpty {
+      try visitor.visitSingularStringField(value: self.by, fieldNumber: 9)
+    }
+    if !self.peer.isEmpty {
+      try visitor.visitSingularStringField(value: self.peer, fieldNumber: 10)
+    }
+    if !self.requestID.isEmpty {
+      try visitor.visitSingularStringField(value: self.requestID, fieldNumber: 11)
+    }
+    if self.isBreak != false {
+      try visitor.visitSingularBoolField(value: self.isBreak, fieldNumber: 12)
+    }
+    if self.isUncertain != false {
+      try visitor.visitSingularBoolField(value: self.isUncertain, fieldNumber: 13)
+    }
+    if !self.reason.isEmpty {
+      try visitor.visitSingularStringField(value: self.reason, fieldNumber: 14)
+    }
+    if !self.facts.isEmpty {
+      try visitor.visitMapField(fieldType: SwiftProtobuf._ProtobufMap<SwiftProtobuf.ProtobufString,SwiftProtobuf.ProtobufString>.self, value: self.facts, fieldNumber: 15)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  package static func ==(lhs: Latchkey_Fleet_V1_Event, rhs: Latchkey_Fleet_V1_Event) -> Bool {
+    if lhs.time != rhs.time {return false}
+    if lhs.event != rhs.event {return false}
+    if lhs.serverID != rhs.serverID {return false}
+    if lhs.key != rhs.key {return false}
+    if lhs.kind != rhs.kind {return false}
+    if lhs.owner != rhs.owner {return false}
+    if lhs.token != rhs.token {return false}
+    if lhs.identity != rhs.identity {return false}
+    if lhs.by != rhs.by {return false}
+    if lhs.peer != rhs.peer {return false}
+    if lhs.requestID != rhs.requestID {return false}
+    if lhs.isBreak != rhs.isBreak {return false}
+    if lhs.isUncertain != rhs.isUncertain {return false}
+    if lhs.reason != rhs.reason {return false}
+    if lhs.facts != rhs.facts {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension Latchkey_Fleet_V1_Events: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  package static let protoMessageName: String = _protobuf_package + ".Events"
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}server_id\0\u{1}events\0\u{1}forgotten\0")
+
+  package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularStringField(value: &self.serverID) }()
+      case 2: try { try decoder.decodeRepeatedMessageField(value: &self.events) }()
+      case 3: try { try decoder.decodeSingularInt64Field(value: &self.forgotten) }()
+      default: break
+      }
+    }
+  }
+
+  package func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if !self.serverID.isEmpty {
+      try visitor.visitSingularStringField(value: self.serverID, fieldNumber: 1)
+    }
+    if !self.events.isEmpty {
+      try visitor.visitRepeatedMessageField(value: self.events, fieldNumber: 2)
+    }
+    if self.forgotten != 0 {
+      try visitor.visitSingularInt64Field(value: self.forgotten, fieldNumber: 3)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  package static func ==(lhs: Latchkey_Fleet_V1_Events, rhs: Latchkey_Fleet_V1_Events) -> Bool {
+    if lhs.serverID != rhs.serverID {return false}
+    if lhs.events != rhs.events {return false}
+    if lhs.forgotten != rhs.forgotten {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }

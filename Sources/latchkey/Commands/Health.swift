@@ -36,7 +36,8 @@ struct HealthCommand: AsyncParsableCommand {
     while true {
       var found: [(endpoint: Endpoint, obstacle: String?)] = []
       for endpoint in endpoints {
-        found.append((endpoint, try await connection.obstacle(at: endpoint)))
+        found.append(
+          (endpoint, try await connection.withClient(at: endpoint) { await $0.obstacle() }))
       }
       let isReady = found.allSatisfy { $0.obstacle == nil }
       let left = end - ContinuousClock.now

@@ -137,16 +137,18 @@ struct ConnectionOptions: ParsableArguments {
 
   /// The newest wire version that the server at `endpoint` speaks too.
   func wireVersion(with endpoint: Endpoint) async throws -> UInt32 {
-    try await withClient(try client(endpoints: [endpoint])) { client in
+    try await withClient(at: endpoint) { client in
       let info = try await client.connectionInfo()
       guard let version = info.wireVersion else { throw Failure(.noCommonVersion, info.reason) }
       return version
     }
   }
 
-  /// Why the server at `endpoint` should get no requests; nil where it should.
-  func obstacle(at endpoint: Endpoint) async throws -> String? {
-    try await withClient(try client(endpoints: [endpoint])) { await $0.obstacle() }
+  /// The same with one server alone.
+  func withClient<R>(
+    at endpoint: Endpoint, _ body: (LatchkeyClient) async throws -> R
+  ) async throws -> R {
+    try await withClient(try client(endpoints: [endpoint]), body)
   }
 
   private func client(endpoints: [Endpoint]) throws -> LatchkeyClient {

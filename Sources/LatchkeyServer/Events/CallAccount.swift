@@ -2,24 +2,21 @@ import LockCore
 import WireSchema
 import Storage
 
-/// What the audit log is told of one call.
+/// What is told of one call to whoever takes account of events.
 final class CallAccount {
   let origin: CallOrigin
   /// What it is about; empty where that is not known, or not one key.
   var key = ""
-  private let log: AuditLog
   /// Nil while that is not known.
-  private let asker: Asker?
+  var asker: Asker?
+  private let events: EventAccount
 
-  init(_ log: AuditLog, of origin: CallOrigin, by asker: Asker? = nil) {
-    self.log = log
+  init(_ events: EventAccount, of origin: CallOrigin) {
+    self.events = events
     self.origin = origin
-    self.asker = asker
   }
 
-  func of(_ asker: Asker) -> CallAccount { CallAccount(log, of: origin, by: asker) }
-
-  func refused(_ error: RPCError) { log.refused(error, key: key, to: asker, from: origin) }
+  func refused(_ error: RPCError) { events.refused(error, key: key, to: asker, from: origin) }
 }
 
 extension CallAccount {

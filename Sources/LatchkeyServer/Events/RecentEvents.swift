@@ -1,0 +1,122 @@
+import Access
+import Exclusion
+import LockCore
+import Logging
+import WireSchema
+
+/// What happened at this server lately, kept in memory for whoever asks why somebody lost a lock.
+final class RecentEvents: Sendable {
+  /// As many are kept.
+  static let countMax = 1_000
+  /// Of a kind that a peer can bring about at will, so many in a second.
+  private static let refusalsOfSecondMax = 50
+
+  private struct State {
+    /// The oldest is at `next` once it is full.
+    var events: [Latchkey_Fleet_V1_Event] = []
+    var next = 0
+    var forgotten: Int64 = 0
+    var refusals = (second: 0, count: 0)
+  }
+
+  private let serverID: String
+  private let state = Mutex(State())
+
+  init(of serverID: String) { self.serverID = serverID }
+
+  // MARK: - What happens
+
+  /// On a thread of the store.
+  func note(_ grants: [GrantEvent], isCertain: Bool) {
+    let now = JSONLine.now
+    let time = JSONLine.text(of: now)
+    let events = grants.lazy.filter { !ReservedKeys.contains($0.key) }.map { grant in
+      self.event(grant.what.rawValue, at: time) { event in
+        event.key = grant.key
+        event.token = grant.token
+        if let holder = grant.holder {
+          event.kind = holder.kind == .lock ? "lock" : "presence"
+          event.owner = holder.owner
+          event.identity = holder.identity
+        }
+        event.by = grant.caller?.identity ?? ""
+        event.peer = grant.caller?.origin?.peer ?? ""
+        event.requestID = grant.caller?.origin?.requestID ?? ""
+        event.isBreak = grant.isBreak
+        event.isUncertain = !isCertain
+      }
+    }
+    state.withLock { state in
+      for event in events {
+        // Whoever asks again and again for what it does not hold leaves no room for the others.
+        if event.kind.isEmpty, !Self.hasRoom(&state, at: now.tv_sec) {
+          continue
+        }
+        Self.add(event, to: &state)
+      }
+    }
+  }
+
+  func refused(_ error: RPCError, key: String, to asker: Asker?, from origin: CallOrigin) {
+    let now = JSONLine.now
+    let event = event("denied", at: JSONLine.text(of: now)) { event in
+      event.key = key
+      event.by = asker?.identity?.name ?? ""
+      event.peer = origin.peer
+      event.requestID = origin.requestID
+      event.reason = LineLog.text(error.message)
+    }
+    state.withLock { state in
+      if Self.hasRoom(&state, at: now.tv_sec) { Self.add(event, to: &state) }
+    }
+  }
+
+  /// Of the server itself.
+  func changed(_ what: String, _ facts: Logger.Metadata) {
+    let event = event(what, at: JSONLine.text(of: JSONLine.now)) { event in
+      event.facts = facts.mapValues { LineLog.text("\($0)") }
+    }
+    state.withLock { Self.add(event, to: &$0) }
+  }
+
+  private func event(
+    _ what: String, at time: String, _ fill: (inout Latchkey_Fleet_V1_Event) -> Void
+  ) -> Latchkey_Fleet_V1_Event {
+    .with { event in
+      event.time = time
+      event.event = what
+      event.serverID = serverID
+      fill(&event)
+    }
+  }
+
+  private static func hasRoom(_ state: inout State, at second: Int) -> Bool {
+    if state.refusals.second != second { state.refusals = (second, 0) }
+    state.refusals.count += 1
+    return state.refusals.count <= refusalsOfSecondMax
+  }
+
+  private static func add(_ event: Latchkey_Fleet_V1_Event, to state: inout State) {
+    guard state.events.count == countMax else { return state.events.append(event) }
+    state.events[state.next] = event
+    state.next = (state.next + 1) % countMax
+    state.forgotten += 1
+  }
+
+  // MARK: - Who asks
+
+  /// - Parameters:
+  ///   - key: Nil for all.
+  ///   - max: At most so many, of which the latest ones.
+  func latest(of key: String?, max: Int) -> Latchkey_Fleet_V1_Events {
+    let (events, forgotten) = state.withLock { state in
+      (state.events[state.next...] + state.events[..<state.next], state.forgotten)
+    }
+    let wanted = events.filter { event in key.map { event.key.isSameName(as: $0) } ?? true }
+    return .with { answer in
+      answer.serverID = serverID
+      answer.events = Array(wanted.suffix(max))
+      answer.forgotten = forgotten
+    }
+  }
+}
