@@ -3,7 +3,7 @@ import LockCore
 import Storage
 import WireSchema
 
-/// What people, load balancers and Prometheus ask of a server: /healthz, /readyz, /metrics, /status.
+/// What people, load balancers and Prometheus ask of a server: /healthz, /readyz, /metrics, /status, /events.
 final class Operations: Sendable {
   /// How long /readyz and /status wait for the store, in milliseconds.
   static let storeMillisecondsMax: Int64 = 2_000
