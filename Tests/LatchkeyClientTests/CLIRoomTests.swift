@@ -104,7 +104,7 @@ struct CLIRoomTests {
         "\(Program.folder)/latchkeyd", "--listen", "127.0.0.1:0", "--store",
         "sqlite:\(folder.file)",
       ])
-    #expect(result.end == .exited(1))
+    #expect(result.end == .exited(75))
     #expect(result.errors.count == 1)
     #expect(result.errors.first?.contains(Self.said) == true)
   }
