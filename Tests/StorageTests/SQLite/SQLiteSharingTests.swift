@@ -35,7 +35,7 @@ import Testing
       for thread in threads { thread.join() }
       #expect(faults.withLock { $0 } == [])
       #expect(try database.integer("SELECT count(*) FROM \(S1.resourceTable)") == 6)
-      #expect(try database.integer("SELECT count(*) FROM \(S1.metaTable)") == 7)
+      #expect(try database.integer("SELECT count(*) FROM \(S1.metaTable)") == 8)
       #expect(try database.integrity() == "ok")
     }
   }
