@@ -17,7 +17,7 @@ package struct GrantEvent: Equatable, Sendable {
   package let what: What
   package let key: String
   /// Whose it is, or was; nil for ``What/lost``, of which only the token is known.
-  package let holder: Holder?
+  package private(set) var holder: Holder?
   package let token: Int64
   /// Who did it; nil where nobody asked for it.
   package let caller: Caller?
@@ -37,6 +37,14 @@ package struct GrantEvent: Equatable, Sendable {
     self.token = token
     self.caller = caller
     holder = nil
+  }
+
+  /// The same without what its holder says, which may be long.
+  package var withoutContent: GrantEvent {
+    var event = self
+    event.holder?.content = .empty
+    event.holder?.labels = [:]
+    return event
   }
 
   /// Whether somebody has kept or given back what another identity had taken.

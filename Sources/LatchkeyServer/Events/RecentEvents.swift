@@ -1,5 +1,6 @@
 import Access
 import Exclusion
+import Glibc
 import LockCore
 import Logging
 import WireSchema
@@ -11,9 +12,22 @@ final class RecentEvents: Sendable {
   /// Of a kind that a peer can bring about at will, so many in a second.
   private static let refusalsOfSecondMax = 50
 
+  /// As it is kept: what most of them are takes least, as there may be very many.
+  private enum Entry: Sendable {
+    case grant(GrantEvent, at: timespec, isCertain: Bool)
+    case other(Latchkey_Fleet_V1_Event)
+
+    var key: String {
+      switch self {
+      case .grant(let grant, _, _): grant.key
+      case .other(let event): event.key
+      }
+    }
+  }
+
   private struct State {
     /// The oldest is at `next` once it is full.
-    var events: [Latchkey_Fleet_V1_Event] = []
+    var entries: [Entry] = []
     var next = 0
     var forgotten: Int64 = 0
     var refusals = (second: 0, count: 0)
@@ -29,30 +43,11 @@ final class RecentEvents: Sendable {
   /// On a thread of the store.
   func note(_ grants: [GrantEvent], isCertain: Bool) {
     let now = JSONLine.now
-    let time = JSONLine.text(of: now)
-    let events = grants.lazy.filter { !ReservedKeys.contains($0.key) }.map { grant in
-      self.event(grant.what.rawValue, at: time) { event in
-        event.key = grant.key
-        event.token = grant.token
-        if let holder = grant.holder {
-          event.kind = holder.kind == .lock ? "lock" : "presence"
-          event.owner = holder.owner
-          event.identity = holder.identity
-        }
-        event.by = grant.caller?.identity ?? ""
-        event.peer = grant.caller?.origin?.peer ?? ""
-        event.requestID = grant.caller?.origin?.requestID ?? ""
-        event.isBreak = grant.isBreak
-        event.isUncertain = !isCertain
-      }
-    }
     state.withLock { state in
-      for event in events {
+      for grant in grants where !ReservedKeys.contains(grant.key) {
         // Whoever asks again and again for what it does not hold leaves no room for the others.
-        if event.kind.isEmpty, !Self.hasRoom(&state, at: now.tv_sec) {
-          continue
-        }
-        Self.add(event, to: &state)
+        if grant.what == .lost, !Self.hasRoom(&state, at: now.tv_sec) { continue }
+        Self.add(.grant(grant.withoutContent, at: now, isCertain: isCertain), to: &state)
       }
     }
   }
@@ -67,7 +62,7 @@ final class RecentEvents: Sendable {
       event.reason = LineLog.text(error.message)
     }
     state.withLock { state in
-      if Self.hasRoom(&state, at: now.tv_sec) { Self.add(event, to: &state) }
+      if Self.hasRoom(&state, at: now.tv_sec) { Self.add(.other(event), to: &state) }
     }
   }
 
@@ -76,7 +71,7 @@ final class RecentEvents: Sendable {
     let event = event(what, at: JSONLine.text(of: JSONLine.now)) { event in
       event.facts = facts.mapValues { LineLog.text("\($0)") }
     }
-    state.withLock { Self.add(event, to: &$0) }
+    state.withLock { Self.add(.other(event), to: &$0) }
   }
 
   private func event(
@@ -96,9 +91,9 @@ final class RecentEvents: Sendable {
     return state.refusals.count <= refusalsOfSecondMax
   }
 
-  private static func add(_ event: Latchkey_Fleet_V1_Event, to state: inout State) {
-    guard state.events.count == countMax else { return state.events.append(event) }
-    state.events[state.next] = event
+  private static func add(_ entry: Entry, to state: inout State) {
+    guard state.entries.count == countMax else { return state.entries.append(entry) }
+    state.entries[state.next] = entry
     state.next = (state.next + 1) % countMax
     state.forgotten += 1
   }
@@ -109,14 +104,35 @@ final class RecentEvents: Sendable {
   ///   - key: Nil for all.
   ///   - max: At most so many, of which the latest ones.
   func latest(of key: String?, max: Int) -> Latchkey_Fleet_V1_Events {
-    let (events, forgotten) = state.withLock { state in
-      (state.events[state.next...] + state.events[..<state.next], state.forgotten)
+    let (entries, forgotten) = state.withLock { state in
+      (state.entries[state.next...] + state.entries[..<state.next], state.forgotten)
     }
-    let wanted = events.filter { event in key.map { event.key.isSameName(as: $0) } ?? true }
+    let wanted = entries.filter { entry in key.map { entry.key.isSameName(as: $0) } ?? true }
     return .with { answer in
       answer.serverID = serverID
-      answer.events = Array(wanted.suffix(max))
+      answer.events = wanted.suffix(max).map { message($0) }
       answer.forgotten = forgotten
+    }
+  }
+
+  private func message(_ entry: Entry) -> Latchkey_Fleet_V1_Event {
+    switch entry {
+    case .other(let event): event
+    case .grant(let grant, let time, let isCertain):
+      event(grant.what.rawValue, at: JSONLine.text(of: time)) { event in
+        event.key = grant.key
+        event.token = grant.token
+        if let holder = grant.holder {
+          event.kind = holder.kind == .lock ? "lock" : "presence"
+          event.owner = holder.owner
+          event.identity = holder.identity
+        }
+        event.by = grant.caller?.identity ?? ""
+        event.peer = grant.caller?.origin?.peer ?? ""
+        event.requestID = grant.caller?.origin?.requestID ?? ""
+        event.isBreak = grant.isBreak
+        event.isUncertain = !isCertain
+      }
     }
   }
 }
