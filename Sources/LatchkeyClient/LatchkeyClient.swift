@@ -118,16 +118,10 @@ public final class LatchkeyClient: Sendable {
     return info
   }
 
-  /// Why a server should get no requests, in its own words, or else why it cannot be asked; nil where it should.
-  package func obstacle() async -> String? {
-    do throws(AttemptFailure) {
-      _ = try await ask(.page(path: "/readyz"), deadline: requestDeadline)
-      return nil
-    } catch {
-      let reason = (error.error.cause as? LatchkeyError).map { ": \($0.message)" } ?? ""
-      return error.error.message + reason
-    }
-  }
+  /// Returns where a server should get requests.
+  ///
+  /// - Throws: Why it should not, in its own words, or why it cannot be asked.
+  package func checkReadiness() async throws(LatchkeyError) { _ = try await page("/readyz") }
 
   /// What the server says of itself, its fleet and its store.
   package func status() async throws(LatchkeyError) -> Latchkey_Fleet_V1_Status {

@@ -10,6 +10,8 @@ package protocol NetworkEngine: StoreEngine {
   associatedtype Connection: SQLConnection
   associatedtype Statements: SetStatements where Statements.Statement == Connection.Statement
 
+  /// Whether no store is made where there is none: it may be another place.
+  var mustExist: Bool { get }
   var statements: Statements { get }
   var account: DatabaseAccount { get }
   /// The places that the database may be at.

@@ -98,17 +98,24 @@ import WireSchema
     try await server.stop()
   }
 
+  /// One that stays open, and has its place.
+  private func servedConnection(port: Int) async throws -> RawConnection {
+    let connection = try await RawConnection.open(port: port)
+    connection.send(Array("GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n".utf8))
+    let answer = try await connection.receive {
+      String(decoding: $0, as: UTF8.self).hasSuffix("ok\n")
+    }
+    #expect(String(decoding: answer, as: UTF8.self).hasPrefix("HTTP/1.1 200"))
+    return connection
+  }
+
   @Test func moreConnectionsThanAllowedAreClosedAtOnce() async throws {
     let folder = try StoreFolder()
     let server = try await InProcessServer.start(store: folder.file) {
       $0.limits.connectionsMax = 1
       $0.limits.watchersMax = 0
     }
-    let first = try await RawConnection.open(port: server.port)
-    first.send(Array("GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n".utf8))
-    let answer = try await first.receive { String(decoding: $0, as: UTF8.self).hasSuffix("ok\n") }
-    #expect(String(decoding: answer, as: UTF8.self).hasPrefix("HTTP/1.1 200"))
-
+    let first = try await servedConnection(port: server.port)
     let second = try await RawConnection.open(port: server.port)
     #expect(try await second.receive { _ in false }.isEmpty)
     first.close()
@@ -123,9 +130,7 @@ import WireSchema
       $0.limits.connectionsMax = 1
       $0.limits.watchersMax = 1
     }
-    let client = try await RawConnection.open(port: server.port)
-    client.send(Array("GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n".utf8))
-    _ = try await client.receive { String(decoding: $0, as: UTF8.self).hasSuffix("ok\n") }
+    let client = try await servedConnection(port: server.port)
     for path in ["/healthz", "/readyz", "/status"] {
       // Each leaves the place to the next, in a moment.
       var status = 0

@@ -30,28 +30,10 @@ package final class AuditLog: Sendable {
   private let isRequired: Bool
   private let writer: LineWriter
   private let logger: Logger
-  private let denials = Mutex(Denials())
-  private let denialsOfNobody = Mutex(Denials())
+  private let denials = Mutex(SecondBound())
+  private let denialsOfNobody = Mutex(SecondBound())
   /// Whether what is written took too long, and is not written yet.
   private let isStuck = Atomic<Bool>(false)
-
-  private struct Denials {
-    var second = 0
-    var count: Int64 = 0
-    var leftOut: Int64 = 0
-
-    /// - Returns: How many were left out before one that is written; nil for one that is left out.
-    mutating func take(at second: Int, max: Int64) -> Int64? {
-      if self.second != second { (self.second, count) = (second, 0) }
-      count += 1
-      guard count <= max else {
-        leftOut += 1
-        return nil
-      }
-      defer { leftOut = 0 }
-      return leftOut
-    }
-  }
 
   /// Opens the file, which is made where it is missing.
   ///

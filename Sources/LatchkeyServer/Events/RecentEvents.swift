@@ -10,7 +10,7 @@ final class RecentEvents: Sendable {
   /// As many are kept.
   static let countMax = 1_000
   /// Of a kind that a peer can bring about at will, so many in a second.
-  private static let refusalsOfSecondMax = 50
+  private static let refusalsOfSecondMax: Int64 = 50
 
   /// As it is kept: what most of them are takes least, as there may be very many.
   private enum Entry: Sendable {
@@ -30,7 +30,7 @@ final class RecentEvents: Sendable {
     var entries: [Entry] = []
     var next = 0
     var forgotten: Int64 = 0
-    var refusals = (second: 0, count: 0)
+    var refusals = SecondBound()
   }
 
   private let serverID: String
@@ -86,9 +86,7 @@ final class RecentEvents: Sendable {
   }
 
   private static func hasRoom(_ state: inout State, at second: Int) -> Bool {
-    if state.refusals.second != second { state.refusals = (second, 0) }
-    state.refusals.count += 1
-    return state.refusals.count <= refusalsOfSecondMax
+    state.refusals.take(at: second, max: refusalsOfSecondMax) != nil
   }
 
   private static func add(_ entry: Entry, to state: inout State) {

@@ -8,16 +8,13 @@ package protocol StoreEngine: Sendable {
   /// The shapes that this server knows.
   var shapes: KnownShapes { get }
 
-  /// Whether no store is made where there is none: it may be another place, or a disk that is not mounted.
-  var mustExist: Bool { get }
-
   /// Opens a connection that writes, and brings a new or older database to this server's shape:
   /// additive, repeatable, safe beside other servers doing the same.
   ///
   /// - Parameter purpose: Of each there is one at a time.
   /// - Throws: ``StoreError`` with code `tooOldServer` where the database has left this server's
   ///   shape behind, `unusable` where it is no database of Latchkey's, `missing` where there is no store and
-  ///   ``mustExist`` says that there has to be one, else `unavailable`.
+  ///   the engine was told to make none, else `unavailable`.
   func openWriter(for purpose: WritingPurpose) throws(StoreError) -> any StoreWriter
 
   /// Opens a connection that reads. The database exists: a writer was opened before.
@@ -41,7 +38,6 @@ package enum WritingPurpose: Hashable, Sendable {
 
 extension StoreEngine {
   package func openWriter() throws(StoreError) -> any StoreWriter { try openWriter(for: .commands) }
-  package var mustExist: Bool { false }
   package var keepsAccount: Bool { false }
   /// Whether the database is reached over a network: it may be away at the start, and opening a connection may
   /// take long.

@@ -125,10 +125,9 @@ extension SnapshotReader {
       next = list.range.stretch(after: name)
     }
     guard !names.isEmpty else { return [] }
-    let kind = list.range.kind
     return try read(Wanted(keys: names)).byKey.compactMap { row in
       guard let row, row.damage != nil || row.record.holder != nil else { return nil }
-      return row.damage != nil || kind == nil || row.record.holder?.kind == kind ? row : nil
+      return row.mayBe(list.range.kind) ? row : nil
     }
   }
 
@@ -151,9 +150,7 @@ extension SnapshotReader {
     of kind: Kind?, in keys: KeyRange, withTerm term: String, _ limit: Int
   ) throws(StoreError) -> (rows: [StoredRow], latestKey: String?) {
     let facts = try read(Wanted(page: .found(byTerm: term, in: keys, limit: limit)))
-    let rows = facts.rows.filter { row in
-      row.damage != nil || kind == nil || row.record.holder?.kind == kind
-    }
+    let rows = facts.rows.filter { $0.mayBe(kind) }
     return (rows, facts.latestKeyFound)
   }
 
@@ -176,5 +173,12 @@ extension SnapshotReader {
       if least.0 < max { break }
     }
     return .byTerm(rarest)
+  }
+}
+
+extension StoredRow {
+  /// Whether it is of a kind, nil standing for every one, or damaged: that is not passed over.
+  fileprivate func mayBe(_ kind: Kind?) -> Bool {
+    damage != nil || kind == nil || record.holder?.kind == kind
   }
 }

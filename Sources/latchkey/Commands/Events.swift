@@ -68,13 +68,12 @@ struct EventsCommand: AsyncParsableCommand {
 extension Latchkey_Fleet_V1_Event {
   /// What is not said is null.
   fileprivate var shown: JSON {
-    func text(_ text: String) -> JSON { .text(text.isEmpty ? nil : text) }
-    return .members(
+    .members(
       ("time", .text(time)), ("event", .text(event)), ("server", .text(serverID)),
-      ("key", text(key)), ("kind", text(kind)), ("owner", text(owner)),
-      ("token", token > 0 ? .integer(token) : .null), ("identity", text(identity)),
-      ("by", text(by)), ("peer", text(peer)), ("requestId", text(requestID)),
-      ("break", .bool(isBreak)), ("uncertain", .bool(isUncertain)), ("reason", text(reason)),
+      ("key", .said(key)), ("kind", .said(kind)), ("owner", .said(owner)),
+      ("token", token > 0 ? .integer(token) : .null), ("identity", .said(identity)),
+      ("by", .said(by)), ("peer", .said(peer)), ("requestId", .said(requestID)),
+      ("break", .bool(isBreak)), ("uncertain", .bool(isUncertain)), ("reason", .said(reason)),
       (
         "facts",
         facts.isEmpty

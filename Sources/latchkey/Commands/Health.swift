@@ -36,8 +36,7 @@ struct HealthCommand: AsyncParsableCommand {
     while true {
       var found: [(endpoint: Endpoint, obstacle: String?)] = []
       for endpoint in endpoints {
-        found.append(
-          (endpoint, try await connection.withClient(at: endpoint) { await $0.obstacle() }))
+        found.append((endpoint, try await obstacle(at: endpoint)))
       }
       let isReady = found.allSatisfy { $0.obstacle == nil }
       let left = end - ContinuousClock.now
@@ -47,6 +46,16 @@ struct HealthCommand: AsyncParsableCommand {
       }
       try say(found, isReady)
       return
+    }
+  }
+
+  /// Why a server should get no requests; nil where it should.
+  private func obstacle(at endpoint: Endpoint) async throws -> String? {
+    do {
+      try await connection.withClient(at: endpoint) { try await $0.checkReadiness() }
+      return nil
+    } catch let error as LatchkeyError {
+      return Failure(error).message
     }
   }
 

@@ -28,6 +28,9 @@ enum JSON: Equatable, Sendable {
   /// Null where there is none.
   static func text(_ value: String?) -> JSON { value.map { JSON.text($0) } ?? .null }
 
+  /// Null where nothing is said: servers leave out what is empty.
+  static func said(_ text: String) -> JSON { .text(text.isEmpty ? nil : text) }
+
   /// Null where it is not known.
   static func number(_ value: Double?) -> JSON { value.map { JSON.number($0) } ?? .null }
 

@@ -138,8 +138,8 @@ struct StatusReport {
             + [
               JSON.Member("offers", range(status.wireOfferedOldest, status.wireOfferedNewest)),
               JSON.Member("offerReason", .text(status.wireReason)),
-              JSON.Member("readiness", Self.text(status.readiness)),
-              JSON.Member("startedAt", Self.text(status.startedAt)),
+              JSON.Member("readiness", .said(status.readiness)),
+              JSON.Member("startedAt", .said(status.startedAt)),
               JSON.Member(
                 "uptimeSeconds", .integer(status.startedAt.isEmpty ? nil : status.uptimeSeconds)),
               JSON.Member("settings", settings),
@@ -158,12 +158,12 @@ struct StatusReport {
         "store",
         .members(
           ("location", .text(status.store.location)),
-          ("id", Self.text(status.store.id)),
-          ("madeAt", Self.text(status.store.madeAt)),
-          ("failure", Self.text(status.store.failure)),
-          ("failingSince", Self.text(status.store.failingSince)),
-          ("latestFailure", Self.text(status.store.latestFailure)),
-          ("latestFailureAt", Self.text(status.store.latestFailureAt)),
+          ("id", .said(status.store.id)),
+          ("madeAt", .said(status.store.madeAt)),
+          ("failure", .said(status.store.failure)),
+          ("failingSince", .said(status.store.failingSince)),
+          ("latestFailure", .said(status.store.latestFailure)),
+          ("latestFailureAt", .said(status.store.latestFailureAt)),
           ("remarks", .list(status.store.remarks.map { JSON.text($0) })),
           ("shape", range(status.store.oldestShape, status.store.newestShape)),
           ("filledShape", .integer(status.store.filledShape)),
@@ -184,9 +184,6 @@ struct StatusReport {
           })
       ))
   }
-
-  /// What an older server does not say is null.
-  private static func text(_ text: String) -> JSON { .text(text.isEmpty ? nil : text) }
 
   private var settings: JSON {
     .list(

@@ -11,8 +11,6 @@ package struct FaultyEngine: StoreEngine {
 
   package var keepsAccount: Bool { engine.keepsAccount }
 
-  package var mustExist: Bool { engine.mustExist }
-
   package func remarks() -> [String] { engine.remarks() }
 
   package init(_ engine: any StoreEngine, plan: FaultPlan) {
